@@ -1,0 +1,1 @@
+"""Prepared cases as samples for learning."""

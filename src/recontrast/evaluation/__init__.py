@@ -1,0 +1,1 @@
+"""Protocols, controls, scores and statistics."""

@@ -1,0 +1,1 @@
+"""Files to volumes and back. Formats live here and nowhere else."""

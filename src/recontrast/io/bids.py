@@ -1,0 +1,249 @@
+"""BIDS names and folders: which image is what, and what a new file is called."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recontrast.atomic import PARTIAL, write_json, write_text
+from recontrast.contrasts import CONTRAST_ENTITIES, Contrast
+from recontrast.errors import FormatError, LayoutError
+from recontrast.io.nifti import EXTENSIONS, is_nifti
+
+ENTITY_ORDER = (
+    "sub", "ses", "acq", "ce", "rec", "run", "echo", "flip", "inv", "mt", "part",
+    "from", "to", "mode", "space", "res", "label", "desc",
+)  # fmt: skip
+"""Order of entities in a file name, as BIDS has it."""
+
+BIDS_VERSION = "1.10.0"
+
+MASK_SUFFIXES = ("mask", "brainmask", "dseg", "probseg")
+"""Suffixes of files that are regions, not contrasts."""
+
+_ENTITY = re.compile(r"([A-Za-z]+)-([A-Za-z0-9.+]+)")
+
+
+@dataclass(frozen=True, order=True)
+class Case:
+    """One session of one subject: the unit that is prepared and translated.
+
+    >>> Case("01", "2").key
+    'sub-01_ses-2'
+    """
+
+    subject: str
+    session: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Name of the case in tables and messages."""
+        return f"sub-{self.subject}" + (f"_ses-{self.session}" if self.session is not None else "")
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the case below a data set."""
+        parts = [f"sub-{self.subject}"] + ([f"ses-{self.session}"] if self.session is not None else [])
+        return Path(*parts)
+
+    @classmethod
+    def parse(cls, key: str) -> Case:
+        """Read `sub-01` or `sub-01_ses-2`.
+
+        Raises:
+            LayoutError: It is neither.
+        """
+        match = re.fullmatch(r"sub-([A-Za-z0-9]+)(?:_ses-([A-Za-z0-9]+))?", key)
+        if match is None:
+            raise LayoutError(f"'{key}' does not name a case; write sub-01 or sub-01_ses-2")
+        return cls(match[1], match[2])
+
+
+@dataclass(frozen=True)
+class BidsName:
+    """A BIDS file name taken apart.
+
+    >>> BidsName.parse("sub-01_ce-gadolinium_T1w.nii.gz").contrast.label
+    'ce-gadolinium_T1w'
+    """
+
+    entities: Mapping[str, str]
+    suffix: str
+    extension: str = ".nii.gz"
+
+    @classmethod
+    def parse(cls, name: str) -> BidsName:
+        """Take a file name apart.
+
+        Raises:
+            LayoutError: It is not `key-value_…_suffix.extension` with a `sub-` entity.
+        """
+        extension = next((e for e in EXTENSIONS if name.endswith(e)), Path(name).suffix)
+        *pairs, suffix = name.removesuffix(extension).split("_")
+        entities: dict[str, str] = {}
+        for pair in pairs:
+            match = _ENTITY.fullmatch(pair)
+            if match is None:
+                raise LayoutError(f"{name}: '{pair}' is not a BIDS entity (key-value)")
+            entities[match[1]] = match[2]
+        if "sub" not in entities or not suffix.isalnum():
+            raise LayoutError(f"{name}: not a BIDS name (sub-<label>_…_<suffix>{extension})")
+        return cls(entities, suffix, extension)
+
+    @classmethod
+    def of(cls, case: Case, contrast: Contrast | str, extension: str = ".nii.gz", **entities: str) -> BidsName:
+        """Name of an image of `case`; `contrast` may also be a bare suffix such as `mask`.
+
+        >>> BidsName.of(Case("01"), "T2w", desc="synthetic").filename
+        'sub-01_desc-synthetic_T2w.nii.gz'
+        """
+        parsed = contrast if isinstance(contrast, Contrast) else Contrast.parse(contrast)
+        named = {"sub": case.subject, **dict(parsed.entities), **entities}
+        if case.session is not None:
+            named["ses"] = case.session
+        return cls(named, parsed.suffix, extension)
+
+    @property
+    def case(self) -> Case:
+        """Subject and session."""
+        return Case(self.entities["sub"], self.entities.get("ses"))
+
+    @property
+    def contrast(self) -> Contrast:
+        """Suffix with `acq` and `ce`."""
+        return Contrast(self.suffix, tuple((k, self.entities[k]) for k in CONTRAST_ENTITIES if k in self.entities))
+
+    @property
+    def filename(self) -> str:
+        """The name put together, entities in BIDS order."""
+        known = [key for key in ENTITY_ORDER if key in self.entities]
+        others = sorted(set(self.entities) - set(known))
+        pairs = [f"{key}-{self.entities[key]}" for key in [*known, *others]]
+        return "_".join([*pairs, self.suffix]) + self.extension
+
+    def with_extension(self, extension: str) -> BidsName:
+        """The same name with another extension (the sidecar's `.json`)."""
+        return BidsName(self.entities, self.suffix, extension)
+
+
+@dataclass(frozen=True)
+class BidsImage:
+    """An image found in a data set: where it is and what its name says."""
+
+    path: Path
+    name: BidsName
+
+
+def is_bids(folder: Path) -> bool:
+    """Whether a folder looks like a BIDS data set: it has a description or subject folders."""
+    if not folder.is_dir():
+        return False
+    return (folder / "dataset_description.json").is_file() or any(folder.glob("sub-*/"))
+
+
+def find_images(root: Path) -> list[BidsImage]:
+    """All NIfTI images in the `anat` folders (and others) of a data set's subjects, sorted by path.
+
+    Folders `derivatives` and `sourcedata` are not entered. Names that are not BIDS are left out; see `stray_images`.
+
+    Raises:
+        LayoutError: The folder is absent or has no subject folder.
+    """
+    if not root.is_dir():
+        raise LayoutError(f"{root}: no such folder")
+    subjects = sorted(path for path in root.glob("sub-*") if path.is_dir())
+    if not subjects:
+        raise LayoutError(f"{root}: no sub-* folder in it; a BIDS data set is needed (`recontrast simulate` makes one)")
+    found = []
+    for path in _images_below(subjects):
+        try:
+            found.append(BidsImage(path, BidsName.parse(path.name)))
+        except LayoutError:
+            continue
+    return found
+
+
+def stray_images(root: Path) -> list[Path]:
+    """Images in subject folders whose names are not BIDS names."""
+    stray = []
+    for path in _images_below(sorted(path for path in root.glob("sub-*") if path.is_dir())):
+        try:
+            BidsName.parse(path.name)
+        except LayoutError:
+            stray.append(path)
+    return stray
+
+
+def by_case(images: Iterable[BidsImage]) -> dict[Case, list[BidsImage]]:
+    """Images grouped by case, cases sorted."""
+    groups: dict[Case, list[BidsImage]] = {}
+    for image in images:
+        groups.setdefault(image.name.case, []).append(image)
+    return dict(sorted(groups.items(), key=lambda item: item[0].key))
+
+
+def sidecar_path(image: Path) -> Path:
+    """The JSON file that goes with an image."""
+    extension = next((e for e in EXTENSIONS if image.name.endswith(e)), image.suffix)
+    return image.with_name(image.name.removesuffix(extension) + ".json")
+
+
+def read_sidecar(image: Path) -> dict[str, Any]:
+    """Content of the image's JSON file; empty when there is none.
+
+    Raises:
+        FormatError: There is one and it is not a JSON object.
+    """
+    path = sidecar_path(image)
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise FormatError(f"{path}: not valid JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise FormatError(f"{path}: must hold a JSON object")
+    return content
+
+
+def write_sidecar(image: Path, content: Mapping[str, Any]) -> None:
+    """Write the JSON file that goes with an image."""
+    write_json(sidecar_path(image), dict(content))
+
+
+def write_description(
+    root: Path, name: str, *, version: str, derivative: bool = False, sources: Iterable[str] = ()
+) -> None:
+    """Write `dataset_description.json`, and a README where there is none, into a data set.
+
+    Args:
+        root: The data set's folder.
+        name: Its title.
+        version: Version of Recontrast.
+        derivative: Whether it is computed from other data.
+        sources: URLs or paths of the data sets it is computed from (derivatives only).
+    """
+    description: dict[str, Any] = {
+        "Name": name,
+        "BIDSVersion": BIDS_VERSION,
+        "DatasetType": "derivative" if derivative else "raw",
+        "GeneratedBy": [{"Name": "recontrast", "Version": version}],
+    }
+    if sources:
+        description["SourceDatasets"] = [{"URL": source} for source in sources]
+    write_json(root / "dataset_description.json", description)
+    if not (root / "README.md").exists():
+        write_text(root / "README.md", f"# {name}\n\nMade by Recontrast {version}. See `provenance.json`.\n")
+
+
+def _images_below(folders: Iterable[Path]) -> list[Path]:
+    return [
+        path
+        for folder in folders
+        for path in sorted(folder.rglob("*.nii*"))
+        if is_nifti(path) and path.is_file() and not path.name.startswith((PARTIAL, "."))
+    ]

@@ -1,0 +1,38 @@
+"""Tab-separated tables as BIDS has them: a header line, `n/a` for what is absent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from recontrast.atomic import atomic_file
+from recontrast.errors import FormatError
+
+ABSENT = "n/a"
+
+
+def read_table(path: Path, text_columns: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Read a TSV file; `n/a` becomes missing.
+
+    Args:
+        path: The file.
+        text_columns: Columns kept as text even when they look like numbers (subject labels such as `01`).
+
+    Raises:
+        FormatError: The file is absent or is not a table.
+    """
+    if not path.is_file():
+        raise FormatError(f"{path}: no such table")
+    try:
+        return pd.read_csv(
+            path, sep="\t", na_values=[ABSENT], keep_default_na=False, dtype=dict.fromkeys(text_columns, str)
+        )
+    except (ValueError, UnicodeDecodeError) as error:
+        raise FormatError(f"{path}: cannot be read as a tab-separated table ({error})") from error
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a TSV file, atomically; missing values become `n/a`, numbers keep 10 significant digits."""
+    with atomic_file(path) as partial:
+        table.to_csv(partial, sep="\t", index=False, na_rep=ABSENT, float_format="%.10g", lineterminator="\n")

@@ -1,0 +1,1 @@
+"""A virtual scanner: heads with known anatomy, pathology and physics."""

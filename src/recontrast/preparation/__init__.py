@@ -1,0 +1,1 @@
+"""From raw scans to prepared cases: one grid, aligned, masked, with an invertible scale."""

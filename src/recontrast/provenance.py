@@ -1,0 +1,71 @@
+"""Where a result comes from: settings, versions, seeds, input hashes and the command line, beside every output."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import platform
+import shlex
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from recontrast.atomic import write_json
+from recontrast.config import to_plain
+
+FILE_NAME = "provenance.json"
+
+_PACKAGES = ("recontrast", "numpy", "scipy", "nibabel", "SimpleITK", "scikit-learn", "torch", "nilearn")
+
+
+def version() -> str:
+    """Version of Recontrast."""
+    return importlib.metadata.version("recontrast")
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def describe(
+    stage: str, settings: Any, inputs: Iterable[Path] = (), extra: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What `write_provenance` writes, as a dictionary.
+
+    Args:
+        stage: The command that made the output ("prepare").
+        settings: Its resolved settings (a dataclass).
+        inputs: Files it read; each is hashed.
+        extra: More facts worth keeping (seeds, translator hash, …).
+    """
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "stage": stage,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(sys.argv),
+        "settings": to_plain(settings),
+        "inputs": {str(path): sha256_of(path) for path in inputs},
+        "versions": {"python": platform.python_version(), **versions},
+        "machine": {"system": platform.platform(), "processor": platform.machine()},
+        **(dict(extra) if extra else {}),
+    }
+
+
+def write_provenance(
+    folder: Path,
+    stage: str,
+    settings: Any,
+    inputs: Iterable[Path] = (),
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Write `provenance.json` into `folder`; arguments as for `describe`."""
+    write_json(folder / FILE_NAME, describe(stage, settings, inputs, extra))

@@ -1,0 +1,1 @@
+"""A trained translator: saved, loaded, applied to whole volumes."""
