@@ -1,0 +1,284 @@
+"""The command line: one row a command. Options come from the settings classes; nothing else parses arguments."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import logging
+import os
+import sys
+import traceback
+import typing
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from recontrast.errors import RecontrastError, RecontrastWarning, UnknownNameError
+
+if typing.TYPE_CHECKING:
+    from recontrast.execution.workers import Summary
+
+DONE, BUG, MENDABLE, PARTLY, INTERRUPTED = 0, 1, 2, 3, 130
+"""Exit statuses: done; a bug; something the user can mend; finished but cases failed; stopped by the user."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """One row of the table of commands.
+
+    Attributes:
+        module: Module below `recontrast` that holds the function and its settings.
+        function: The function; its settings class is named after it.
+        summary: What it does, for `recontrast --help`.
+        computes: Whether it runs networks, so that the tuned allocator pays.
+    """
+
+    module: str
+    function: str
+    summary: str
+    computes: bool = False
+
+    @property
+    def settings_name(self) -> str:
+        """Name of the settings class."""
+        return f"{self.function.capitalize()}Settings"
+
+
+COMMANDS = {
+    "demo": Command("demonstration", "demo", "the whole way on a simulated cohort, ending in OUT/report.html", True),
+    "simulate": Command("phantom.cohort", "simulate", "a cohort of physics-simulated heads as a BIDS data set"),
+    "prepare": Command("preparation.pipeline", "prepare", "raw BIDS to prepared cases: grid, alignment, masks, scale"),
+    "train": Command("training.command", "train", "learn a translator from prepared cases", True),
+    "translate": Command("translation.command", "translate", "make the missing contrast of new scans", True),
+    "evaluate": Command("evaluation.command", "evaluate", "score synthetic images against acquired ones and controls"),
+    "report": Command("reporting.report", "report", "one HTML page from whatever evidence is in a folder"),
+    "list": Command("cli", "show", "what there is: presets, models, recipes, losses, metrics, protocols, controls …"),
+}
+
+FAMILIES = {
+    "models": ("models", "MODELS"),
+    "recipes": ("recipes", "RECIPES"),
+    "losses": ("losses", "LOSSES"),
+    "metrics": ("metrics", "METRICS"),
+    "protocols": ("evaluation.protocols", "PROTOCOLS"),
+    "controls": ("evaluation.controls", "CONTROLS"),
+    "sequences": ("phantom.sequences", "SEQUENCES"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShowSettings:
+    """What `recontrast list` lists."""
+
+    what: Literal["presets", "models", "recipes", "losses", "metrics", "protocols", "controls", "sequences"]
+    """Family to list."""
+
+
+def show(settings: ShowSettings) -> Summary:
+    """List the members of a family, one line each."""
+    from recontrast.execution.workers import Summary
+
+    if settings.what == "presets":
+        from recontrast.training.plan import preset_paths, preset_summary
+
+        lines = {name: preset_summary(path) for name, path in preset_paths().items()}
+    else:
+        module, registry = FAMILIES[settings.what]
+        members = getattr(importlib.import_module(f"recontrast.{module}"), registry)
+        lines = {name: _first_line(member) for name, member in members.items()}
+    width = max(map(len, lines), default=0)
+    return Summary([f"{name:<{width}}  {text}".rstrip() for name, text in lines.items()])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of the `recontrast` program; leaves with the exit status of the command."""
+    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and return its exit status."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_overview())
+        return DONE if arguments else MENDABLE
+    if arguments[0] in ("-V", "--version"):
+        from recontrast.provenance import version
+
+        print(f"recontrast {version()}")
+        return DONE
+    try:
+        if arguments[0] not in COMMANDS:
+            raise UnknownNameError.among("command", arguments[0], COMMANDS)
+        return _run_command(arguments[0], arguments[1:])
+    except RecontrastError as error:
+        _say(f"recontrast: error: {error}")
+        return MENDABLE
+    except KeyboardInterrupt:
+        _say("recontrast: stopped; what was finished is kept, the same command goes on from there (train: --resume)")
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except Exception:
+        traceback.print_exc()
+        _say("recontrast: this is a bug in Recontrast, not a mistake of yours; please report the lines above")
+        return BUG
+
+
+def _run_command(name: str, arguments: list[str]) -> int:
+    command = COMMANDS[name]
+    settings, shared = _parse(name, command, arguments)
+    _set_up_messages(shared.verbose, shared.quiet)
+    if command.computes and shared.tuned_allocator:
+        _restart_with_tuned_allocator()
+    module = importlib.import_module(f"recontrast.{command.module}")
+    summary: Summary = getattr(module, command.function)(settings)
+    for line in summary.done:
+        print(line)
+    for case, reason in summary.failed.items():
+        _say(f"failed: {case}: {reason}")
+    return PARTLY if summary.failed else DONE
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedOptions:
+    """Options that every command has."""
+
+    config: Path | None = None
+    """TOML file with any of this command's options; the command line wins."""
+    verbose: bool = False
+    """Also say what is being done in detail."""
+    quiet: bool = False
+    """Say only what went wrong."""
+    tuned_allocator: bool = True
+    """Restart with memory-allocator settings that make training and inference on CPUs faster (train, translate, demo)."""
+
+
+def _parse(name: str, command: Command, arguments: list[str]) -> tuple[Any, SharedOptions]:
+    import tyro
+
+    module = importlib.import_module(f"recontrast.{command.module}")
+    cls = getattr(module, command.settings_name)
+    joined = dataclasses.make_dataclass(
+        "Options",
+        [
+            ("settings", Annotated[cls, tyro.conf.arg(name="")]),
+            ("shared", Annotated[SharedOptions, tyro.conf.arg(name="")]),
+        ],
+        frozen=True,
+        kw_only=True,
+    )
+    config = _config_path(arguments)
+    default = None
+    if config is not None:
+        from recontrast.config import check_keys, read_toml
+
+        values = read_toml(config)
+        check_keys(cls, values, str(config))
+        default = joined(settings=_partial(cls, values, str(config)), shared=SharedOptions())
+    options = tyro.cli(
+        joined,
+        prog=f"recontrast {name}",
+        description=f"{command.summary[0].upper()}{command.summary[1:]}.",
+        args=arguments,
+        default=default,
+        config=(tyro.conf.PositionalRequiredArgs,),
+    )
+    return options.settings, options.shared
+
+
+def _config_path(arguments: Sequence[str]) -> Path | None:
+    for position, argument in enumerate(arguments):
+        if argument == "--config" and position + 1 < len(arguments):
+            return Path(arguments[position + 1])
+        if argument.startswith("--config="):
+            return Path(argument.removeprefix("--config="))
+    return None
+
+
+def _partial(cls: type[Any], values: Mapping[str, Any], where: str) -> Any:
+    """Settings with `values` filled in and required fields still open, to be closed by the command line."""
+    import tyro
+    from pydantic import TypeAdapter, ValidationError
+
+    from recontrast.config import nested_dataclass
+    from recontrast.errors import ConfigError
+
+    settings = object.__new__(cls)  # checks of the class run when it is complete, not here
+    hints = typing.get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        inner = nested_dataclass(hints[field.name])
+        if field.name in values and inner is not None:
+            content: Any = _partial(inner, values[field.name], where)
+        elif field.name in values:
+            try:
+                content = TypeAdapter(hints[field.name]).validate_python(values[field.name])
+            except ValidationError as error:
+                reason = error.errors()[0]["msg"].lower()
+                raise ConfigError(f"{where}: '{field.name}': {reason} (got {values[field.name]!r})") from None
+        elif field.default is not dataclasses.MISSING:
+            content = field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            content = field.default_factory()
+        else:
+            content = tyro.MISSING
+        object.__setattr__(settings, field.name, content)
+    return settings
+
+
+def _restart_with_tuned_allocator() -> None:
+    """Start this program again in the same process with the allocator settings, which are read only at its start."""
+    from recontrast.execution.runtime import allocator_environment, is_tuned
+
+    extra = allocator_environment()
+    if is_tuned() or not extra or "GLIBC_TUNABLES" in os.environ or sys.argv[0] in ("", "-c"):
+        return
+    logging.getLogger(__name__).debug("restarting with %s", extra)
+    sys.stdout.flush()
+    os.execve(sys.executable, [sys.executable, "-m", "recontrast", *sys.argv[1:]], {**os.environ, **extra})
+
+
+def _set_up_messages(verbose: bool, quiet: bool) -> None:
+    level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    ours = logging.getLogger("recontrast")
+    ours.handlers[:] = [handler]
+    ours.setLevel(level)
+
+    def one_line(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any, **__: Any
+    ) -> None:
+        if issubclass(category, RecontrastWarning):
+            ours.warning("warning: %s", message)
+        else:
+            ours.debug("%s:%d: %s: %s", filename, lineno, category.__name__, message)
+
+    warnings.simplefilter("always", RecontrastWarning)
+    warnings.showwarning = one_line
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    rows = "\n".join(f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items())
+    return (
+        "usage: recontrast COMMAND [options]\n\n"
+        "Gives an MR image a new contrast, says where it can be trusted, and proves it on held-out subjects.\n\n"
+        f"commands:\n{rows}\n\n"
+        "`recontrast COMMAND --help` shows the options of a command with defaults and units.\n"
+        "exit status: 0 done, 2 something you can mend (one line says what), 3 some cases failed, 1 a bug"
+    )
+
+
+def _first_line(member: Any) -> str:
+    text = getattr(member, "summary", None) or (member.__doc__ or "")
+    return str(text).strip().splitlines()[0] if str(text).strip() else ""
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
