@@ -1,0 +1,100 @@
+"""The whole way once, on simulated heads: simulate, prepare, train, translate, evaluate, report."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from recontrast.evaluation.command import EvaluateSettings, evaluate
+from recontrast.execution.workers import Summary
+from recontrast.phantom.cohort import SimulateSettings, simulate
+from recontrast.preparation.pipeline import PrepareSettings, prepare
+from recontrast.reporting.report import ReportSettings, report
+from recontrast.training.command import TrainSettings, train
+from recontrast.translation.command import TranslateSettings, translate
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoSettings:
+    """Settings of the demonstration."""
+
+    out: Path
+    """Folder for everything the demonstration makes; the page to read is `report.html` in it."""
+    subjects: int = 16
+    """Number of simulated heads; about two thirds train, the rest validates and tests."""
+    source: tuple[str, ...] = ("T1w", "T2w")
+    """Contrasts that are given."""
+    target: str = "FLAIR"
+    """Contrast that is made."""
+    spacing_mm: float = 2.0
+    """Voxel size of the simulated scans in mm."""
+    preset: str = "osman2022"
+    """Way of training (`recontrast list presets`)."""
+    set: tuple[str, ...] = ()
+    """Entries of the preset to override, as `loop.steps=100`."""
+    seed: int = 0
+    """Seed of the cohort, the splits and the training."""
+    workers: int = 2
+    """Processes that work on cases side by side."""
+
+
+def demo(settings: DemoSettings) -> Summary:
+    """Run every stage in order; each stage reads what the one before wrote, as on the command line.
+
+    Raises:
+        RecontrastError: A stage could not do its work.
+
+    Example:
+        >>> demo(DemoSettings(out=Path("demo-out")))  # doctest: +SKIP
+    """
+    out = settings.out
+    cohort, prepared, run = out / "cohort", out / "prepared", out / "run"
+    synthetic, scores = out / "synthetic", out / "evaluation"
+    contrasts = (*settings.source, settings.target)
+    stages: dict[str, Callable[[], Summary]] = {
+        "simulate": lambda: simulate(
+            SimulateSettings(
+                out=cohort,
+                subjects=settings.subjects,
+                spacing_mm=settings.spacing_mm,
+                contrasts=contrasts,
+                seed=settings.seed,
+                workers=settings.workers,
+            )
+        ),
+        "prepare": lambda: prepare(
+            PrepareSettings(
+                bids=cohort, out=prepared, contrasts=contrasts, seed=settings.seed, workers=settings.workers
+            )
+        ),
+        "train": lambda: train(
+            TrainSettings(
+                prepared=prepared,
+                run=run,
+                source=settings.source,
+                target=settings.target,
+                preset=settings.preset,
+                set=(f"loop.seed={settings.seed}", *settings.set),
+            )
+        ),
+        "translate": lambda: translate(TranslateSettings(run=run, input=prepared, out=synthetic, split="test")),
+        "evaluate": lambda: evaluate(
+            EvaluateSettings(synthetic=synthetic, reference=prepared, out=scores, workers=settings.workers)
+        ),
+        "report": lambda: report(ReportSettings(folder=out, title="Recontrast demonstration on simulated heads")),
+    }
+    done: list[str] = []
+    failed: dict[str, str] = {}
+    for number, (name, stage) in enumerate(stages.items(), start=1):
+        start = time.perf_counter()
+        log.info("[%d/%d] %s …", number, len(stages), name)
+        summary = stage()
+        failed.update({f"{name}: {case}": reason for case, reason in summary.failed.items()})
+        done.append(f"{name:<10} {time.perf_counter() - start:6.1f} s   {summary.done[-1] if summary.done else ''}")
+        log.info("%s", done[-1])
+    return Summary([*done, f"report: {out / 'report.html'}"], failed)

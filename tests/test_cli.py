@@ -1,0 +1,131 @@
+"""The command line: help, exit statuses, settings files, one clear line for each mistake."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from recontrast import cli
+
+
+def line_of(captured: pytest.CaptureFixture[str]) -> str:
+    """The one line on the error stream."""
+    lines = captured.readouterr().err.strip().splitlines()
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+def test_overview_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["--help"]) == cli.DONE
+    shown = capsys.readouterr().out
+    for name, command in cli.COMMANDS.items():
+        assert re.search(rf"^  {name} +{re.escape(command.summary)}$", shown, re.MULTILINE)
+
+
+def test_no_command_shows_the_overview_and_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run([]) == cli.MENDABLE
+    assert "usage: recontrast" in capsys.readouterr().out
+
+
+def test_version_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["--version"]) == cli.DONE
+    assert re.fullmatch(r"recontrast \d+\.\d+\.\d+\S*\n", capsys.readouterr().out)
+
+
+def test_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["simulat"]) == cli.MENDABLE
+    assert "unknown command 'simulat': did you mean 'simulate'?" in line_of(capsys)
+
+
+@pytest.mark.parametrize("name", sorted(cli.COMMANDS))
+def test_help_shows_every_option_with_its_default(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        cli.run([name, "--help"])
+    assert left.value.code == 0
+    shown = capsys.readouterr().out
+    assert "--config" in shown
+    assert "--verbose" in shown
+
+
+def test_unknown_option_leaves_with_status_two(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        cli.run(["list", "metrics", "--colour"])
+    assert left.value.code == cli.MENDABLE
+
+
+def test_list_shows_members_with_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["list", "metrics"]) == cli.DONE
+    rows = capsys.readouterr().out.strip().splitlines()
+    assert any(re.match(r"psnr +\S", row) for row in rows)
+
+
+def test_settings_file_gives_options_and_the_command_line_wins(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "list.toml").write_text('what = "models"\n')
+    assert cli.run(["list", "--config", str(tmp_path / "list.toml")]) == cli.DONE
+    from_file = capsys.readouterr().out
+    assert cli.run(["list", "models"]) == cli.DONE
+    assert capsys.readouterr().out == from_file
+
+
+def test_unknown_key_in_a_settings_file_names_the_nearest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "simulate.toml").write_text("subjcts = 3\n")
+    status = cli.run(["simulate", str(tmp_path / "out"), "--config", str(tmp_path / "simulate.toml")])
+    assert status == cli.MENDABLE
+    shown = line_of(capsys)
+    assert "simulate.toml" in shown
+    assert "did you mean 'subjects'?" in shown
+
+
+def test_value_of_the_wrong_type_in_a_settings_file_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "simulate.toml").write_text('subjects = "many"\n')
+    assert cli.run(["simulate", str(tmp_path / "out"), "--config", str(tmp_path / "simulate.toml")]) == cli.MENDABLE
+    assert "'subjects'" in line_of(capsys)
+
+
+def test_absent_settings_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["simulate", str(tmp_path), "--config", str(tmp_path / "no.toml")]) == cli.MENDABLE
+    assert "does not exist" in line_of(capsys)
+
+
+def test_absent_input_is_one_line_with_status_two(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["prepare", str(tmp_path / "nowhere"), str(tmp_path / "out")]) == cli.MENDABLE
+    assert "nowhere" in line_of(capsys)
+
+
+def test_a_bug_gives_a_traceback_and_status_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> int:
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr(cli, "_run_command", broken)
+    assert cli.run(["list", "metrics"]) == cli.BUG
+    shown = capsys.readouterr().err
+    assert "Traceback" in shown
+    assert "planted" in shown
+
+
+def test_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def stopped(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_run_command", stopped)
+    assert cli.run(["list", "metrics"]) == cli.INTERRUPTED
+    assert "goes on from there" in line_of(capsys)
+
+
+def test_program_and_module_are_the_same() -> None:
+    program = Path(sys.executable).with_name("recontrast")
+    first = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    second = subprocess.run(
+        [sys.executable, "-m", "recontrast", "--version"], capture_output=True, text=True, check=True
+    ).stdout
+    assert first == second

@@ -1,0 +1,62 @@
+"""Settings: defaults, then TOML, with unknown keys and wrong types refused by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from recontrast.config import build_settings, merge, read_toml, to_plain, write_settings
+from recontrast.errors import ConfigError, UnknownNameError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inner:
+    steps: int = 10
+    rate: float = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outer:
+    out: Path
+    names: tuple[str, ...] = ()
+    inner: Inner = field(default_factory=Inner)
+    limit: float | None = None
+
+
+def test_values_fill_nested_fields_and_keep_other_defaults() -> None:
+    settings = build_settings(Outer, {"out": "x", "inner": {"steps": 3}, "names": ["a", "b"]}, "here.toml")
+    assert settings == Outer(out=Path("x"), names=("a", "b"), inner=Inner(steps=3))
+
+
+def test_unknown_key_at_depth_names_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match=r"here\.toml.*'inner\.stesp'.*did you mean 'inner\.steps'"):
+        build_settings(Outer, {"out": "x", "inner": {"stesp": 3}}, "here.toml")
+
+
+def test_wrong_type_is_named_with_its_place() -> None:
+    with pytest.raises(ConfigError, match=r"here\.toml: setting 'inner\.steps'.*got 'many'"):
+        build_settings(Outer, {"out": "x", "inner": {"steps": "many"}}, "here.toml")
+
+
+def test_missing_file_and_broken_toml_are_clear(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="does not exist"):
+        read_toml(tmp_path / "absent.toml")
+    (tmp_path / "broken.toml").write_text("a = [1,\n")
+    with pytest.raises(ConfigError, match="cannot be read as TOML"):
+        read_toml(tmp_path / "broken.toml")
+
+
+def test_written_settings_read_back_equal(tmp_path: Path) -> None:
+    settings = Outer(out=Path("somewhere"), names=("T1w", "T2w"), inner=Inner(rate=0.5))
+    write_settings(tmp_path / "config.toml", settings)
+    assert build_settings(Outer, read_toml(tmp_path / "config.toml"), "config.toml") == settings
+
+
+def test_merge_lets_the_second_win_at_depth() -> None:
+    assert merge({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 9}}) == {"a": {"b": 9, "c": 2}, "d": 3}
+
+
+def test_to_plain_leaves_out_none_and_writes_paths_as_text() -> None:
+    assert to_plain(Outer(out=Path("x"))) == {"out": "x", "names": [], "inner": {"steps": 10, "rate": 0.1}}

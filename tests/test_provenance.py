@@ -1,0 +1,34 @@
+"""Provenance names settings, versions, hashes and the command."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from recontrast.provenance import sha256_of, write_provenance
+
+
+@dataclass(frozen=True)
+class Settings:
+    out: Path
+    seed: int = 3
+
+
+def test_provenance_holds_what_is_needed_to_make_it_again(tmp_path: Path) -> None:
+    scan = tmp_path / "scan.nii"
+    scan.write_bytes(b"voxels")
+    write_provenance(tmp_path, "prepare", Settings(out=tmp_path), inputs=[scan], extra={"translator": "abc"})
+    content = json.loads((tmp_path / "provenance.json").read_text())
+    assert content["stage"] == "prepare"
+    assert content["settings"] == {"out": str(tmp_path), "seed": 3}
+    assert content["inputs"] == {str(scan): hashlib.sha256(b"voxels").hexdigest()}
+    assert content["translator"] == "abc"
+    assert content["versions"]["recontrast"]
+    assert content["command"]
+
+
+def test_hash_is_of_the_bytes(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"")
+    assert sha256_of(tmp_path / "a") == hashlib.sha256(b"").hexdigest()
