@@ -152,7 +152,7 @@ class SharedOptions:
     quiet: bool = False
     """Say only what went wrong."""
     tuned_allocator: bool = True
-    """Restart with memory-allocator settings that make training and inference on CPUs faster (train, translate, demo)."""
+    """Restart with allocator settings that make networks faster on CPUs (train, translate, demo)."""
 
 
 def _parse(name: str, command: Command, arguments: list[str]) -> tuple[Any, SharedOptions]:

@@ -56,6 +56,7 @@ def demo(settings: DemoSettings) -> Summary:
     cohort, prepared, run = out / "cohort", out / "prepared", out / "run"
     synthetic, scores = out / "synthetic", out / "evaluation"
     contrasts = (*settings.source, settings.target)
+    workers = settings.workers
     stages: dict[str, Callable[[], Summary]] = {
         "simulate": lambda: simulate(
             SimulateSettings(
@@ -64,13 +65,11 @@ def demo(settings: DemoSettings) -> Summary:
                 spacing_mm=settings.spacing_mm,
                 contrasts=contrasts,
                 seed=settings.seed,
-                workers=settings.workers,
+                workers=workers,
             )
         ),
         "prepare": lambda: prepare(
-            PrepareSettings(
-                bids=cohort, out=prepared, contrasts=contrasts, seed=settings.seed, workers=settings.workers
-            )
+            PrepareSettings(bids=cohort, out=prepared, contrasts=contrasts, seed=settings.seed, workers=workers)
         ),
         "train": lambda: train(
             TrainSettings(
@@ -84,7 +83,7 @@ def demo(settings: DemoSettings) -> Summary:
         ),
         "translate": lambda: translate(TranslateSettings(run=run, input=prepared, out=synthetic, split="test")),
         "evaluate": lambda: evaluate(
-            EvaluateSettings(synthetic=synthetic, reference=prepared, out=scores, workers=settings.workers)
+            EvaluateSettings(synthetic=synthetic, reference=prepared, out=scores, workers=workers)
         ),
         "report": lambda: report(ReportSettings(folder=out, title="Recontrast demonstration on simulated heads")),
     }
