@@ -1,0 +1,176 @@
+"""Find the head (or whatever body part was scanned) in an image, without templates or networks."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from recontrast.errors import IntensityError
+from recontrast.volume import Volume
+
+_SMOOTHING_MM = 1.5
+_CLOSING_MM = 4.0
+_BINS = 256
+
+
+def require_signal(volume: Volume, what: str) -> None:
+    """Raise `IntensityError` when an image is all zero, constant or has values that are not finite.
+
+    Args:
+        volume: The image.
+        what: The image in words, with its path or subject; stands at the start of the message.
+
+    Example:
+        >>> require_signal(Volume(np.arange(8.0).reshape(2, 2, 2), np.eye(4)), "sub-01 T1w")
+    """
+    data = volume.data
+    if data.size == 0:
+        raise IntensityError(f"{what}: has no voxel (shape {volume.shape}); convert the scan again")
+    low, high = float(data.min()), float(data.max())
+    if not np.isfinite([low, high]).all():
+        bad = int(data.size - np.count_nonzero(np.isfinite(data)))
+        raise IntensityError(
+            f"{what}: {bad} of {data.size} voxels are not finite (NaN or infinite); "
+            "replace them with 0 outside the head, or convert the scan again"
+        )
+    if low == high:
+        kind = "all voxels are zero" if low == 0 else f"all voxels have the value {low:g}"
+        raise IntensityError(f"{what}: {kind}; convert the scan again or leave this image out")
+
+
+def head_mask(volume: Volume) -> Volume:
+    """Foreground of an image: the whole head, the brain of a skull-stripped image, or another body part.
+
+    An image whose background is exactly zero gives its support (voxels that are not zero). Any other is smoothed a
+    little and thresholded between air and tissue by the method of Otsu (IEEE Trans SMC 9:62, 1979) on the square
+    root of intensity, which keeps dark tissue inside. The largest connected part is kept, and holes are filled slice
+    by slice in all three directions, so that air enclosed by the head belongs to it. The result does not depend on
+    how the axes are stored, and is the same at every call.
+
+    Args:
+        volume: One image, any orientation; finite values.
+
+    Returns:
+        Boolean volume on the same grid, with at least one true voxel.
+
+    Raises:
+        IntensityError: The image is all zero, constant or not finite.
+
+    Example:
+        >>> image = np.pad(np.ones((4, 4, 4), np.float32), 4)
+        >>> int(head_mask(Volume(image, np.eye(4))).data.sum())
+        64
+    """
+    require_signal(volume, "head mask")
+    canonical = volume.reoriented("RAS")
+    data = np.asarray(canonical.data, dtype=np.float32)
+    support = fill_holes(_largest(data != 0)) if (data == 0).any() else np.ones(data.shape, bool)
+    tissue = _tissue(data, canonical.spacing)
+    mask = support if _is_stripped(data, support, tissue) else tissue
+    found = Volume(mask, canonical.affine).reoriented(volume.orientation)
+    return volume.with_data(found.data)
+
+
+def fill_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Fill what is enclosed within a slice, for slices across each of the three axes in turn.
+
+    Args:
+        mask: Boolean array, shape (I, J, K).
+
+    Example:
+        >>> ring = np.ones((3, 3, 1), bool)
+        >>> ring[1, 1, 0] = False
+        >>> bool(fill_holes(ring).all())
+        True
+    """
+    filled = mask.copy()
+    for axis in range(3):
+        if min(n for other, n in enumerate(mask.shape) if other != axis) < 3:
+            continue  # a slice one or two voxels wide encloses nothing
+        filled |= ~_open_background(filled, axis)
+    return filled
+
+
+def _open_background(mask: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
+    """Background connected, within slices across `axis`, to the edge of its slice."""
+    in_plane = ndimage.generate_binary_structure(3, 1)
+    index = [slice(None)] * 3
+    for side in (0, 2):
+        index[axis] = slice(side, side + 1)
+        in_plane[tuple(index)] = False
+    labels, count = ndimage.label(~mask, structure=in_plane)
+    reaches_edge = np.zeros(count + 1, bool)
+    for other in range(3):
+        if other != axis:
+            for side in (0, -1):
+                reaches_edge[np.take(labels, side, axis=other)] = True
+    reaches_edge[0] = False
+    return reaches_edge[labels]
+
+
+def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The largest part connected through faces; an empty mask stays empty."""
+    labels, count = ndimage.label(mask)
+    if count < 2:
+        return mask
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return labels == int(sizes.argmax())
+
+
+def _tissue(data: NDArray[np.float32], spacing: tuple[float, float, float]) -> NDArray[np.bool_]:
+    """Head against air by threshold."""
+    sigma = [min(_SMOOTHING_MM / step, 1.5) if n > 1 else 0.0 for step, n in zip(spacing, data.shape, strict=True)]
+    smooth = ndimage.gaussian_filter(data, sigma)
+    low, high = np.percentile(smooth, (0, 99.5))
+    if not high > low:  # a few bright voxels in emptiness
+        return _largest(data > data.min())
+    level = np.sqrt(np.clip((smooth - low) / (high - low), 0, 1))
+    head = _largest(_largest(level > _otsu(level)))
+    steps = [
+        max(1, min(round(_CLOSING_MM / step), (n - 1) // 4)) if n > 8 else 0
+        for step, n in zip(spacing, data.shape, strict=True)
+    ]
+    return fill_holes(_closed(head, steps))
+
+
+def _closed(mask: NDArray[np.bool_], steps: list[int]) -> NDArray[np.bool_]:
+    """Close gaps up to about twice `steps` voxels wide along each axis (an ear canal, a dark skull)."""
+    padded = np.pad(mask, [(n, n) for n in steps])
+    for axis, n in enumerate(steps):
+        padded = ndimage.maximum_filter1d(padded.view(np.uint8), 2 * n + 1, axis=axis).view(bool)
+    for axis, n in enumerate(steps):
+        padded = ndimage.minimum_filter1d(padded.view(np.uint8), 2 * n + 1, axis=axis).view(bool)
+    inner = tuple(slice(n, size - n) for n, size in zip(steps, padded.shape, strict=True))
+    return padded[inner] | mask
+
+
+def _otsu(values: NDArray[np.float32]) -> float:
+    """Threshold that maximises the variance between two classes of values in [0, 1]."""
+    counts, edges = np.histogram(values, bins=_BINS, range=(0.0, 1.0))
+    centres = (edges[:-1] + edges[1:]) / 2
+    below, total = np.cumsum(counts), counts.sum()
+    mean_below, mean_all = np.cumsum(counts * centres), float((counts * centres).sum())
+    with np.errstate(divide="ignore", invalid="ignore"):
+        between = (mean_all * below / total - mean_below) ** 2 / (below * (total - below))
+    return float(edges[1:][int(np.nanargmax(np.where(np.isfinite(between), between, -1.0)))])
+
+
+def _is_stripped(data: NDArray[np.float32], support: NDArray[np.bool_], tissue: NDArray[np.bool_]) -> bool:
+    """Whether the background is exactly zero, so that the support is the mask.
+
+    Not so: zeros sprinkled through noisy air, and zero corners around a field of view that was turned.
+    """
+    zero = ~support
+    if np.count_nonzero(zero) < 0.02 * zero.size:
+        return False
+    in_one_piece = np.count_nonzero(support & (data != 0)) >= 0.95 * np.count_nonzero(data)
+    solid = np.count_nonzero(ndimage.binary_erosion(data == 0, border_value=1)) >= 0.5 * np.count_nonzero(data == 0)
+    if not (in_one_piece and solid):
+        return False
+    beyond = support & ~tissue
+    if np.count_nonzero(beyond) < 0.25 * np.count_nonzero(support):
+        return True
+    air_like = float(np.median(np.abs(data[beyond]))) < 0.1 * float(np.median(data[tissue]))
+    return not air_like
