@@ -87,9 +87,7 @@ def run(experiment: Experiment, out: Path, minutes: float, workers: int) -> pd.D
         )
     translate(TranslateSettings(run=trained, input=prepared, out=folder / "synthetic", split="test"))
     evaluate(
-        EvaluateSettings(
-            synthetic=folder / "synthetic", reference=prepared, out=folder / "evaluation", workers=workers
-        )
+        EvaluateSettings(synthetic=folder / "synthetic", reference=prepared, out=folder / "evaluation", workers=workers)
     )
     report(ReportSettings(folder=folder, title=f"Real heads: {experiment.name}"))
     statistics = read_table(folder / "evaluation" / "statistics.tsv")

@@ -130,7 +130,9 @@ def test_killed_in_the_middle_and_started_again_gives_the_same_bytes(tmp_path: P
     arguments = ["--subjects", "4", "--spacing-mm", "4", "--workers", "1"]
     recontrast("simulate", tmp_path / "undisturbed", *arguments)
     killed = subprocess.Popen(
-        [*RECONTRAST, "simulate", str(tmp_path / "killed"), *arguments], stderr=subprocess.DEVNULL, start_new_session=True
+        [*RECONTRAST, "simulate", str(tmp_path / "killed"), *arguments],
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     deadline = time.monotonic() + 120
     while not list((tmp_path / "killed").rglob("sub-02*_FLAIR.nii.gz")) and time.monotonic() < deadline:

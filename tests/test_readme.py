@@ -1,0 +1,54 @@
+"""Every command that the README and the tutorial print is run, as printed, in an empty folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+PAGES = ("README.md", "docs/tutorials/first-translation.md")
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """Code blocks of a page that are marked with a language."""
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES)
+def test_shell_commands_run_as_printed(page: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    commands = "\n".join(blocks(page, "sh"))
+    assert "recontrast" in commands
+    finished = subprocess.run(
+        ["bash", "-euc", commands], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    assert (tmp_path / "report.html").is_file()
+
+
+@pytest.mark.slow
+def test_python_example_runs_as_printed(tmp_path: Path) -> None:
+    (example,) = blocks("README.md", "python")
+    subprocess.run([sys.executable, "-c", example], cwd=tmp_path, check=True, capture_output=True)
+    assert (tmp_path / "heads" / "dataset_description.json").is_file()
+
+
+@pytest.mark.parametrize("page", sorted(str(p.relative_to(REPOSITORY)) for p in REPOSITORY.glob("docs/**/*.md")))
+def test_links_between_pages_lead_somewhere(page: str) -> None:
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+        if "://" not in target:
+            assert ((REPOSITORY / page).parent / target.strip()).exists(), f"{page} -> {target}"
+
+
+def test_links_of_the_readme_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", (REPOSITORY / "README.md").read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (REPOSITORY / target).exists(), target
