@@ -75,7 +75,8 @@ class Registry(Generic[T]):
         """
         member: Any = self.get(name)
         given = dict(options or {})
-        parameters = inspect.signature(member).parameters
+        collected = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)  # of base classes: not options
+        parameters = {n: p for n, p in inspect.signature(member).parameters.items() if p.kind not in collected}
         for option in given:
             if option not in parameters:
                 raise ConfigError(f"{self.kind} '{name}' has no option '{option}': {nearest(option, parameters)}")

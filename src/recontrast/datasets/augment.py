@@ -1,0 +1,78 @@
+"""Random changes of training slices. All are off by default.
+
+Left and right of a head differ, and a network that saw mirrored heads cannot tell them apart: mirroring must be asked
+for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recontrast.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentSettings:
+    """Random changes of training slices; the same change for source, target and mask unless said otherwise."""
+
+    shift_voxels: int = 0
+    """Largest shift along each in-plane axis, in voxels."""
+
+    source_gain: float = 0.0
+    """Standard deviation of the logarithm of a random gain on each source channel (the target keeps its scale)."""
+
+    source_noise: float = 0.0
+    """Standard deviation of Gaussian noise added to the source, in units of the intensity scale."""
+
+    mirror: bool = False
+    """Mirror the first in-plane axis (left and right in axial slices) at random; mixes up laterality."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        if min(self.shift_voxels, self.source_gain, self.source_noise) < 0:
+            raise ConfigError("data.augment: shift_voxels, source_gain and source_noise must not be negative")
+
+
+def random_shift(settings: AugmentSettings, rng: np.random.Generator) -> tuple[int, int]:
+    """How far the window of one slice is moved, in voxels along the two in-plane axes."""
+    if settings.shift_voxels == 0:
+        return 0, 0
+    first, second = rng.integers(-settings.shift_voxels, settings.shift_voxels, size=2, endpoint=True)
+    return int(first), int(second)
+
+
+def augment(
+    source: NDArray[np.float32],
+    target: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    settings: AugmentSettings,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+    """Change one slice at random; shifts are made when it is cut out (see `random_shift`).
+
+    Args:
+        source: (C, I, J), scaled units.
+        target: (1, I, J), scaled units.
+        mask: (1, I, J).
+        settings: What to change.
+        rng: Random numbers of this slice.
+
+    Returns:
+        New source, target and mask; the inputs themselves where nothing is changed.
+
+    Example:
+        >>> zeros = np.zeros((1, 2, 2), np.float32)
+        >>> augment(zeros, zeros, zeros > 0, AugmentSettings(), np.random.default_rng(0))[0] is zeros
+        True
+    """
+    if settings.source_gain > 0:
+        gain = np.exp(settings.source_gain * rng.standard_normal((source.shape[0], 1, 1)))
+        source = source * gain.astype(np.float32)
+    if settings.source_noise > 0:
+        source = source + np.float32(settings.source_noise) * rng.standard_normal(source.shape, dtype=np.float32)
+    if settings.mirror and rng.random() < 0.5:
+        source, target, mask = source[:, ::-1], target[:, ::-1], mask[:, ::-1]
+    return source, target, mask

@@ -1,0 +1,253 @@
+"""Prepared cases as memory-mapped stacks of slices in scaled units, ready to be read in any order.
+
+A compressed image must be unpacked as a whole; a memory-mapped array gives single slices thousands of times faster.
+The cache can always be made again: each file is named after a hash of everything that went into it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recontrast.atomic import atomic_file, make_folder, write_json
+from recontrast.datasets.augment import AugmentSettings
+from recontrast.errors import ConfigError, IntensityError, UnknownNameError
+from recontrast.io.nifti import read_volume
+from recontrast.preparation.cohort import PreparedCase
+from recontrast.provenance import sha256_of
+from recontrast.volume import Volume, require_same_grid
+
+PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}
+"""Plane of the slices to the axis (of RAS arrays) they are stacked along."""
+
+_FORMAT = 1
+"""Raise it when the content of cache files changes, so that older ones are not used."""
+
+_STORED = {"float32": np.float32, "uint16": np.uint16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings:
+    """Which parts of the prepared cases are learned from, and how they are batched."""
+
+    batch: int = 32
+    """Slices in a batch, over all ranks."""
+
+    plane: str = "axial"
+    """Plane of the slices: axial, coronal or sagittal."""
+
+    neighbours: int = 0
+    """Slices above and below that are given as further source channels (2.5D)."""
+
+    size: tuple[int, int] | None = None
+    """In-plane voxels of training slices, cut or filled up with air; left out: the largest head of the cohort."""
+
+    margin_mm: float = 8.0
+    """Air kept around the head when `size` is left out, in mm."""
+
+    slices: str = "head"
+    """Slices learned from: head, brain (head where the brain is not known), all."""
+
+    minimum_area: float = 0.01
+    """A slice counts when brain or head cover more than this fraction of its largest extent in the case."""
+
+    clip_target: bool = True
+    """Clip target intensities to [0, 1], the range of networks that end in tanh or sigmoid."""
+
+    cache_type: str = "float32"
+    """Number type of the cache: float32, or uint16 (half the space, steps of the intensity range / 65535)."""
+
+    keep_cache: bool = False
+    """Keep the cache folder when training is finished."""
+
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    """Random changes of the slices."""
+
+    def __post_init__(self) -> None:
+        """Check names and ranges."""
+        if self.plane not in PLANES:
+            raise UnknownNameError.among("plane (data.plane)", self.plane, PLANES)
+        if self.slices not in ("brain", "head", "all"):
+            raise UnknownNameError.among("choice of slices (data.slices)", self.slices, ("brain", "head", "all"))
+        if self.cache_type not in _STORED:
+            raise UnknownNameError.among("number type (data.cache_type)", self.cache_type, _STORED)
+        if self.batch < 1 or self.neighbours < 0 or (self.size is not None and min(self.size) < 1):
+            raise ConfigError("data: batch and size must be at least 1, neighbours at least 0")
+
+
+@dataclass(frozen=True)
+class CachedCase:
+    """One case as a stack of slices on disk.
+
+    Attributes:
+        key: Name of the case.
+        subject: Its subject.
+        images: Stored values, (N, C, I, J): N slices, C sources and then the target, memory-mapped.
+        regions: (N, 2, I, J), head and brain (head again where the brain is not known), memory-mapped.
+        lows: Scaled value of stored zero, one a channel.
+        steps: Scaled difference of stored numbers, one a channel.
+        air: Scaled value of native zero, one a channel: what lies outside the image.
+        spacing: Voxel size in mm along the axes of `images` without C: slice, first and second in-plane axis.
+        hashes: SHA-256 of the image files, sources and then target.
+    """
+
+    key: str
+    subject: str
+    images: NDArray[Any]
+    regions: NDArray[np.bool_]
+    lows: NDArray[np.float32]
+    steps: NDArray[np.float32]
+    air: NDArray[np.float32]
+    spacing: tuple[float, float, float]
+    hashes: tuple[str, ...]
+
+    def read(self, index: int, channels: slice, rows: slice, columns: slice) -> NDArray[np.float32]:
+        """Scaled values of one slice, (C, I, J) float32."""
+        stored = self.images[index, channels, rows, columns]
+        if stored.dtype == np.float32:
+            return np.asarray(stored)
+        scaled = stored * self.steps[channels, None, None] + self.lows[channels, None, None]
+        return np.asarray(scaled, dtype=np.float32)
+
+    def chosen_slices(self, settings: DataSettings) -> NDArray[np.intp]:
+        """Indices of the slices that are learned from."""
+        if settings.slices == "all":
+            return np.arange(len(self.images))
+        area = self.regions[:, 1 if settings.slices == "brain" else 0].sum(axis=(1, 2))
+        return np.flatnonzero(area > settings.minimum_area * max(1, int(area.max())))
+
+    def head_box(self) -> tuple[slice, slice]:
+        """In-plane box around the head over all slices; everything when there is no head."""
+        seen = np.asarray(self.regions[:, 0].any(axis=0))
+        return _extent(seen.max(axis=1)), _extent(seen.max(axis=0))
+
+
+@dataclass(frozen=True)
+class _Files:
+    """Files of one case in the cache, and the hashes of its images; `numbers` is written last: the others are whole."""
+
+    images: Path
+    regions: Path
+    numbers: Path
+    hashes: tuple[str, ...]
+
+
+def cache_cases(
+    cases: Sequence[PreparedCase], sources: Sequence[str], target: str, settings: DataSettings, folder: Path
+) -> list[CachedCase]:
+    """Write the cases into the cache, or find them there, and map them.
+
+    Args:
+        cases: Prepared cases that have all the contrasts.
+        sources: Source contrasts, in channel order.
+        target: Target contrast.
+        settings: Plane and number type.
+        folder: Where the cache lies; files in it that belong to none of the cases are removed.
+
+    Raises:
+        GeometryError: The images of a case lie on different grids.
+        IntensityError: An image has values that are not finite.
+        OutputError: The cache cannot be written.
+
+    Example:
+        >>> cache_cases(cohort.split("train"), ["T1w"], "T2w", DataSettings(), run / "cache")  # doctest: +SKIP
+    """
+    make_folder(folder)
+    files = {case.key: _files(case, (*sources, target), settings, folder) for case in cases}
+    wanted = {path for paths in files.values() for path in (paths.images, paths.regions, paths.numbers)}
+    for path in (*folder.glob("sub-*.npy"), *folder.glob("sub-*.json")):
+        if path not in wanted:
+            path.unlink(missing_ok=True)
+    return [_cached(case, (*sources, target), settings, files[case.key]) for case in cases]
+
+
+def slices_first(array: NDArray[Any], plane: str) -> NDArray[Any]:
+    """View of an RAS array (I, J, K) as a stack of slices (N, first in-plane axis, second in-plane axis).
+
+    Example:
+        >>> slices_first(np.zeros((4, 5, 6)), "coronal").shape
+        (5, 4, 6)
+    """
+    return np.moveaxis(array, PLANES[plane], 0)
+
+
+def _files(case: PreparedCase, contrasts: Sequence[str], settings: DataSettings, folder: Path) -> _Files:
+    hashes = tuple(sha256_of(case.images[label]) for label in contrasts)
+    described = {
+        "format": _FORMAT,
+        "images": hashes,
+        "scales": [case.scales[label].to_dict() for label in contrasts],
+        "regions": {name: sha256_of(case.regions[name]) for name in ("head", "brain") if name in case.regions},
+        "plane": settings.plane,
+        "type": settings.cache_type,
+    }
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
+    stem = f"{case.key}_{digest}"
+    return _Files(folder / f"{stem}_images.npy", folder / f"{stem}_regions.npy", folder / f"{stem}.json", hashes)
+
+
+def _cached(case: PreparedCase, contrasts: Sequence[str], settings: DataSettings, paths: _Files) -> CachedCase:
+    if not paths.numbers.is_file():
+        _write(case, contrasts, settings, paths)
+    numbers = json.loads(paths.numbers.read_text(encoding="utf-8"))
+    first, second, third = numbers["spacing"]
+    return CachedCase(
+        key=case.key,
+        subject=case.case.subject,
+        images=np.load(paths.images, mmap_mode="r", allow_pickle=False),
+        regions=np.load(paths.regions, mmap_mode="r", allow_pickle=False),
+        lows=np.array(numbers["lows"], np.float32),
+        steps=np.array(numbers["steps"], np.float32),
+        air=np.array(numbers["air"], np.float32),
+        spacing=(first, second, third),
+        hashes=paths.hashes,
+    )
+
+
+def _write(case: PreparedCase, contrasts: Sequence[str], settings: DataSettings, paths: _Files) -> None:
+    first = read_volume(case.images[contrasts[0]])
+    head = _region(case, "head", first)
+    regions = np.stack([head, _region(case, "brain", first) if "brain" in case.regions else head])
+    lows, steps, air, channels = [], [], [], []
+    for label in contrasts:
+        volume = read_volume(case.images[label])
+        require_same_grid(first, volume, f"{case.key}: {contrasts[0]} and {label}")
+        scaled = case.scales[label].apply(volume.data)
+        if not np.isfinite(scaled).all():
+            raise IntensityError(f"{case.images[label]}: has values that are not finite; prepare {case.key} again")
+        low, step = 0.0, 1.0
+        if settings.cache_type == "uint16":
+            low = float(scaled.min())
+            step = max(float(scaled.max()) - low, 1e-6) / 65535
+            scaled = np.rint((scaled - low) / step)
+        channels.append(scaled.astype(_STORED[settings.cache_type]))
+        lows.append(low)
+        steps.append(step)
+        air.append(float(case.scales[label].apply(np.zeros(1))[0]))
+    _save(paths.images, np.stack([slices_first(channel, settings.plane) for channel in channels], axis=1))
+    _save(paths.regions, np.stack([slices_first(region, settings.plane) for region in regions], axis=1))
+    spacing = np.moveaxis(np.array(first.spacing), PLANES[settings.plane], 0)
+    write_json(paths.numbers, {"lows": lows, "steps": steps, "air": air, "spacing": spacing.tolist()})
+
+
+def _region(case: PreparedCase, name: str, like: Volume) -> NDArray[np.bool_]:
+    region = read_volume(case.regions[name], np.uint8)
+    require_same_grid(like, region, f"{case.key}: image and region {name}")
+    return np.asarray(region.data > 0)
+
+
+def _save(path: Path, array: NDArray[Any]) -> None:
+    with atomic_file(path) as partial, partial.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def _extent(inside: NDArray[np.bool_]) -> slice:
+    found = np.flatnonzero(inside)
+    return slice(int(found[0]), int(found[-1]) + 1) if found.size else slice(0, len(inside))

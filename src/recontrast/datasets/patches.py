@@ -1,0 +1,169 @@
+"""Batches of slices from cached cases, in an order that depends only on the seed and the step."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from recontrast.datasets.augment import augment, random_shift
+from recontrast.datasets.cases import CachedCase, DataSettings
+from recontrast.errors import IntensityError, RecontrastWarning
+
+_MULTIPLE = 16
+"""In-plane sizes are rounded up to this: networks halve the resolution a few times."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a training step sees.
+
+    Attributes:
+        source: (B, C, I, J) float32, scaled units.
+        target: (B, 1, I, J) float32, scaled units.
+        mask: (B, 1, I, J) bool, inside the head.
+    """
+
+    source: Tensor
+    target: Tensor
+    mask: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on a device."""
+        return Batch(*(part.to(device, non_blocking=True) for part in (self.source, self.target, self.mask)))
+
+
+class SliceBatches:
+    """Draws batches of slices; batch n is the same however often and in whatever order it is asked for.
+
+    Slices of all cases are shuffled anew for every epoch. Batches are always full: one that reaches the end of an
+    epoch goes on with the next. In-plane sizes that differ between cases are brought to one size, by cutting around
+    the head or by filling up with air, so that every batch mixes subjects.
+
+    Args:
+        cases: Training cases.
+        settings: Which slices, which size, how many.
+        seed: Seed of the order and of the random changes.
+
+    Raises:
+        IntensityError: No slice is left to learn from.
+
+    Example:
+        >>> SliceBatches(cached, DataSettings(batch=4), seed=0).batch(0).source.shape  # doctest: +SKIP
+        torch.Size([4, 1, 96, 112])
+    """
+
+    def __init__(self, cases: Sequence[CachedCase], settings: DataSettings, seed: int) -> None:
+        self.cases = tuple(cases)
+        self.settings = settings
+        self.seed = seed
+        self.places = [(n, int(index)) for n, case in enumerate(cases) for index in case.chosen_slices(settings)]
+        if not self.places:
+            raise IntensityError(
+                f"no slice of {', '.join(case.key for case in cases)} has head or brain in it; "
+                "look at the head masks of the prepared cases, or set data.slices=all"
+            )
+        self.size = settings.size or _common_size(self.cases, settings)
+        self.centres = [tuple((side.start + side.stop) // 2 for side in case.head_box()) for case in self.cases]
+        self._order: tuple[int, NDArray[np.intp]] = (-1, np.arange(0))
+
+    @property
+    def epoch_length(self) -> int:
+        """Batches in an epoch, rounded up."""
+        return -(-len(self.places) // self.settings.batch)
+
+    def epoch_of(self, step: int) -> int:
+        """Epoch (from 0) to which the first slice of batch `step` (from 0) belongs."""
+        return step * self.settings.batch // len(self.places)
+
+    def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
+        """Batch number `step` (from 0), or the part of it that one of several ranks works on."""
+        positions = range(step * self.settings.batch, (step + 1) * self.settings.batch)[rank::ranks]
+        rng = np.random.default_rng([self.seed, step, rank])
+        samples = [self._sample(*self.places[self._at(position)], rng) for position in positions]
+        source, target, mask = (torch.from_numpy(np.stack(part)) for part in zip(*samples, strict=True))
+        return Batch(source, target, mask)
+
+    def _at(self, position: int) -> int:
+        epoch, within = divmod(position, len(self.places))
+        if self._order[0] != epoch:
+            self._order = (epoch, np.random.default_rng([self.seed, epoch]).permutation(len(self.places)))
+        return int(self._order[1][within])
+
+    def _sample(
+        self, number: int, index: int, rng: np.random.Generator
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+        case, settings = self.cases[number], self.settings
+        shift = random_shift(settings.augment, rng)
+        starts = [c + s - size // 2 for c, s, size in zip(self.centres[number], shift, self.size, strict=True)]
+        inside, cut = _window(starts, self.size, case.images.shape[2:])
+        channels = case.images.shape[1]
+        planes = channels + (channels - 1) * 2 * settings.neighbours
+        image = np.empty((planes, *self.size), np.float32)
+        image[:] = case.air[_channel_of_plane(channels, settings.neighbours), None, None]
+        image[:-1, inside[0], inside[1]] = read_sources(case, index, settings.neighbours, cut)
+        image[-1, inside[0], inside[1]] = case.read(index, slice(channels - 1, channels), *cut)[0]
+        mask = np.zeros((1, *self.size), np.bool_)
+        mask[0, inside[0], inside[1]] = case.regions[index, 0, cut[0], cut[1]]
+        target = np.clip(image[-1:], 0, 1) if settings.clip_target else image[-1:]
+        source, target, mask = augment(image[:-1], target, mask, settings.augment, rng)
+        return source, target, mask
+
+
+def read_sources(
+    case: CachedCase, index: int, neighbours: int, cut: tuple[slice, slice] = (slice(None), slice(None))
+) -> NDArray[np.float32]:
+    """Source channels of one slice and its neighbours, (C * (2 * neighbours + 1), I, J).
+
+    Channels are ordered by contrast, and within a contrast from the slice furthest below to the one furthest above;
+    beyond the first and last slice these are repeated. A saved translator orders them in the same way.
+    """
+    sources = slice(0, case.images.shape[1] - 1)
+    if neighbours == 0:
+        return case.read(index, sources, *cut)
+    around = np.clip(np.arange(index - neighbours, index + neighbours + 1), 0, len(case.images) - 1)
+    slab = np.stack([case.read(int(number), sources, *cut) for number in around], axis=1)
+    return slab.reshape(-1, *slab.shape[2:])
+
+
+def _channel_of_plane(channels: int, neighbours: int) -> NDArray[np.intp]:
+    return np.append(np.repeat(np.arange(channels - 1), 2 * neighbours + 1), channels - 1)
+
+
+def _window(
+    starts: Sequence[int], size: Sequence[int], available: Sequence[int]
+) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Where the part of the image that a window sees lies in the window, and in the image."""
+    inside, cut = [], []
+    for start, length, limit in zip(starts, size, available, strict=True):
+        low, high = min(max(start, 0), limit), max(min(start + length, limit), 0)
+        high = max(low, high)
+        inside.append(slice(low - start, high - start) if high > low else slice(0, 0))
+        cut.append(slice(low, high))
+    return (inside[0], inside[1]), (cut[0], cut[1])
+
+
+def _common_size(cases: Sequence[CachedCase], settings: DataSettings) -> tuple[int, int]:
+    """In-plane size that holds the head of every case and some air around it."""
+    extents = np.array(
+        [
+            [side.stop - side.start + 2 * round(settings.margin_mm / mm) for side, mm in zip(box, spacing, strict=True)]
+            for box, spacing in ((case.head_box(), case.spacing[1:]) for case in cases)
+        ]
+    )
+    areas = extents.prod(axis=1)
+    if areas.max() > 2 * np.median(areas):
+        case = cases[int(areas.argmax())]
+        warnings.warn(
+            f"{case.key}: its head covers {extents[areas.argmax()].tolist()} voxels in-plane, twice the area of "
+            "others; all slices are filled up to that size, which is slow: prepare on one voxel size, or set data.size",
+            RecontrastWarning,
+            stacklevel=3,
+        )
+    rows, columns = (int(-(-extent // _MULTIPLE) * _MULTIPLE) for extent in extents.max(axis=0))
+    return rows, columns

@@ -1,0 +1,56 @@
+"""Supervised learning: paired subjects, one network, one loss between its result and the target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from recontrast.datasets.patches import Batch
+from recontrast.losses import LOSSES
+from recontrast.recipes import RECIPES
+
+
+@RECIPES.register("supervised")
+class Supervised(nn.Module):
+    """One network that is told the target.
+
+    Args:
+        network: Maps sources (B, C, I, J[, K]) to the target's grid, one channel.
+        loss: Name of a loss in `recontrast.losses` ("mse", "l1").
+        loss_options: Its options.
+        masked: Let only voxels inside the head count; default: all voxels.
+
+    Example:
+        >>> recipe = Supervised(network=nn.Conv2d(1, 1, 1), loss="l1")
+        >>> recipe.predict(torch.zeros(1, 1, 4, 4)).shape
+        torch.Size([1, 1, 4, 4])
+    """
+
+    def __init__(
+        self,
+        *,
+        network: nn.Module,
+        loss: str = "mse",
+        loss_options: Mapping[str, Any] | None = None,
+        masked: bool = False,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.loss = LOSSES.build(loss, loss_options)
+        self.loss_name = loss
+        self.masked = masked
+
+    def training_step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of a batch, and its named parts for the log (detached)."""
+        estimate = self.network(batch.source)
+        with torch.autocast(estimate.device.type, enabled=False):
+            loss = self.loss(batch.target, estimate, batch.mask if self.masked else None)
+        return loss, {self.loss_name: loss.detach()}
+
+    def predict(self, source: Tensor) -> Tensor:
+        """Synthetic image of a source (B, C, I, J[, K]), float32, in the network's range."""
+        result: Tensor = self.network(source)
+        return result.float()

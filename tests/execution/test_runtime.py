@@ -1,0 +1,54 @@
+"""What the machine can do is read, not assumed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from recontrast.errors import RecontrastWarning, UnknownNameError
+from recontrast.execution import runtime
+
+
+def cpuinfo(folder: Path, flags: str) -> Path:
+    path = folder / "cpuinfo"
+    path.write_text(f"processor\t: 0\nmodel name\t: some\nflags\t\t: fpu {flags} sse2\n")
+    return path
+
+
+@pytest.mark.parametrize(("flags", "expected"), [("avx512f avx512_bf16", True), ("amx_bf16", True), ("avx2", False)])
+def test_bf16_is_read_from_the_processor_flags(tmp_path: Path, flags: str, expected: bool) -> None:
+    assert runtime.supports_bf16(cpuinfo(tmp_path, flags)) is expected
+
+
+def test_no_cpuinfo_means_no_bf16(tmp_path: Path) -> None:
+    assert not runtime.supports_bf16(tmp_path / "absent")
+
+
+def test_auto_takes_bf16_only_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "supports_bf16", lambda: True)
+    assert runtime.choose_precision("auto") == "bf16"
+    assert runtime.choose_precision("fp32") == "fp32"
+    monkeypatch.setattr(runtime, "supports_bf16", lambda: False)
+    assert runtime.choose_precision("auto") == "fp32"
+    assert runtime.choose_precision("auto", accelerated=True) == "bf16"
+    with pytest.warns(RecontrastWarning, match="imitated and slow"):
+        assert runtime.choose_precision("bf16") == "bf16"
+
+
+def test_unknown_precision_is_named() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'bf16'"):
+        runtime.choose_precision("bf17")
+
+
+def test_a_process_with_the_settings_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    assert not runtime.is_tuned()
+    for name, value in runtime.allocator_environment().items():
+        monkeypatch.setenv(name, value)
+        assert runtime.is_tuned()
+
+
+def test_other_c_libraries_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime.platform, "libc_ver", lambda: ("", ""))
+    assert runtime.allocator_environment() == {}
