@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -30,6 +31,13 @@ def read_table(path: Path, text_columns: tuple[str, ...] = ()) -> pd.DataFrame:
         )
     except (ValueError, UnicodeDecodeError) as error:
         raise FormatError(f"{path}: cannot be read as a tab-separated table ({error})") from error
+
+
+def require_columns(path: Path, table: pd.DataFrame, columns: Iterable[str]) -> None:
+    """Raise `FormatError` when a table read from `path` lacks one of `columns`."""
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise FormatError(f"{path}: has no column {', '.join(missing)}; it has {', '.join(map(str, table.columns))}")
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

@@ -12,12 +12,12 @@ from recontrast.config import build_settings
 from recontrast.errors import FormatError, LayoutError
 from recontrast.io.bids import BidsImage, BidsName, Case, read_sidecar
 from recontrast.io.nifti import EXTENSIONS
-from recontrast.io.tables import read_table
+from recontrast.io.tables import read_table, require_columns
 from recontrast.preparation.normalize import Scale, ScaleSettings
+from recontrast.preparation.splits import SPLITS, read_splits
 from recontrast.provenance import FILE_NAME
 
-SPLITS = ("train", "validation", "test")
-"""Names of the splits."""
+__all__ = ["PREPARED", "SPLITS", "PreparedCase", "PreparedCohort", "prepared_settings", "read_cohort", "read_splits"]
 
 PREPARED = "prepared"
 """Value of the `desc` entity of a prepared image."""
@@ -96,7 +96,7 @@ def read_cohort(folder: Path) -> PreparedCohort:
     if not (folder / "cases.tsv").is_file():
         raise LayoutError(f"{folder}: the preparation is not finished (no cases.tsv); run `recontrast prepare` again")
     table = read_table(folder / "cases.tsv", text_columns=("case", "status", "message"))
-    _require_columns(folder / "cases.tsv", table, ("case", "status"))
+    require_columns(folder / "cases.tsv", table, ("case", "status"))
     splits = read_splits(folder / "splits.tsv")
     ready = sorted(table.loc[table["status"] == "ok", "case"])
     failed = table[table["status"] != "ok"]
@@ -131,28 +131,6 @@ def prepared_settings(folder: Path) -> dict[str, Any]:
     return settings
 
 
-def read_splits(path: Path) -> dict[str, str]:
-    """Read a table with columns subject and split: subject label (without `sub-`) to split, in its order.
-
-    Raises:
-        LayoutError: A subject is in two splits, or a split is not train, validation or test.
-        FormatError: The table cannot be read or a column is missing.
-    """
-    table = read_table(path, text_columns=("subject", "split"))
-    _require_columns(path, table, ("subject", "split"))
-    splits: dict[str, str] = {}
-    for subject, split in zip(table["subject"], table["split"], strict=True):
-        label = str(subject).removeprefix("sub-")
-        if split not in SPLITS:
-            raise LayoutError(f"{path}: sub-{label} is in split '{split}'; there is: {', '.join(SPLITS)}")
-        if splits.setdefault(label, split) != split:
-            raise LayoutError(
-                f"{path}: sub-{label} is in two splits ({splits[label]} and {split}); keep one row a subject, "
-                "for images of one person must not be both learned from and tested on"
-            )
-    return splits
-
-
 def _read_case(folder: Path, case: Case, splits: Mapping[str, str]) -> PreparedCase:
     if case.subject not in splits:
         raise LayoutError(f"{folder / 'splits.tsv'}: sub-{case.subject} has no row; add it, or prepare again")
@@ -184,9 +162,3 @@ def _scale_of(path: Path) -> Scale:
     if not isinstance(sidecar.get("Scale"), Mapping):
         raise LayoutError(f"{path}: its sidecar has no Scale; run `recontrast prepare` again")
     return Scale.from_dict(sidecar["Scale"])
-
-
-def _require_columns(path: Path, table: Any, columns: tuple[str, ...]) -> None:
-    missing = [column for column in columns if column not in table.columns]
-    if missing:
-        raise FormatError(f"{path}: has no column {', '.join(missing)}; it has {', '.join(map(str, table.columns))}")

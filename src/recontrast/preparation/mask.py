@@ -12,6 +12,12 @@ from recontrast.volume import Volume
 _SMOOTHING_MM = 1.5
 _CLOSING_MM = 4.0
 _BINS = 256
+_RIM = 0.03
+"""Part of a support that may lie outside the threshold without being looked at (partial volume of a brain's rim)."""
+_AIR_LIKE = 0.1
+"""Median of air over median of tissue: below 0.07 in whole heads, above 0.11 at the rim of stripped brains."""
+_NO_AIR = 0.22
+"""Mean below over mean above the threshold from which both are tissue: 0.10 at most with air, 0.24 and more without."""
 
 
 def require_signal(volume: Volume, what: str) -> None:
@@ -45,8 +51,9 @@ def head_mask(volume: Volume) -> Volume:
     An image whose background is exactly zero gives its support (voxels that are not zero). Any other is smoothed a
     little and thresholded between air and tissue by the method of Otsu (IEEE Trans SMC 9:62, 1979) on the square
     root of intensity, which keeps dark tissue inside. The largest connected part is kept, and holes are filled slice
-    by slice in all three directions, so that air enclosed by the head belongs to it. The result does not depend on
-    how the axes are stored, and is the same at every call.
+    by slice in all three directions, so that air enclosed by the head belongs to it. Where both classes are tissue (a
+    pelvis that fills the field of view) everything is foreground. The result does not depend on how the axes are
+    stored, and is the same at every call.
 
     Args:
         volume: One image, any orientation; finite values.
@@ -62,14 +69,24 @@ def head_mask(volume: Volume) -> Volume:
         >>> int(head_mask(Volume(image, np.eye(4))).data.sum())
         64
     """
+    return find_head(volume)[0]
+
+
+def find_head(volume: Volume) -> tuple[Volume, bool]:
+    """`head_mask`, and whether the mask is the support of an image with exactly zero background (skull-stripped).
+
+    Example:
+        >>> find_head(Volume(np.pad(np.ones((4, 4, 4), np.float32), 4), np.eye(4)))[1]
+        True
+    """
     require_signal(volume, "head mask")
     canonical = volume.reoriented("RAS")
     data = np.asarray(canonical.data, dtype=np.float32)
     support = fill_holes(_largest(data != 0)) if (data == 0).any() else np.ones(data.shape, bool)
     tissue = _tissue(data, canonical.spacing)
-    mask = support if _is_stripped(data, support, tissue) else tissue
-    found = Volume(mask, canonical.affine).reoriented(volume.orientation)
-    return volume.with_data(found.data)
+    stripped = _is_stripped(data, support, tissue)
+    found = Volume(support if stripped else tissue, canonical.affine).reoriented(volume.orientation)
+    return volume.with_data(found.data), stripped
 
 
 def fill_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -127,12 +144,14 @@ def _tissue(data: NDArray[np.float32], spacing: tuple[float, float, float]) -> N
     if not high > low:  # a few bright voxels in emptiness
         return _largest(data > data.min())
     level = np.sqrt(np.clip((smooth - low) / (high - low), 0, 1))
-    head = _largest(_largest(level > _otsu(level)))
+    above = level > _otsu(level)
+    if float(smooth[~above].mean()) >= _NO_AIR * float(smooth[above].mean()):
+        return np.ones(data.shape, bool)  # the body fills the field of view
     steps = [
         max(1, min(round(_CLOSING_MM / step), (n - 1) // 4)) if n > 8 else 0
         for step, n in zip(spacing, data.shape, strict=True)
     ]
-    return fill_holes(_closed(head, steps))
+    return fill_holes(_closed(_largest(above), steps))
 
 
 def _closed(mask: NDArray[np.bool_], steps: list[int]) -> NDArray[np.bool_]:
@@ -170,7 +189,6 @@ def _is_stripped(data: NDArray[np.float32], support: NDArray[np.bool_], tissue: 
     if not (in_one_piece and solid):
         return False
     beyond = support & ~tissue
-    if np.count_nonzero(beyond) < 0.25 * np.count_nonzero(support):
+    if np.count_nonzero(beyond) < _RIM * np.count_nonzero(support):
         return True
-    air_like = float(np.median(np.abs(data[beyond]))) < 0.1 * float(np.median(data[tissue]))
-    return not air_like
+    return float(np.median(np.abs(data[beyond]))) >= _AIR_LIKE * float(np.median(np.abs(data[tissue])))

@@ -90,7 +90,7 @@ class ScaleSettings:
     """fixed: native range that becomes 1; needed for fixed."""
 
 
-Fit = Callable[[Volume, ScaleSettings], tuple[float, float]]
+Fit = Callable[[Volume, ScaleSettings, Volume | None], tuple[float, float]]
 
 SCALES: dict[str, Fit] = {}
 """Ways to fit a scale, by name; each gives (offset, factor)."""
@@ -104,7 +104,7 @@ def _known_as(name: str) -> Callable[[Fit], Fit]:
     return keep
 
 
-def fit_scale(volume: Volume, settings: ScaleSettings | None = None) -> Scale:
+def fit_scale(volume: Volume, settings: ScaleSettings | None = None, head: Volume | None = None) -> Scale:
     """Fit the intensity scale of one image.
 
     The same image gives the same scale however its axes are stored, so raw and prepared input agree.
@@ -112,6 +112,7 @@ def fit_scale(volume: Volume, settings: ScaleSettings | None = None) -> Scale:
     Args:
         volume: The image in native units.
         settings: Which scale; default: zero to the 99.9th percentile of the head.
+        head: `head_mask(volume)` where it is known already; left out, it is found here when the scale needs it.
 
     Raises:
         IntensityError: The image is all zero, constant, not finite, or the scale would not be positive.
@@ -127,7 +128,7 @@ def fit_scale(volume: Volume, settings: ScaleSettings | None = None) -> Scale:
     if settings.name not in SCALES:
         raise UnknownNameError.among("intensity scale", settings.name, SCALES)
     require_signal(volume, f"scale '{settings.name}'")
-    offset, factor = SCALES[settings.name](volume, settings)
+    offset, factor = SCALES[settings.name](volume, settings, head)
     if not factor > 0:
         raise IntensityError(
             f"scale '{settings.name}': fitted range {factor:g} is not positive (offset {offset:g}); "
@@ -137,32 +138,37 @@ def fit_scale(volume: Volume, settings: ScaleSettings | None = None) -> Scale:
 
 
 @_known_as("percentile")
-def _percentile(volume: Volume, settings: ScaleSettings) -> tuple[float, float]:
+def _percentile(volume: Volume, settings: ScaleSettings, head: Volume | None) -> tuple[float, float]:
     low = 0.0 if settings.low is None else settings.low
     if not 0 <= low < settings.high <= 100:
         raise ConfigError(
             f"scale.low {low:g} and scale.high {settings.high:g} must be 0 <= low < high <= 100 (percent)"
         )
-    head = volume.data[head_mask(volume).data]
-    bottom, top = (float(value) for value in np.percentile(head, (low, settings.high)))
+    values = _inside(volume, head)
+    bottom, top = (float(value) for value in np.percentile(values, (low, settings.high)))
     offset = 0.0 if settings.low is None else bottom
     return offset, top - offset
 
 
 @_known_as("minmax")
-def _minmax(volume: Volume, settings: ScaleSettings) -> tuple[float, float]:
+def _minmax(volume: Volume, settings: ScaleSettings, head: Volume | None) -> tuple[float, float]:
     low, high = float(volume.data.min()), float(volume.data.max())
     return low, high - low
 
 
 @_known_as("zscore")
-def _zscore(volume: Volume, settings: ScaleSettings) -> tuple[float, float]:
-    head = volume.data[head_mask(volume).data].astype(np.float64)
-    return float(head.mean()), float(head.std())
+def _zscore(volume: Volume, settings: ScaleSettings, head: Volume | None) -> tuple[float, float]:
+    values = _inside(volume, head).astype(np.float64)
+    return float(values.mean()), float(values.std())
 
 
 @_known_as("fixed")
-def _fixed(volume: Volume, settings: ScaleSettings) -> tuple[float, float]:
+def _fixed(volume: Volume, settings: ScaleSettings, head: Volume | None) -> tuple[float, float]:
     if settings.fixed_factor is None:
         raise ConfigError("scale 'fixed' needs scale.fixed_factor (the native range that becomes 1)")
     return settings.fixed_offset, settings.fixed_factor
+
+
+def _inside(volume: Volume, head: Volume | None) -> NDArray[Any]:
+    mask = head_mask(volume) if head is None else head
+    return np.asarray(volume.data[mask.data.astype(bool, copy=False)])

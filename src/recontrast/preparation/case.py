@@ -1,0 +1,231 @@
+"""Prepare one case: read, place on one grid, mask, scale, write. What is finished is kept when nothing changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recontrast.atomic import write_json
+from recontrast.config import to_plain
+from recontrast.contrasts import Contrast
+from recontrast.errors import RecontrastWarning
+from recontrast.io.bids import BidsImage, BidsName, Case, sidecar_path, write_sidecar
+from recontrast.io.nifti import read_volume, write_volume
+from recontrast.preparation.cohort import PREPARED
+from recontrast.preparation.mask import find_head, require_signal
+from recontrast.preparation.normalize import Scale, ScaleSettings, fit_scale
+from recontrast.preparation.quality import describe_image, warn_of_doubt
+from recontrast.preparation.recipes import PREPARATIONS, PlacedImage, RecipeOptions
+from recontrast.preparation.regions import RegionFile, find_regions, read_regions
+from recontrast.preparation.selection import select_images
+from recontrast.provenance import sha256_of
+from recontrast.volume import Volume
+
+LEDGER = ".recontrast"
+"""Folder of an output with one small file per finished case: its settings, input hashes, outputs and quality."""
+
+_FORMAT = 1
+"""Goes up when the same input and settings give another output; finished cases of older formats are made again."""
+
+_STRIPPED = 0.9
+"""An image is skull-stripped when at least this share of its head is brain."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseRequest:
+    """All that is needed to prepare one case; see `PrepareSettings` for the meaning."""
+
+    case: Case
+    images: tuple[BidsImage, ...]
+    bids: Path
+    out: Path
+    recipe: str
+    contrasts: tuple[str, ...]
+    grid: str
+    space: str
+    prefer: tuple[str, ...]
+    align: bool
+    scale: ScaleSettings
+    regions: Path | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class CaseReport:
+    """What became of a case.
+
+    Attributes:
+        inputs: Input file to SHA-256.
+        quality: Rows of `quality.tsv`.
+        doubts: Warnings, one line each.
+        kept: Whether an earlier run had finished it.
+    """
+
+    inputs: Mapping[str, str]
+    quality: Sequence[Mapping[str, Any]]
+    doubts: Sequence[str]
+    kept: bool
+
+
+@dataclass(frozen=True)
+class _Heads:
+    """Head masks of a case: `common` to its contrasts, `own` of each, and whether each background is exactly zero."""
+
+    common: Volume
+    own: Mapping[str, Volume]
+    zero_background: Mapping[str, bool]
+
+
+def prepare_case(request: CaseRequest) -> CaseReport:
+    """Prepare one case and write it, or keep what an earlier run finished.
+
+    Raises:
+        RecontrastError: The case cannot be prepared; the message says why.
+        OutputError: The files cannot be written.
+    """
+    with _collected() as doubts:
+        sources = select_images(request.case, request.images, request.contrasts, request.space, request.prefer)
+        spaces = list(dict.fromkeys((request.space, Contrast.parse(request.grid).suffix, "")))
+        regions = find_regions(request.case, request.images, request.regions, spaces)
+        inputs = _hashes(request.bids, sources, regions)
+        ledger = request.out / LEDGER / f"{request.case.key}.json"
+        fingerprint = _fingerprint(request, inputs)
+        before = _read_ledger(ledger)
+        if before is not None and _is_finished(before, fingerprint, request.out):
+            return CaseReport(inputs, before["quality"], before["doubts"], kept=True)
+        if before is not None:
+            _forget(before, ledger, request.out)
+        outputs, quality = _make(request, sources, regions)
+    write_json(
+        ledger,
+        {"fingerprint": fingerprint, "inputs": inputs, "outputs": outputs, "quality": quality, "doubts": doubts},
+    )
+    return CaseReport(inputs, quality, doubts, kept=False)
+
+
+def _make(
+    request: CaseRequest, sources: Mapping[str, BidsImage], regions: Sequence[RegionFile]
+) -> tuple[list[str], list[dict[str, Any]]]:
+    """Do the work; return the files written (relative to the output) and the rows of quality."""
+    raw = {}
+    for label, source in sources.items():
+        raw[label] = read_volume(source.path)
+        require_signal(raw[label], str(source.path))
+    options = RecipeOptions(grid=request.grid, align=request.align, trusted=bool(request.space), seed=request.seed)
+    placed = PREPARATIONS.get(request.recipe)(raw, options, request.case.key)
+    heads = _heads(placed)
+    found = read_regions(regions, placed[request.grid].volume, request.case.key)
+    found = {"head": heads.common, **{name: mask for name, mask in found.items() if name != "head"}}
+    quality = [describe_image(request.case.key, k, v, heads.own[k], heads.common) for k, v in placed.items()]
+    for row in quality:
+        warn_of_doubt(row, heads.common.spacing)
+    outputs = []
+    for name, mask in found.items():
+        outputs.append(_path(request, "mask", name))
+        write_volume(request.out / outputs[-1], mask, np.uint8, description=f"recontrast {name}")
+    for label, image in placed.items():
+        scale = fit_scale(image.volume, request.scale, heads.own[label])
+        stripped = _is_stripped(image.volume, heads.zero_background[label], heads.own[label], found.get("brain"))
+        path = _path(request, label, PREPARED)
+        write_volume(request.out / path, image.volume, np.float32, description="recontrast prepared")
+        write_sidecar(request.out / path, _sidecar(request, sources[label], image, scale, label, stripped))
+        outputs += [path, str(sidecar_path(Path(path)).as_posix())]
+    return outputs, quality
+
+
+def _heads(placed: Mapping[str, PlacedImage]) -> _Heads:
+    """The head of the case is where at least half of its contrasts have theirs."""
+    found = {label: find_head(image.volume) for label, image in placed.items()}
+    own = {label: head for label, (head, _) in found.items()}
+    votes = np.sum([head.data for head in own.values()], axis=0, dtype=np.uint16)
+    common = next(iter(own.values())).with_data(np.asarray(2 * votes >= len(own)))
+    return _Heads(common, own, {label: zero for label, (_, zero) in found.items()})
+
+
+def _is_stripped(image: Volume, zero_background: bool, head: Volume, brain: Volume | None) -> bool:
+    """Whether nothing but brain is left; without a brain mask, an exactly zero background is taken as the sign."""
+    if brain is None or not brain.data.any():
+        return zero_background
+    inside = head.data & (brain.data > 0)
+    return bool(np.count_nonzero(inside) >= _STRIPPED * np.count_nonzero(head.data))
+
+
+def _sidecar(
+    request: CaseRequest, source: BidsImage, image: PlacedImage, scale: Scale, label: str, stripped: bool
+) -> dict[str, Any]:
+    return {
+        "Sources": [_relative(source.path, request.bids)],
+        "Scale": scale.to_dict(),
+        "Transform": image.transform.tolist(),
+        "SkullStripped": stripped,
+        "Contrast": label,
+        "Interpolated": image.interpolated,
+        "Recipe": request.recipe,
+    }
+
+
+def _path(request: CaseRequest, contrast: str, description: str) -> str:
+    name = BidsName.of(request.case, contrast, desc=description)
+    return (request.case.folder / "anat" / name.filename).as_posix()
+
+
+def _relative(path: Path, root: Path) -> str:
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+
+
+def _hashes(bids: Path, sources: Mapping[str, BidsImage], regions: Sequence[RegionFile]) -> dict[str, str]:
+    files = [image.path for image in sources.values()]
+    files += [path for region in regions for path in (region.path, region.table) if path is not None]
+    return {_relative(path, bids): sha256_of(path) for path in sorted(files)}
+
+
+def _fingerprint(request: CaseRequest, inputs: Mapping[str, str]) -> str:
+    """Digest of what decides the result: settings of the case, input bytes, format."""
+    settings = {
+        name: getattr(request, name)
+        for name in ("recipe", "contrasts", "grid", "space", "prefer", "align", "scale", "seed")
+    }
+    text = json.dumps([_FORMAT, to_plain(settings), dict(inputs)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _read_ledger(path: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None  # no earlier result that can be trusted: the case is made anew
+    return content if isinstance(content, dict) and "fingerprint" in content else None
+
+
+def _is_finished(before: Mapping[str, Any], fingerprint: str, out: Path) -> bool:
+    return before["fingerprint"] == fingerprint and all((out / name).is_file() for name in before["outputs"])
+
+
+def _forget(before: Mapping[str, Any], ledger: Path, out: Path) -> None:
+    """Remove an outdated result, its ledger first, so that it is never taken for the new one."""
+    ledger.unlink(missing_ok=True)
+    for name in before["outputs"]:
+        (out / name).unlink(missing_ok=True)
+
+
+@contextmanager
+def _collected() -> Iterator[list[str]]:
+    """Collect our warnings as lines, for they may arise in another process; let others through."""
+    lines: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", RecontrastWarning)
+        try:
+            yield lines
+        finally:
+            foreign = [w for w in caught if not issubclass(w.category, RecontrastWarning)]
+            lines += dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, RecontrastWarning))
+    for warning in foreign:
+        warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)

@@ -1,0 +1,266 @@
+"""`recontrast prepare`: raw BIDS data to prepared cases, side by side, resumable."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from recontrast import provenance
+from recontrast.atomic import make_folder, remove_partial_files
+from recontrast.config import to_plain
+from recontrast.errors import ConfigError, DataError, MissingContrastError, RecontrastWarning, UnknownNameError
+from recontrast.execution.workers import Outcome, Summary, failures, run_cases
+from recontrast.io.bids import BidsImage, Case, by_case, find_images, stray_images, write_description
+from recontrast.io.tables import write_table
+from recontrast.preparation.case import CaseReport, CaseRequest, prepare_case
+from recontrast.preparation.cohort import prepared_settings
+from recontrast.preparation.normalize import SCALES, ScaleSettings
+from recontrast.preparation.quality import COLUMNS
+from recontrast.preparation.recipes import PREPARATIONS
+from recontrast.preparation.selection import common_contrasts, parse_contrasts
+from recontrast.preparation.splits import choose_splits, known_subjects, read_splits, write_splits
+
+log = logging.getLogger(__name__)
+
+_FREE_TO_CHANGE = ("workers",)
+"""Settings that may differ when a preparation goes on where it stopped: they do not change the result."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareSettings:
+    """What `prepare` does."""
+
+    bids: Path
+    """BIDS data set with the raw scans"""
+
+    out: Path
+    """folder for the prepared cases"""
+
+    recipe: str = "native"
+    """way to prepare: native (own grid, fewest steps)"""
+
+    contrasts: tuple[str, ...] = ()
+    """contrasts every case must have (T1w, ce-gadolinium_T1w, …); empty: all that every case has"""
+
+    grid: str = ""
+    """contrast whose grid the case gets; empty: the first contrast"""
+
+    space: str = ""
+    """take images with this space entity; images without one only where a contrast has none with it"""
+
+    prefer: tuple[str, ...] = ()
+    """entities that decide between several files of one contrast (run-1, rec-norm)"""
+
+    subjects: tuple[str, ...] = ()
+    """subjects to prepare; empty: all"""
+
+    align: bool = True
+    """align the contrasts of a case rigidly; without it they must share one grid"""
+
+    scale: ScaleSettings = field(default_factory=ScaleSettings)
+    """intensity scale"""
+
+    regions: Path | None = None
+    """data set with masks and label maps of the same subjects; left out: BIDS/derivatives/truth where there is one"""
+
+    splits: Path | None = None
+    """table (TSV) with columns subject and split (train, validation, test)"""
+
+    test: tuple[str, ...] = ()
+    """subjects to test on; empty: 20 % at random"""
+
+    validation: tuple[str, ...] = ()
+    """subjects to validate with; empty: 16 % at random"""
+
+    seed: int = 0
+    """seed of the random split and of the alignment"""
+
+    workers: int = 2
+    """cases prepared at the same time"""
+
+
+def prepare(settings: PrepareSettings) -> Summary:
+    """Prepare every case of a data set: one grid, aligned, masked, with an invertible scale and a split.
+
+    A failed case is listed and the rest goes on. Started again with the same settings, finished cases whose input
+    files are unchanged are kept.
+
+    Raises:
+        ConfigError: A setting is wrong, or the folder holds something else.
+        LayoutError: Not a BIDS data set, or a subject is in two splits.
+        MissingContrastError: No contrast is common to all cases.
+        DataError: Not one case could be prepared.
+        OutputError: The folder cannot be written.
+
+    Example:
+        >>> prepare(PrepareSettings(bids=Path("cohort"), out=Path("prepared")))  # doctest: +SKIP
+    """
+    _check(settings)
+    cases = _find_cases(settings)
+    contrasts = _contrasts(settings, cases)
+    previous = _open_folder(settings)
+    subjects = sorted({case.subject for case in cases})
+    splits = choose_splits(
+        subjects,
+        test=settings.test,
+        validation=settings.validation,
+        table=settings.splits,
+        seed=settings.seed,
+        previous=previous,
+    )
+    provenance.write_provenance(settings.out, "prepare", settings)
+    write_splits(settings.out / "splits.tsv", splits)
+    requests = {case.key: (_request(settings, case, images, contrasts),) for case, images in cases.items()}
+    outcomes = run_cases(prepare_case, requests, workers=settings.workers, description="prepare")
+    return _finish(settings, contrasts, splits, outcomes)
+
+
+def _check(settings: PrepareSettings) -> None:
+    PREPARATIONS.get(settings.recipe)
+    if settings.scale.name not in SCALES:
+        raise UnknownNameError.among("intensity scale", settings.scale.name, SCALES)
+    if settings.workers < 1:
+        raise ConfigError(f"workers is {settings.workers}; at least 1 is needed")
+    for option, folder in (("regions", settings.regions), ("splits", settings.splits)):
+        if folder is not None and not folder.exists():
+            raise ConfigError(f"--{option} {folder}: does not exist")
+
+
+def _find_cases(settings: PrepareSettings) -> dict[Case, list[BidsImage]]:
+    cases = by_case(find_images(settings.bids))
+    if settings.subjects:
+        wanted = known_subjects(settings.subjects, {case.subject for case in cases}, "subjects")
+        cases = {case: images for case, images in cases.items() if case.subject in wanted}
+    folders = {f"sub-{case.subject}" for case in cases}
+    stray = [path.relative_to(settings.bids) for path in stray_images(settings.bids)]
+    names = [str(path) for path in stray if path.parts[0] in folders]
+    if names:
+        warnings.warn(
+            f"{settings.bids}: {len(names)} files are left out, their names are not BIDS names: {', '.join(names[:5])}"
+            + (" …" if len(names) > 5 else ""),
+            RecontrastWarning,
+            stacklevel=3,
+        )
+    return cases
+
+
+def _contrasts(settings: PrepareSettings, cases: Mapping[Case, Sequence[BidsImage]]) -> list[str]:
+    contrasts = parse_contrasts(settings.contrasts)
+    if not contrasts:
+        contrasts, lacking = common_contrasts(cases, settings.space, settings.prefer)
+        if not contrasts:
+            there = "; ".join(f"{label} is absent in {', '.join(keys[:5])}" for label, keys in lacking.items())
+            raise MissingContrastError(
+                f"{settings.bids}: no contrast is there in every case ({there or 'no image found'}); "
+                "name those that are needed with --contrasts, or the subjects with --subjects"
+            )
+        for label, keys in lacking.items():
+            warnings.warn(
+                f"{label} is left out: {', '.join(keys[:5])} {'have' if len(keys) > 1 else 'has'} none; "
+                "name the contrasts with --contrasts to leave out cases instead",
+                RecontrastWarning,
+                stacklevel=3,
+            )
+    grid = parse_contrasts([settings.grid])[0] if settings.grid else contrasts[0]
+    if grid not in contrasts:
+        raise UnknownNameError.among("contrast in --grid:", grid, contrasts)
+    return contrasts
+
+
+def _open_folder(settings: PrepareSettings) -> dict[str, str]:
+    """Make or take over the output folder; return the splits of an earlier run with the same settings."""
+    folder = settings.out
+    if (folder / provenance.FILE_NAME).is_file():
+        _require_same_settings(settings, prepared_settings(folder))
+        remove_partial_files(folder)
+        splits = folder / "splits.tsv"
+        return read_splits(splits) if splits.is_file() else {}
+    make_folder(folder)
+    if any(folder.iterdir()):
+        raise ConfigError(f"{folder}: holds other files and was not made by `recontrast prepare`; name another folder")
+    return {}
+
+
+def _require_same_settings(settings: PrepareSettings, before: Mapping[str, Any]) -> None:
+    now = to_plain(settings)
+    keys = [item.name for item in dataclasses.fields(settings) if item.name not in (*_FREE_TO_CHANGE, "out", "bids")]
+    changed = [
+        f"{key} was {before.get(key)!r}, is now {now.get(key)!r}" for key in keys if before.get(key) != now.get(key)
+    ]
+    if Path(before.get("bids", "")).resolve() != settings.bids.resolve():
+        changed.insert(0, f"bids was {before.get('bids')}, is now {settings.bids}")
+    if changed:
+        raise ConfigError(
+            f"{settings.out}: was prepared with other settings ({'; '.join(changed)}); "
+            "name another folder, or remove this one"
+        )
+
+
+def _request(
+    settings: PrepareSettings, case: Case, images: Sequence[BidsImage], contrasts: Sequence[str]
+) -> CaseRequest:
+    truth = settings.bids / "derivatives" / "truth"
+    regions = settings.regions if settings.regions is not None else (truth if truth.is_dir() else None)
+    return CaseRequest(
+        case=case,
+        images=tuple(images),
+        bids=settings.bids,
+        out=settings.out,
+        recipe=settings.recipe,
+        contrasts=tuple(contrasts),
+        grid=parse_contrasts([settings.grid])[0] if settings.grid else contrasts[0],
+        space=settings.space,
+        prefer=settings.prefer,
+        align=settings.align,
+        scale=settings.scale,
+        regions=regions,
+        seed=settings.seed,
+    )
+
+
+def _finish(
+    settings: PrepareSettings, contrasts: Sequence[str], splits: Mapping[str, str], outcomes: Sequence[Outcome]
+) -> Summary:
+    """Write the tables and say what was done."""
+    failed = failures(outcomes)
+    reports: dict[str, CaseReport] = {o.case: o.value for o in outcomes if o.error is None}
+    for report in reports.values():
+        for message in report.doubts:
+            warnings.warn(message, RecontrastWarning, stacklevel=3)
+    _write_tables(settings.out, outcomes, reports)
+    inputs = {name: digest for report in reports.values() for name, digest in report.inputs.items()}
+    provenance.write_provenance(settings.out, "prepare", settings, extra={"inputs": inputs})
+    version = provenance.version()
+    write_description(
+        settings.out, "Prepared cases", version=version, derivative=True, sources=[str(settings.bids.resolve())]
+    )
+    if not reports:
+        reasons = list(dict.fromkeys(failed.values()))
+        more = f" (and {len(reasons) - 1} other reasons, see {settings.out / 'cases.tsv'})" if len(reasons) > 1 else ""
+        raise DataError(f"not one of {len(outcomes)} cases could be prepared: {reasons[0]}{more}")
+    kept = sum(report.kept for report in reports.values())
+    counts = {split: sum(value == split for value in splits.values()) for split in ("train", "validation", "test")}
+    done = [
+        f"prepared {len(reports)} of {len(outcomes)} cases in {settings.out}" + (f" ({kept} kept)" if kept else ""),
+        f"contrasts: {', '.join(contrasts)}",
+        "subjects: " + ", ".join(f"{count} {split}" for split, count in counts.items()),
+    ]
+    return Summary(done, failed)
+
+
+def _write_tables(out: Path, outcomes: Sequence[Outcome], reports: Mapping[str, CaseReport]) -> None:
+    rows = []
+    for outcome in outcomes:
+        report = reports.get(outcome.case)
+        message = outcome.error if report is None else "; ".join(report.doubts)
+        rows.append({"case": outcome.case, "status": "failed" if report is None else "ok", "message": message or None})
+    write_table(out / "cases.tsv", pd.DataFrame(rows, columns=["case", "status", "message"]))
+    quality = [row for report in reports.values() for row in report.quality]
+    write_table(out / "quality.tsv", pd.DataFrame(quality, columns=list(COLUMNS)))
