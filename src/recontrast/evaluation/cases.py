@@ -1,0 +1,251 @@
+"""One case from files to scores: read, put on the protocol's scale, make the controls, score, all in one process."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recontrast.atomic import write_json
+from recontrast.errors import IntensityError, LayoutError, MissingContrastError, RecontrastError
+from recontrast.evaluation.fitting import FittedControl, Sample, compartments, sample_case
+from recontrast.evaluation.matching import ExpectedCase
+from recontrast.evaluation.protocols import PROTOCOLS, Protocol, SyntheticScale
+from recontrast.evaluation.scores import Blocks, CaseScorer, Record
+from recontrast.evaluation.tables import SYNTHETIC
+from recontrast.io.bids import Case, read_sidecar
+from recontrast.io.nifti import read_volume
+from recontrast.preparation.mask import head_mask
+from recontrast.preparation.normalize import Scale, fit_scale
+from recontrast.preparation.regions import read_regions
+from recontrast.provenance import sha256_of
+from recontrast.volume import Volume, require_same_grid
+
+
+@dataclass(frozen=True)
+class CaseJob:
+    """What is needed to score one case in any process.
+
+    Attributes:
+        expected: Files of the reference, the sources and the regions.
+        synthetic: The synthetic image.
+        target: Label of the target contrast.
+        sources: Labels of the sources; empty when unknown.
+        protocol: Name of the protocol.
+        synthetic_scale: How the synthetic image is scaled; "" as the protocol says.
+        stored_scales: Whether the scales stored with the case are the protocol's; otherwise they are fitted.
+        controls: Controls to score beside.
+        part: File that keeps the result for a run that was stopped.
+        inputs: What else the result depends on (settings, training voxels), as one hash.
+    """
+
+    expected: ExpectedCase
+    synthetic: Path
+    target: str
+    sources: tuple[str, ...]
+    protocol: str
+    synthetic_scale: SyntheticScale | str
+    stored_scales: bool
+    controls: Mapping[str, FittedControl]
+    part: Path
+    inputs: str
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """Scores of one case.
+
+    Attributes:
+        case: Subject and session.
+        records: Estimator to its values.
+        reference_scale: Scale the reference was put on.
+        synthetic_scale: Scale the synthetic image was put on.
+        message: What is worth knowing; "" when nothing.
+        not_scored: Control to the reason it could not be scored in this case.
+    """
+
+    case: Case
+    records: Mapping[str, Sequence[Record]]
+    reference_scale: Scale
+    synthetic_scale: Scale
+    message: str = ""
+    not_scored: Mapping[str, str] = field(default_factory=dict)
+
+
+def evaluate_case(job: CaseJob) -> CaseResult:
+    """Score the synthetic image and the controls of one case; a result of a stopped run is taken when it still fits.
+
+    Raises:
+        GeometryError: Synthetic image and reference are on different grids.
+        IntensityError: An image is empty, constant or not finite.
+        FormatError: A file cannot be read.
+    """
+    print_of_inputs = _fingerprint(job)
+    kept = _read_part(job.part, print_of_inputs)
+    if kept is not None:
+        return kept
+    result = _scored(job)
+    write_json(job.part, {"fingerprint": print_of_inputs, **_to_json(result)})
+    return result
+
+
+def sample_training_case(
+    expected: ExpectedCase, target: str, sources: tuple[str, ...], protocol: str, stored_scales: bool,
+    voxels: int, seed: tuple[int, ...],
+) -> dict[str, Sample]:  # fmt: skip
+    """Training voxels of one case, on the protocol's scale.
+
+    Raises:
+        MissingContrastError: A source or the target is not there.
+    """
+    found = PROTOCOLS.get(protocol)
+    _require(expected, (target, *sources))
+    reference = _read(expected.images[target])
+    scaled = [_scaled_source(expected, label, reference, found, stored_scales) for label in sources]
+    wanted = _reference_scale(expected, target, reference, found, stored_scales).apply(reference.data)
+    regions = case_regions(expected, reference)
+    return sample_case(scaled, wanted, compartments(regions["head"], regions.get("brain")), voxels, seed)
+
+
+def case_regions(expected: ExpectedCase, reference: Volume) -> dict[str, NDArray[np.bool_]]:
+    """All regions of a case as boolean arrays on the reference's grid; the head is found where no mask is given."""
+    volumes = read_regions(expected.regions, reference, expected.case.key)
+    regions = {name: np.asarray(volume.data, dtype=bool) for name, volume in volumes.items()}
+    if "head" not in regions:
+        regions["head"] = np.asarray(head_mask(reference).data, dtype=bool)
+    return regions
+
+
+def _scored(job: CaseJob) -> CaseResult:
+    expected, protocol = job.expected, PROTOCOLS.get(job.protocol)
+    reference, synthetic = _read(expected.images[job.target]), _read(job.synthetic)
+    require_same_grid(reference, synthetic, f"{expected.case.key}: reference and synthetic {job.target}")
+    scale = _reference_scale(expected, job.target, reference, protocol, job.stored_scales)
+    synthetic_scale, message = _scale_of_synthetic(job, synthetic, scale, protocol)
+    regions = case_regions(expected, reference)
+    scorer = CaseScorer(protocol, scale.apply(reference.data), regions, reference.spacing)
+    records: dict[str, Sequence[Record]] = {SYNTHETIC: scorer.score(synthetic_scale.apply(synthetic.data))}
+    not_scored: dict[str, str] = {}
+    if job.controls:
+        try:
+            _require(expected, job.sources)
+            sources = [_scaled_source(expected, label, reference, protocol, job.stored_scales) for label in job.sources]
+            masks = compartments(regions["head"], regions.get("brain"))
+            for name, control in job.controls.items():
+                records[name] = scorer.score(control.predict(sources, masks))
+        except RecontrastError as reason:
+            not_scored = {name: str(reason) for name in job.controls if name not in records}
+    return CaseResult(expected.case, records, scale, synthetic_scale, message, not_scored)
+
+
+def _read(path: Path) -> Volume:
+    volume = read_volume(path).reoriented("RAS")
+    bad = int(volume.data.size - np.count_nonzero(np.isfinite(volume.data)))
+    if bad:
+        raise IntensityError(f"{path}: {bad} voxels are NaN or infinite; mend the image, no metric can use it")
+    return volume
+
+
+def _require(expected: ExpectedCase, labels: Sequence[str]) -> None:
+    missing = [label for label in labels if label not in expected.images]
+    if missing:
+        there = ", ".join(expected.images) or "no image"
+        raise MissingContrastError(f"{expected.case.key}: no {', '.join(missing)} beside the reference ({there})")
+
+
+def _reference_scale(
+    expected: ExpectedCase, label: str, volume: Volume, protocol: Protocol, stored_scales: bool
+) -> Scale:
+    if stored_scales and label in expected.scales:
+        return expected.scales[label]
+    try:
+        return fit_scale(volume, protocol.normaliser)
+    except IntensityError as error:
+        raise IntensityError(f"{expected.images[label]}: {error}") from error
+
+
+def _scaled_source(
+    expected: ExpectedCase, label: str, reference: Volume, protocol: Protocol, stored_scales: bool
+) -> NDArray[np.float32]:
+    volume = _read(expected.images[label])
+    require_same_grid(reference, volume, f"{expected.case.key}: reference and source {label}")
+    return _reference_scale(expected, label, volume, protocol, stored_scales).apply(volume.data)
+
+
+def _scale_of_synthetic(job: CaseJob, synthetic: Volume, reference: Scale, protocol: Protocol) -> tuple[Scale, str]:
+    """The scale of the synthetic image, and a message where it is not what the protocol asks for."""
+    way = job.synthetic_scale or protocol.synthetic_scale
+    if way == "reference":
+        return reference, ""
+    if way == "declared":
+        declared = read_sidecar(job.synthetic).get("Scale")
+        if isinstance(declared, Mapping):
+            scale = Scale.from_dict(declared)
+            if scale.name == protocol.normaliser.name:
+                return scale, ""
+            note = f"the sidecar declares a '{scale.name}' scale, the protocol needs '{protocol.normaliser.name}'"
+        else:
+            note = "the synthetic image declares no scale in its sidecar"
+        message = f"{note}: it was scaled by its own intensities, which forgives a wrong brightness"
+    elif way == "own":
+        message = "synthetic image scaled by its own intensities" if job.synthetic_scale else ""
+    else:
+        raise LayoutError(f"there is no synthetic scale '{way}'; there is: declared, reference, own")
+    try:
+        return fit_scale(synthetic, protocol.normaliser), message
+    except IntensityError as error:
+        raise IntensityError(f"{job.synthetic}: {error}") from error
+
+
+def _fingerprint(job: CaseJob) -> str:
+    files = [job.synthetic, *job.expected.images.values(), *(region.path for region in job.expected.regions)]
+    content = {
+        "inputs": job.inputs,
+        "files": [sha256_of(path) for path in files],
+        "sidecar": read_sidecar(job.synthetic),
+    }
+    content["scales"] = {label: scale.to_dict() for label, scale in job.expected.scales.items()}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _to_json(result: CaseResult) -> dict[str, Any]:
+    plain = dataclasses.asdict(result)
+    for records in plain["records"].values():
+        for record in records:
+            record["value"] = None if math.isnan(record["value"]) else record["value"]
+    return plain
+
+
+def _read_part(path: Path, fingerprint: str) -> CaseResult | None:
+    """The result a stopped run left, when nothing it depends on has changed."""
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if content.pop("fingerprint", None) != fingerprint:
+        return None
+    return CaseResult(
+        Case(**content["case"]),
+        {name: [_record(record) for record in records] for name, records in content["records"].items()},
+        Scale(**content["reference_scale"]),
+        Scale(**content["synthetic_scale"]),
+        content["message"],
+        content["not_scored"],
+    )
+
+
+def _record(content: dict[str, Any]) -> Record:
+    blocks = content.pop("blocks")
+    value = content.pop("value")
+    kept = None if blocks is None else Blocks(tuple(blocks["sums"]), tuple(blocks["counts"]), blocks["constant"])
+    return Record(**content, value=math.nan if value is None else value, blocks=kept)

@@ -1,0 +1,328 @@
+"""`recontrast evaluate`: score synthetic images and controls against acquired references, and do the statistics."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from recontrast.atomic import make_folder, write_json
+from recontrast.config import to_plain
+from recontrast.errors import ConfigError, RecontrastWarning
+from recontrast.evaluation.cases import CaseJob, CaseResult, evaluate_case, sample_training_case
+from recontrast.evaluation.controls import CONTROLS
+from recontrast.evaluation.fitting import VOXELS, FittedControl, Sample, fingerprint, fit_controls
+from recontrast.evaluation.leaks import LeakCheck, check_leaks
+from recontrast.evaluation.matching import (
+    Reference,
+    Synthetic,
+    read_reference,
+    read_synthetic,
+    source_labels,
+)
+from recontrast.evaluation.protocols import PROTOCOLS, Protocol
+from recontrast.evaluation.scores import BLOCK_MM
+from recontrast.evaluation.statistics import FEWEST_FOR_BOOTSTRAP, RESAMPLES, PairedTest
+from recontrast.evaluation.tables import ScoredCase, conclusions, scores_table, statistics_table
+from recontrast.execution.workers import Summary, failures, run_cases
+from recontrast.io.bids import Case
+from recontrast.io.tables import write_table
+from recontrast.provenance import FILE_NAME, version, write_provenance
+
+_PARTS = ".parts"
+"""Folder of finished cases while a run goes on; a run that was stopped takes them up."""
+
+_NOT_COMPARED = ("workers", "out")
+
+Problems = Mapping[str, tuple[str, str]]
+"""Case key to status (missing, failed) and reason."""
+
+CASE_COLUMNS = (
+    "case", "subject", "session", "status", "message", "synthetic", "reference", "source", "reference_offset",
+    "reference_factor", "synthetic_offset", "synthetic_factor", "leak_check",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateSettings:
+    """Settings of `recontrast evaluate`."""
+
+    synthetic: Path
+    """Folder of synthetic images: what `recontrast translate` made, or BIDS-named NIfTI files of any other tool."""
+    reference: Path
+    """Prepared folder, or a BIDS data set or flat folder with acquired images of the target contrast."""
+    out: Path
+    """Folder for scores.tsv, statistics.tsv, cases.tsv and evaluation.json."""
+    protocol: str = "recontrast"
+    """How to score (`recontrast list protocols`)."""
+    split: str = "test"
+    """Split of a prepared folder to evaluate: train, validation or test."""
+    controls: tuple[str, ...] = ("identity", "affine", "quantile", "ridge", "boosting")
+    """Trivial methods scored beside the synthetic images; give none to leave them out."""
+    target: str = ""
+    """Contrast to evaluate; left out: the only one among the synthetic images."""
+    sources: tuple[str, ...] = ()
+    """Contrasts the controls start from; left out: as the sidecars of the synthetic images say."""
+    space: str = ""
+    """Use only references with this `space` entity (folders that are not prepared)."""
+    synthetic_scale: Literal["", "declared", "reference", "own"] = ""
+    """Scale of synthetic images: from sidecar, from reference, or fitted on them; left out: as the protocol says."""
+    test: PairedTest = "wilcoxon"
+    """Paired test over subjects: wilcoxon (signed-rank, exact) or t."""
+    allow_training_subjects: bool = False
+    """Evaluate subjects the translator was trained on; every table then says so."""
+    workers: int = 2
+    """Number of cases worked on at once."""
+    seed: int = 0
+    """Seed of training voxels, boosting and bootstrap."""
+
+
+def evaluate(settings: EvaluateSettings) -> Summary:
+    """Score every expected case and write the evaluation folder.
+
+    Raises:
+        ConfigError: Unknown protocol or control, subjects of the translator's training set, or an output folder that
+            holds an evaluation with other settings.
+        LayoutError: No synthetic image or no expected case is found.
+
+    Example:
+        >>> evaluate(EvaluateSettings(synthetic=Path("syn"), reference=Path("prep"), out=Path("ev")))  # doctest: +SKIP
+    """
+    protocol = PROTOCOLS.get(settings.protocol)
+    for name in settings.controls:
+        CONTROLS.get(name)
+    _refuse_other_settings(settings)
+    synthetic = read_synthetic(settings.synthetic, settings.target)
+    reference = read_reference(settings.reference, synthetic.target, settings.split, settings.space)
+    sources = source_labels(synthetic, settings.sources)
+    ready, problems = _matched(reference, synthetic)
+    leak = check_leaks(ready, settings.synthetic, allow=settings.allow_training_subjects)
+    make_folder(settings.out)
+    work = _Work(settings, protocol, reference, synthetic, sources, leak)
+    controls, not_fitted, voxels = _controls(work)
+    outcomes = run_cases(
+        evaluate_case, _jobs(work, ready, controls, voxels), workers=settings.workers, description="evaluate"
+    )
+    problems |= {key: ("failed", reason) for key, reason in failures(outcomes).items()}
+    results = {outcome.case: outcome.value for outcome in outcomes if outcome.error is None}
+    described = _describe_controls(settings.controls, controls, not_fitted, results)
+    lines = _write(work, results, problems, described)
+    shutil.rmtree(settings.out / _PARTS, ignore_errors=True)
+    return Summary(lines, {key: f"{status}: {reason}" for key, (status, reason) in problems.items()})
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is evaluated, and how."""
+
+    settings: EvaluateSettings
+    protocol: Protocol
+    reference: Reference
+    synthetic: Synthetic
+    sources: tuple[str, ...]
+    leak: LeakCheck
+
+    @property
+    def stored_scales(self) -> bool:
+        """Whether the scales stored with the references are those of the protocol."""
+        return self.reference.scale_settings == self.protocol.normaliser
+
+
+def _matched(reference: Reference, synthetic: Synthetic) -> tuple[dict[Case, Path], dict[str, tuple[str, str]]]:
+    """Cases that can be scored, with their synthetic image; and for the others status and reason."""
+    ready: dict[Case, Path] = {}
+    problems: dict[str, tuple[str, str]] = {}
+    for item in reference.expected:
+        found = synthetic.images.get(item.case, ())
+        if item.problem:
+            problems[item.case.key] = ("failed", item.problem)
+        elif not found:
+            problems[item.case.key] = ("missing", f"no synthetic {synthetic.target} in {synthetic.folder}")
+        elif len(found) > 1:
+            names = ", ".join(path.name for path in found)
+            problems[item.case.key] = ("failed", f"several synthetic {synthetic.target} images ({names}); keep one")
+        else:
+            ready[item.case] = found[0]
+    return ready, problems
+
+
+def _controls(work: _Work) -> tuple[dict[str, FittedControl], dict[str, str], str]:
+    """Fitted controls, reasons for those that are not, and the fingerprint of the training voxels."""
+    settings, training = work.settings, work.reference.training
+    if not work.sources:
+        reason = "the sources of the synthetic images are not known; name them with --sources"
+        return {}, dict.fromkeys(settings.controls, reason), ""
+    samples: dict[str, dict[str, Sample]] = {}
+    why = "no training subjects to fit it on"
+    if training and any(CONTROLS.get(name).learns for name in settings.controls):
+        share = max(1, VOXELS // len(training))
+        arguments = {
+            case.case.key: (
+                case, work.synthetic.target, work.sources, work.protocol.name, work.stored_scales,
+                share, (settings.seed, number),
+            )
+            for number, case in enumerate(training)
+        }  # fmt: skip
+        outcomes = run_cases(
+            sample_training_case, arguments, workers=settings.workers, description="training voxels of the controls"
+        )
+        for key, reason in failures(outcomes).items():
+            warnings.warn(f"{key}: not used to fit the controls: {reason}", RecontrastWarning, stacklevel=3)
+            why = f"no training subject could be used: {reason}"
+        samples = {outcome.case: outcome.value for outcome in outcomes if outcome.error is None}
+    fitted, absent = fit_controls(settings.controls, samples, settings.seed)
+    return fitted, dict.fromkeys(absent, why), fingerprint(samples)
+
+
+def _jobs(
+    work: _Work, ready: Mapping[Case, Path], controls: Mapping[str, FittedControl], voxels: str
+) -> dict[str, tuple[CaseJob]]:
+    settings = work.settings
+    kept = {key: value for key, value in to_plain(settings).items() if key not in _NOT_COMPARED}
+    inputs = json.dumps([kept, voxels, work.sources, version()], sort_keys=True)
+    expected = {item.case: item for item in work.reference.expected}
+    return {
+        case.key: (
+            CaseJob(
+                expected=expected[case],
+                synthetic=path,
+                target=work.synthetic.target,
+                sources=work.sources,
+                protocol=work.protocol.name,
+                synthetic_scale=settings.synthetic_scale,
+                stored_scales=work.stored_scales,
+                controls=controls,
+                part=settings.out / _PARTS / f"{case.key}.json",
+                inputs=hashlib.sha256(inputs.encode()).hexdigest(),
+            ),
+        )
+        for case, path in ready.items()
+    }
+
+
+def _write(
+    work: _Work, results: Mapping[str, CaseResult], problems: Problems, controls: Mapping[str, Any]
+) -> list[str]:
+    """Write the evaluation folder; return the lines to print."""
+    settings, protocol, leak, out = work.settings, work.protocol, work.leak, work.settings.out
+    scored = [ScoredCase(result.case, result.records) for result in results.values()]
+    statistics = statistics_table(
+        scored, protocol, missing=len(problems), leak_check=leak.status, seed=settings.seed, test=settings.test
+    )
+    write_table(out / "scores.tsv", scores_table(scored, protocol, leak.status))
+    write_table(out / "statistics.tsv", statistics)
+    write_table(out / "cases.tsv", _cases_table(work, results, problems))
+    regions = sorted({record.region for case in scored for records in case.records.values() for record in records})
+    primary = protocol.primary_region(regions) if regions else ""
+    sentences = conclusions(statistics, protocol, primary)
+    expected = {item.case for item in work.reference.expected}
+    content = {
+        "protocol": to_plain(protocol),
+        "primary_region": primary,
+        "target": work.synthetic.target,
+        "sources": list(work.sources),
+        "split": work.reference.split,
+        "regions": regions,
+        "cases": {"expected": len(expected), "scored": len(results), "not_scored": len(problems)},
+        "controls": controls,
+        "interval": _describe_interval(statistics),
+        "conclusions": sentences,
+        "translators": [dict(facts) for facts in leak.translators],
+        "leak_check": {"status": leak.status, "training_subjects_evaluated": list(leak.leaked)},
+        "synthetic_not_expected": sorted(case.key for case in work.synthetic.images if case not in expected),
+    }
+    write_json(out / "evaluation.json", content)
+    images = [path for paths in work.synthetic.images.values() for path in paths]
+    references = [i.images[work.synthetic.target] for i in work.reference.expected if work.synthetic.target in i.images]
+    write_provenance(out, "evaluate", settings, [*images, *references])
+    lines = [f"{len(results)} of {len(expected)} cases scored by protocol {protocol.name}: {out}"]
+    return lines + ([f"leak check: {leak.status}"] if leak.status != "passed" else []) + sentences
+
+
+def _cases_table(work: _Work, results: Mapping[str, CaseResult], problems: Problems) -> pd.DataFrame:
+    target, out = work.synthetic.target, work.settings.out
+    rows = []
+    for item in work.reference.expected:
+        key, result = item.case.key, results.get(item.case.key)
+        status, message = problems.get(key, ("ok", result.message if result else ""))
+        rows.append(
+            {
+                "case": key,
+                "subject": f"sub-{item.case.subject}",
+                "session": item.case.session,
+                "status": status,
+                "message": " ".join(message.split()) or None,
+                "synthetic": _relative(work.synthetic.images.get(item.case, ())[:1], out),
+                "reference": _relative([path for label, path in item.images.items() if label == target], out),
+                "source": _relative([item.images[label] for label in work.sources if label in item.images], out),
+                "reference_offset": result.reference_scale.offset if result else None,
+                "reference_factor": result.reference_scale.factor if result else None,
+                "synthetic_offset": result.synthetic_scale.offset if result else None,
+                "synthetic_factor": result.synthetic_scale.factor if result else None,
+                "leak_check": work.leak.status,
+            }
+        )
+    return pd.DataFrame(rows, columns=list(CASE_COLUMNS))
+
+
+def _relative(paths: Sequence[Path], out: Path) -> str | None:
+    return ";".join(Path(os.path.relpath(path, out)).as_posix() for path in paths) or None
+
+
+def _describe_controls(
+    names: Sequence[str],
+    fitted: Mapping[str, FittedControl],
+    not_fitted: Mapping[str, str],
+    results: Mapping[str, CaseResult],
+) -> dict[str, Any]:
+    described: dict[str, Any] = {}
+    for name in names:
+        if name in not_fitted:
+            described[name] = {"scored": False, "reason": not_fitted[name]}
+            continue
+        reasons = {key: result.not_scored[name] for key, result in results.items() if name in result.not_scored}
+        scored = any(name in result.records for result in results.values())
+        described[name] = {"scored": scored, **fitted[name].facts}
+        if reasons:
+            described[name]["not_scored_in"] = reasons
+    return described
+
+
+def _describe_interval(statistics: pd.DataFrame) -> dict[str, Any]:
+    return {
+        "confidence": 0.95,
+        "method": (
+            f"from {FEWEST_FOR_BOOTSTRAP} subjects BCa bootstrap of the mean over subjects ({RESAMPLES} samples, level "
+            "widened for small samples), from 3 Student t, for 1 subject a bootstrap over slabs of axial slices of "
+            f"about {BLOCK_MM:g} mm within that subject, which says nothing of other subjects"
+        ),
+        "difference": "synthetic - control of the same subject",
+        "used": sorted(set(statistics["interval"].dropna())) if len(statistics) else [],
+    }
+
+
+def _refuse_other_settings(settings: EvaluateSettings) -> None:
+    """An output folder holds one evaluation."""
+    path = settings.out / FILE_NAME
+    if not path.is_file():
+        return
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        stage, old = before.get("stage"), dict(before.get("settings") or {})
+    except (ValueError, AttributeError, TypeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error}); choose another output folder") from error
+    now = to_plain(settings)
+    different = [
+        key for key in sorted(set(old) | set(now)) if key not in _NOT_COMPARED and old.get(key) != now.get(key)
+    ]
+    if stage != "evaluate" or different:
+        what = f"settings differ: {', '.join(different)}" if stage == "evaluate" else f"made by `recontrast {stage}`"
+        raise ConfigError(f"{settings.out}: holds other results ({what}); choose another folder, or remove this one")

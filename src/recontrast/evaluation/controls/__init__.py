@@ -1,0 +1,48 @@
+"""Controls: trivial ways to make the target, scored beside every translator. One file per control.
+
+A translator that is not better than these has learned nothing worth having. Controls see scaled intensities of single
+voxels and know nothing of neighbourhood or anatomy. Those that learn do so on training subjects only.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from numpy.typing import NDArray
+
+from recontrast.registry import Registry
+
+
+class Control(ABC):
+    """Makes target intensities from source intensities, voxel by voxel, on the protocol's scale.
+
+    Attributes:
+        title: What it is, in words, for tables and reports.
+        learns: Whether it needs training subjects.
+        anywhere: Whether it is applied to the background too; the others give 0 there.
+    """
+
+    title: ClassVar[str]
+    learns: ClassVar[bool] = True
+    anywhere: ClassVar[bool] = False
+
+    @abstractmethod
+    def fit(self, sources: NDArray[Any], target: NDArray[Any], seed: int) -> str:
+        """Learn from training voxels.
+
+        Args:
+            sources: Source intensities, shape (voxels, sources).
+            target: Target intensities, shape (voxels,).
+            seed: Seed for those that draw random numbers.
+
+        Returns:
+            The fit in words, for `evaluation.json`.
+        """
+
+    @abstractmethod
+    def predict(self, sources: NDArray[Any]) -> NDArray[Any]:
+        """Target intensities, shape (voxels,), from source intensities, shape (voxels, sources)."""
+
+
+CONTROLS: Registry[type[Control]] = Registry("control", "recontrast.evaluation.controls")

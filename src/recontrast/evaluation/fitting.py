@@ -1,0 +1,196 @@
+"""Fit controls on training subjects and apply them to a case.
+
+Brain and what surrounds it are fitted apart where brain masks are known, each with all its voxels' worth. That gives
+the controls more than a translator gets, on purpose: they are there to be hard to beat.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recontrast.evaluation.controls import CONTROLS, Control
+
+Array = NDArray[Any]
+
+BRAIN, REST, HEAD = "brain", "rest of the head", "head"
+
+VOXELS = 200_000
+"""At most this many training voxels in each compartment, the same number from each case."""
+
+_FEWEST = 200
+_ROWS = 1 << 18  # voxels predicted at once; bounds the memory of polynomial features
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Training voxels of one compartment of one case.
+
+    Attributes:
+        sources: Scaled intensities, shape (voxels, sources), float32.
+        target: Scaled intensities, shape (voxels,), float32.
+    """
+
+    sources: Array
+    target: Array
+
+
+@dataclass(frozen=True)
+class FittedControl:
+    """A control with one model for each compartment.
+
+    Attributes:
+        name: Name of the control.
+        models: Compartment to fitted model.
+        facts: How it was fitted, for `evaluation.json`.
+    """
+
+    name: str
+    models: Mapping[str, Control]
+    facts: Mapping[str, Any]
+
+    def predict(self, sources: Sequence[Array], masks: Mapping[str, Array]) -> NDArray[np.float32]:
+        """Make the target of one case.
+
+        Args:
+            sources: Scaled source volumes, each of shape (I, J, K), in the order of fitting.
+            masks: Compartment masks of the case, from `compartments`.
+
+        Returns:
+            Scaled target, shape (I, J, K); 0 outside the head.
+        """
+        any_model = next(iter(self.models.values()))
+        if any_model.anywhere:
+            return np.asarray(sources[0], dtype=np.float32)
+        result = np.zeros(sources[0].shape, dtype=np.float32)
+        flat = [np.asarray(source, dtype=np.float32).reshape(-1) for source in sources]
+        for name, mask in masks.items():
+            model = self.models.get(name, any_model)
+            index = np.flatnonzero(mask)
+            for start in range(0, index.size, _ROWS):
+                rows = index[start : start + _ROWS]
+                result.reshape(-1)[rows] = model.predict(np.stack([source[rows] for source in flat], axis=1))
+        return result
+
+
+def compartments(head: Array, brain: Array | None) -> dict[str, Array]:
+    """Masks of the parts that are fitted apart: brain and rest of the head, or the head where no brain is known.
+
+    Example:
+        >>> sorted(compartments(np.ones(3, bool), np.array([True, False, False])))
+        ['brain', 'rest of the head']
+    """
+    if brain is None:
+        return {HEAD: np.asarray(head, dtype=bool)}
+    inside = np.asarray(brain, dtype=bool)
+    return {BRAIN: inside, REST: np.asarray(head, dtype=bool) & ~inside}
+
+
+def sample_case(
+    sources: Sequence[Array], target: Array, masks: Mapping[str, Array], voxels: int, seed: Sequence[int]
+) -> dict[str, Sample]:
+    """Draw training voxels of one case, without replacement.
+
+    Args:
+        sources: Scaled source volumes, each of shape (I, J, K).
+        target: Scaled target, same shape.
+        masks: Compartment masks.
+        voxels: At most this many in each compartment.
+        seed: Seed; must differ between cases.
+    """
+    rng = np.random.default_rng(list(seed))
+    samples = {}
+    for name, mask in masks.items():
+        index = np.flatnonzero(mask)
+        if index.size > voxels:
+            index = np.sort(rng.choice(index, voxels, replace=False))
+        columns = [np.asarray(source, dtype=np.float32).reshape(-1)[index] for source in sources]
+        samples[name] = Sample(np.stack(columns, axis=1), np.asarray(target, np.float32).reshape(-1)[index])
+    return samples
+
+
+def fit_controls(
+    names: Sequence[str], samples: Mapping[str, Mapping[str, Sample]], seed: int
+) -> tuple[dict[str, FittedControl], dict[str, str]]:
+    """Fit the named controls.
+
+    Args:
+        names: Names of controls.
+        samples: Training case key to its compartments' samples; empty when there are no training subjects.
+        seed: Seed of those that draw random numbers.
+
+    Returns:
+        Fitted controls, and for those that could not be fitted the reason.
+
+    Raises:
+        UnknownNameError: There is no such control.
+    """
+    pooled, merged = _pool(samples)
+    fitted: dict[str, FittedControl] = {}
+    absent: dict[str, str] = {}
+    for name in names:
+        member = CONTROLS.get(name)
+        if not member.learns:
+            model = member()
+            words = model.fit(np.zeros((0, 1)), np.zeros(0), seed)
+            fitted[name] = FittedControl(name, {HEAD: model}, {"title": member.title, "fit": words})
+        elif not pooled:
+            absent[name] = "no training subjects to fit it on"
+        else:
+            fitted[name] = _fit(name, member, pooled, list(samples), merged, seed)
+    return fitted, absent
+
+
+def fingerprint(samples: Mapping[str, Mapping[str, Sample]]) -> str:
+    """SHA-256 of all training voxels: what a resumed evaluation must find unchanged."""
+    digest = hashlib.sha256()
+    for key, parts in samples.items():
+        for name, sample in parts.items():
+            digest.update(f"{key}/{name}{sample.sources.shape}".encode())
+            digest.update(np.ascontiguousarray(sample.sources).tobytes())
+            digest.update(np.ascontiguousarray(sample.target).tobytes())
+    return digest.hexdigest()
+
+
+def _fit(
+    name: str, member: type[Control], pooled: Mapping[str, Sample], cases: list[str], merged: str, seed: int
+) -> FittedControl:
+    models: dict[str, Control] = {}
+    words: dict[str, str] = {}
+    for compartment, sample in pooled.items():
+        model = member()
+        fit = model.fit(sample.sources, sample.target, seed)
+        models[compartment] = model
+        words[compartment] = f"{fit}; {sample.target.size} training voxels"
+    facts: dict[str, Any] = {"title": member.title, "fit": words, "training_cases": cases}
+    if merged:
+        facts["note"] = merged
+    return FittedControl(name, models, facts)
+
+
+def _pool(samples: Mapping[str, Mapping[str, Sample]]) -> tuple[dict[str, Sample], str]:
+    """All cases' voxels together by compartment; a compartment too small to be fitted is left to the other's model."""
+    if not samples:
+        return {}, ""
+    kinds = {frozenset(parts) for parts in samples.values()}
+    if len(kinds) > 1:
+        # Some cases know their brain and some do not: fit one model on all of the head.
+        samples = {key: {HEAD: _join(list(parts.values()))} for key, parts in samples.items()}
+        note = "not every training case has a brain mask: fitted on the whole head"
+    else:
+        note = ""
+    names = list(next(iter(samples.values())))
+    pooled = {name: _join([parts[name] for parts in samples.values()]) for name in names}
+    usable = {name: sample for name, sample in pooled.items() if sample.target.size >= _FEWEST}
+    if not usable:
+        return {}, note
+    return usable, note
+
+
+def _join(parts: Sequence[Sample]) -> Sample:
+    return Sample(np.concatenate([p.sources for p in parts]), np.concatenate([p.target for p in parts]))
