@@ -1,0 +1,196 @@
+"""`recontrast simulate`: a cohort of heads as a BIDS data set, with its truth beside it."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from recontrast.atomic import make_folder, remove_partial_files, write_json
+from recontrast.config import to_plain
+from recontrast.errors import ConfigError, UnknownNameError
+from recontrast.execution.workers import Summary, failures, run_cases
+from recontrast.io.bids import Case, write_description
+from recontrast.io.tables import write_table
+from recontrast.phantom.lesions import KINDS
+from recontrast.phantom.protocols import scans_of
+from recontrast.phantom.scanner import stream
+from recontrast.phantom.subject import finished, simulate_subject
+from recontrast.phantom.tissues import tissues_at
+from recontrast.provenance import FILE_NAME, version, write_provenance
+
+PATHOLOGIES = (*KINDS, "mixed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulateSettings:
+    """What to simulate."""
+
+    out: Path
+    """Folder of the data set to make."""
+    subjects: int = 12
+    """Number of subjects; a finished cohort can be enlarged by asking for more."""
+    spacing_mm: float = 2.0
+    """Voxel size in mm."""
+    contrasts: tuple[str, ...] = ("T1w", "T2w", "PDw", "FLAIR")
+    """Contrasts to acquire; the first is the reference position of the head. `ce-gadolinium_` may stand before each."""
+    pathology: str = "mixed"
+    """none, ms, tumour, infarct, or mixed: these four in turn."""
+    labels: Path | None = None
+    """A label map, or a folder of them, in FreeSurfer numbering, to take heads from; none: the MNI152 template."""
+    label_table: Path | None = None
+    """Table that gives the tissue of each label number, if it is not FreeSurfer's: columns class, labels and times."""
+    field_strength_t: float = 3.0
+    """Field strength in T: 1.5 or 3."""
+    snr: float = 40.0
+    """Mean signal of white matter over the standard deviation of the noise; inf: no noise."""
+    motion: float = 0.7
+    """Motion of the head between contrasts: standard deviation in mm, and in degrees, about each axis."""
+    bias: float = 0.2
+    """Unevenness of the receive coil: standard deviation of the logarithm of its sensitivity."""
+    slice_mm: float = 0.0
+    """Slice thickness of 2D sequences in mm; 0: isotropic voxels."""
+    slice_gap_mm: float = 0.0
+    """Gap between the slices of 2D sequences in mm."""
+    seed: int = 0
+    """Seed: the same seed gives the same bytes."""
+    workers: int = 2
+    """Subjects simulated at the same time."""
+
+
+def simulate(settings: SimulateSettings) -> Summary:
+    """Simulate a cohort and write it as a BIDS data set with `derivatives/truth`.
+
+    A stopped run goes on where it stopped. Subjects do not depend on each other, on their number or on the number of
+    workers: the same seed gives the same bytes.
+
+    Args:
+        settings: What to simulate.
+
+    Raises:
+        ConfigError: A setting is wrong, or the folder holds a cohort simulated with other settings.
+        OutputError: The folder cannot be written.
+
+    Example:
+        >>> simulate(SimulateSettings(out=Path("cohort"), subjects=2)).done  # doctest: +SKIP
+        ['simulated 2 subjects in cohort: T1w, T2w, PDw, FLAIR']
+    """
+    check(settings)
+    out = make_folder(settings.out)
+    _require_same(settings)
+    remove_partial_files(out)
+    _write_frame(settings)
+    cases = {Case(f"{i + 1:02d}").key: (settings, i, plan_subject(settings, i)) for i in range(settings.subjects)}
+    todo = {key: arguments for key, arguments in cases.items() if not finished(out, Case.parse(key))}
+    # One thread a subject: the sums of linear algebra then run in the same order on every machine setting.
+    with threadpool_limits(limits=1):
+        outcomes = run_cases(_run, todo, workers=settings.workers, description="simulate")
+    write_provenance(out, "simulate", settings, _inputs(settings))
+    failed = failures(outcomes)
+    kept = len(cases) - len(todo)
+    done = [f"simulated {len(todo) - len(failed)} subjects in {out}: {', '.join(settings.contrasts)}"]
+    if kept:
+        done.append(f"kept {kept} subjects that were finished before")
+    return Summary(done, failed)
+
+
+def _run(settings: SimulateSettings, index: int, plan: dict[str, Any]) -> None:
+    with threadpool_limits(limits=1):
+        simulate_subject(settings, index, plan)
+
+
+def plan_subject(settings: SimulateSettings, index: int) -> dict[str, Any]:
+    """Age, sex and pathology of a subject; depends on seed and index only."""
+    rng = stream(settings.seed, index, "person")
+    age = round(float(rng.uniform(20, 80)), 1)
+    sex = "F" if rng.random() < 0.5 else "M"
+    first = int(stream(settings.seed, 0, "pathology").integers(len(KINDS)))
+    kind = KINDS[(first + index) % len(KINDS)] if settings.pathology == "mixed" else settings.pathology
+    return {"age": age, "sex": sex, "pathology": kind}
+
+
+def check(settings: SimulateSettings) -> None:
+    """Raise `ConfigError` for the first setting that cannot be used."""
+    if settings.subjects < 1:
+        raise ConfigError(f"subjects must be at least 1, got {settings.subjects}")
+    if settings.workers < 1:
+        raise ConfigError(f"workers must be at least 1, got {settings.workers}")
+    if not 0.5 <= settings.spacing_mm <= 10:
+        raise ConfigError(f"spacing_mm must lie between 0.5 and 10 mm, got {settings.spacing_mm:g}")
+    if math.isnan(settings.snr) or settings.snr <= 0:
+        raise ConfigError(f"snr must be above 0 (inf for no noise), got {settings.snr:g}")
+    for name in ("motion", "bias", "slice_mm", "slice_gap_mm"):
+        value = getattr(settings, name)
+        if not (math.isfinite(value) and value >= 0):
+            raise ConfigError(f"{name} must be a number of at least 0, got {value:g}")
+    if settings.slice_gap_mm > 0 and settings.slice_mm == 0:
+        raise ConfigError("slice_gap_mm needs slice_mm: give the thickness of the slices as well")
+    if settings.seed < 0:
+        raise ConfigError(f"seed must be at least 0, got {settings.seed}")
+    if settings.pathology not in PATHOLOGIES:
+        raise UnknownNameError.among("pathology", settings.pathology, PATHOLOGIES)
+    if not settings.contrasts:
+        raise ConfigError("contrasts is empty: name at least one, for example T1w")
+    if len(set(settings.contrasts)) < len(settings.contrasts):
+        raise ConfigError(f"contrasts names one of them twice: {', '.join(settings.contrasts)}")
+    if settings.label_table is not None and settings.labels is None:
+        raise ConfigError("label_table is given without labels: name the label map it belongs to")
+    tissues_at(settings.field_strength_t)
+    for contrast in settings.contrasts:
+        scans_of(contrast)
+
+
+def _require_same(settings: SimulateSettings) -> None:
+    """Refuse to mix cohorts: everything but folder, workers and a larger number of subjects must be as it was."""
+    path = settings.out / FILE_NAME
+    if not path.is_file():
+        if any(settings.out.glob("sub-*")):
+            raise ConfigError(f"{settings.out} holds subjects that were not simulated here; choose another folder")
+        return
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))["settings"]
+    except (ValueError, KeyError, TypeError):
+        raise ConfigError(f"{path} cannot be read; choose another folder or remove this one") from None
+    now = to_plain(settings)
+    for name in sorted({*before, *now} - {"out", "workers", "subjects"}):
+        if before.get(name) != now.get(name):
+            raise ConfigError(
+                f"{settings.out} holds a cohort simulated with {name} = {before.get(name)}, not {now.get(name)}; "
+                "use the same settings to go on, or choose another folder"
+            )
+    if now["subjects"] < before["subjects"]:
+        raise ConfigError(
+            f"{settings.out} holds {before['subjects']} subjects, {now['subjects']} are asked for; choose another folder"
+        )
+
+
+def _inputs(settings: SimulateSettings) -> list[Path]:
+    if settings.labels is None:
+        return []
+    maps = sorted(settings.labels.glob("*.nii*")) if settings.labels.is_dir() else [settings.labels]
+    return [*maps, *([settings.label_table] if settings.label_table is not None else [])]
+
+
+def _write_frame(settings: SimulateSettings) -> None:
+    """Write what belongs to the data set as a whole; provenance first, so that a killed run can be taken up again."""
+    out, truth = settings.out, settings.out / "derivatives" / "truth"
+    write_provenance(out, "simulate", settings, _inputs(settings))
+    write_description(out, "Simulated heads", version=version())
+    write_description(truth, "Truth of simulated heads", version=version(), derivative=True, sources=["../.."])
+    plans = [plan_subject(settings, i) for i in range(settings.subjects)]
+    rows = [{"participant_id": Case(f"{i + 1:02d}").key, **plan} for i, plan in enumerate(plans)]
+    write_table(out / "participants.tsv", pd.DataFrame(rows))
+    write_json(out / "participants.json", {
+        "age": {"Description": "Age the simulated head was given; ventricles and sulci widen with it", "Units": "year"},
+        "sex": {"Description": "Sex the simulated subject was given; it has no effect", "Levels": {"F": "female", "M": "male"}},
+        "pathology": {
+            "Description": "Pathology added to the head",
+            "Levels": {"none": "none", "ms": "multiple sclerosis", "tumour": "high-grade tumour with oedema",
+                       "infarct": "old infarct"},
+        },
+    })  # fmt: skip

@@ -1,0 +1,198 @@
+"""One subject of a cohort, from random numbers to files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from recontrast.atomic import write_json
+from recontrast.contrasts import Contrast
+from recontrast.io.bids import BidsName, Case, write_sidecar
+from recontrast.io.nifti import write_volume
+from recontrast.io.tables import write_table
+from recontrast.phantom.acquisition import Motion, draw_motion, to_integers
+from recontrast.phantom.anatomy import Head, Shape, draw_shape, render
+from recontrast.phantom.head import mni_head
+from recontrast.phantom.lesions import add_pathology
+from recontrast.phantom.protocols import Scan, scans_of
+from recontrast.phantom.scanner import (
+    FieldOfView,
+    Subject,
+    Truth,
+    acquire,
+    field_of_view,
+    make_coil,
+    stream,
+    textures,
+    truth_of,
+)
+from recontrast.phantom.tissues import HEALTHY, LESIONAL, Tissue, draw_tissues, tissues_at
+from recontrast.volume import Volume
+
+if TYPE_CHECKING:
+    from recontrast.phantom.cohort import SimulateSettings
+
+
+def simulate_subject(settings: SimulateSettings, index: int, plan: Mapping[str, Any]) -> None:
+    """Make one subject: anatomy, pathology, scans, truth; the record of what was drawn comes last.
+
+    Args:
+        settings: Settings of the cohort.
+        index: Number of the subject, from 0.
+        plan: Its age, sex and pathology.
+    """
+    case = Case(f"{index + 1:02d}")
+    view = field_of_view(settings.spacing_mm)
+    head, means = _template(settings, index, view)
+    shape = draw_shape(stream(settings.seed, index, "shape"), plan["age"], head.scale, head.deform)
+    anatomy = render(head, shape, stream(settings.seed, index, "deformation"), view.fine, view.region)
+    lesion = add_pathology(anatomy, plan["pathology"], stream(settings.seed, index, "lesions"))
+    water, iron = textures(stream(settings.seed, index, "texture"), view.fine, view.region)
+    subject = Subject(
+        anatomy=anatomy,
+        lesion=lesion,
+        tissues=draw_tissues(stream(settings.seed, index, "tissues"), means),
+        view=view,
+        coil=make_coil(stream(settings.seed, index, "coil"), view, settings.bias),
+        water=water,
+        iron=iron,
+        field_strength_t=settings.field_strength_t,
+    )
+    files = _write_truth(settings.out, case, truth_of(subject, _numbers(head)), view, head)
+    motions: dict[str, Motion] = {}
+    for position, requested in enumerate(settings.contrasts):
+        amount = 0.0 if position == 0 else settings.motion
+        motion = draw_motion(stream(settings.seed, index, f"motion of {requested}"), amount)
+        for scan in scans_of(requested):
+            motions[scan.contrast.label] = motion
+            files += _write_scan(settings, case, subject, scan, motion, index)
+    _write_record(settings.out, case, plan, shape, subject, motions, files)
+
+
+def record_path(out: Path, case: Case) -> Path:
+    """The file that says what was drawn for a subject; it is written last."""
+    return out / "derivatives" / "truth" / case.folder / f"{case.key}_simulation.json"
+
+
+def finished(out: Path, case: Case) -> bool:
+    """Whether a subject's record and all files it lists are there."""
+    path = record_path(out, case)
+    if not path.is_file():
+        return False
+    try:
+        files = json.loads(path.read_text(encoding="utf-8"))["Files"]
+    except (ValueError, KeyError):
+        return False
+    return all((out / file).is_file() for file in files)
+
+
+def _template(settings: SimulateSettings, index: int, view: FieldOfView) -> tuple[Head, Mapping[str, Tissue]]:
+    """The template head of a subject and the mean parameters of its tissues."""
+    spacing = float(np.clip(view.fine.spacing[0], 1.0, 2.0))
+    return mni_head(spacing), tissues_at(settings.field_strength_t)
+
+
+def _numbers(head: Head) -> dict[str, int]:
+    """Label number of each tissue: those of the template from 1, then those of pathology."""
+    names = [*head.tissue_names, *(name for name in LESIONAL if name not in head.tissue_names)]
+    return {name: number for number, name in enumerate(names, start=1)}
+
+
+def _write_scan(
+    settings: SimulateSettings, case: Case, subject: Subject, scan: Scan, motion: Motion, index: int
+) -> list[str]:
+    rng = stream(settings.seed, index, f"noise of {scan.contrast.label}")
+    image, grid = acquire(subject, scan, motion, settings.snr, rng, settings.slice_mm, settings.slice_gap_mm)
+    folder = settings.out / case.folder / "anat"
+    stored = Volume(to_integers(np.abs(image), rng), grid.affine)
+    sidecar = _sidecar(settings, scan, grid.spacing)
+    entities = {**scan.entities, **({"part": "mag"} if scan.phase else {})}
+    path = folder / BidsName.of(case, scan.contrast, **entities).filename
+    write_volume(path, stored, np.int16)
+    write_sidecar(path, sidecar)
+    written = [path]
+    if scan.phase:
+        # The phase shows something else than the magnitude, so that it is a contrast of its own.
+        named = dict(scan.contrast.entities)
+        contrast = Contrast(scan.contrast.suffix, (("acq", f"{named.get('acq', '')}phase"),))
+        path = folder / BidsName.of(case, contrast, **{**entities, "part": "phase"}).filename
+        write_volume(path, Volume(np.angle(image).astype(np.float32), grid.affine), np.float32)
+        write_sidecar(path, {**sidecar, "Units": "rad"})
+        written.append(path)
+    return [file.relative_to(settings.out).as_posix() for file in written]
+
+
+def _sidecar(settings: SimulateSettings, scan: Scan, spacing: tuple[float, float, float]) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "Modality": "MR",
+        "Manufacturer": "Recontrast",
+        "ManufacturersModelName": "virtual scanner",
+        "MagneticFieldStrength": settings.field_strength_t,
+        "MRAcquisitionType": "3D" if scan.three_dimensional else "2D",
+        **scan.sequence.sidecar(),
+        "SliceThickness": settings.slice_mm or spacing[2] if not scan.three_dimensional else spacing[2],
+        "SpacingBetweenSlices": spacing[2],
+    }
+    if "echo" in scan.entities:
+        content["EchoNumber"] = int(scan.entities["echo"])
+    if scan.fat_saturated:
+        content["ScanOptions"] = "FS"
+    if scan.gadolinium:
+        content |= {"ContrastBolusIngredient": "GADOLINIUM", "ContrastBolusAgent": "gadobutrol 0.1 mmol/kg"}
+    return {**content, "Simulated": True}
+
+
+def _write_truth(out: Path, case: Case, truth: Truth, view: FieldOfView, head: Head) -> list[str]:
+    folder = out / "derivatives" / "truth" / case.folder / "anat"
+    affine = view.image.affine
+    written: list[Path] = []
+
+    def write(name: BidsName, data: Any, dtype: Any) -> Path:
+        written.append(folder / name.filename)
+        write_volume(written[-1], Volume(data, affine), dtype)
+        return written[-1]
+
+    write(BidsName.of(case, "mask", desc="brain"), truth.brain, np.uint8)
+    write(BidsName.of(case, "mask", desc="lesion"), truth.lesion, np.uint8)
+    labels = BidsName.of(case, "dseg", desc="tissue")
+    write(labels, truth.labels, np.uint8)
+    rows = [{"index": number, "name": name} for name, number in _numbers(head).items()]
+    write_table(folder / labels.with_extension(".tsv").filename, pd.DataFrame(rows))
+    for name, share in truth.fractions.items():
+        write(BidsName.of(case, "probseg", label=name), np.rint(share * 250) / 250, np.uint8)
+    for suffix, values in truth.maps.items():
+        path = write(BidsName.of(case, suffix), values, np.float32)
+        write_sidecar(path, {"Units": "s" if suffix != "PDmap" else "arbitrary", "Simulated": True})
+    return [file.relative_to(out).as_posix() for file in written]
+
+
+def _write_record(
+    out: Path,
+    case: Case,
+    plan: Mapping[str, Any],
+    shape: Shape,
+    subject: Subject,
+    motions: Mapping[str, Motion],
+    files: list[str],
+) -> None:
+    write_json(record_path(out, case), {
+        **{key.capitalize(): value for key, value in plan.items()},
+        "FieldStrength": subject.field_strength_t,
+        "Shape": asdict(shape),
+        "Tissues": {name: asdict(subject.tissues[name]) for name in subject.anatomy.tissues},
+        "Motion": {
+            contrast: {"ReferenceToScan": motion.matrix.tolist(), "RotationDegrees": list(motion.rotation_deg),
+                       "ShiftMillimetres": list(motion.shift_mm)}
+            for contrast, motion in motions.items()
+        },
+        "Files": sorted(files),
+    })  # fmt: skip
+
+
+__all__ = ["HEALTHY", "finished", "record_path", "simulate_subject"]

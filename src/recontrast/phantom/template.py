@@ -1,0 +1,153 @@
+"""The brain inside: tissue fractions from the MNI152 2009a maps that travel in the nilearn wheel.
+
+Fonov 2011 (NeuroImage 54:313): the symmetric nonlinear average of 152 adult heads, 1 mm, skull-stripped here.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import binary_fill_holes, distance_transform_edt, gaussian_filter, label
+
+from recontrast.errors import DependencyError
+from recontrast.io.nifti import read_volume
+from recontrast.phantom.grids import Array, Grid, resample_linear
+
+_NAME = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
+
+SHARPNESS = 1.7
+"""Exponent on the average fractions: an average over people is more blurred than one of them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Brain:
+    """Fractions of the brain's tissues on a grid in MNI coordinates, float32 in 0 to 1.
+
+    Attributes:
+        fractions: GM, WM, CSF, deepGM and pallidum to their maps; they add up to the brain mask.
+        ventricles: Share of ventricular CSF.
+        distance: Distance from the closed surface of the brain, mm, negative inside.
+        grid: Where all these lie.
+    """
+
+    fractions: dict[str, Array]
+    ventricles: Array
+    distance: Array
+    grid: Grid
+
+
+def read_brain() -> Brain:
+    """Read the template and make fractions of it, on its own 1 mm grid.
+
+    Raises:
+        DependencyError: nilearn, or the maps in it, are not installed.
+    """
+    t1, grid = _read("t1")
+    inside = t1 > 0
+    grey, white = (_read(name)[0] / np.float32(255) for name in ("gm", "wm"))
+    fluid = np.clip(1 - grey - white, 0, 1)
+    grey, white = _mend_brainstem(grey, white, grid)
+    powers = [np.where(inside, part, 0) ** np.float32(SHARPNESS) for part in (grey, white, fluid)]
+    total = powers[0] + powers[1] + powers[2]
+    total[total == 0] = 1
+    grey, white, fluid = (part / total for part in powers)
+    fractions = {"GM": grey, "WM": white, "CSF": fluid}
+    _split_deep_grey(fractions, grid)
+    distance = _distance(inside, grid)
+    return Brain(fractions, _ventricles(fluid, distance), distance, grid)
+
+
+def _read(name: str) -> tuple[Array, Grid]:
+    # The file is opened directly: importing nilearn.datasets takes seconds.
+    spec = importlib.util.find_spec("nilearn")
+    if spec is None or spec.origin is None:
+        raise DependencyError(
+            "the head template is in the package nilearn, which is not installed: pip install nilearn"
+        )
+    path = Path(spec.origin).parent / "datasets" / "data" / _NAME.format(name)
+    if not path.is_file():
+        raise DependencyError(f"{path}: the MNI152 maps are not in this nilearn; install nilearn 0.11 or later")
+    volume = read_volume(path).reoriented("RAS")
+    return volume.data, Grid(volume.shape, volume.spacing, volume.origin)
+
+
+def _mend_brainstem(grey: Array, white: Array, grid: Grid) -> tuple[Array, Array]:
+    """In pons and medulla the maps give half grey matter; most of it is white."""
+    x, y, z = _axes(grid)
+    stem = _soft((22 - np.abs(x)) / 3) * _soft((-12 - z) / 4) * _soft((y + 46) / 3) * _soft((-16 - y) / 3)
+    moved = (grey * stem * 0.75).astype(np.float32)
+    return grey - moved, white + moved
+
+
+def _split_deep_grey(fractions: dict[str, Array], grid: Grid) -> None:
+    """Basal ganglia and thalamus lie in a box around the third ventricle; the pallidum lies within the putamen."""
+    x, y, z = _axes(grid)
+    side = np.abs(x)
+    deep = (
+        _soft((33 - side) / 2) * _soft((y + 36) / 2) * _soft((24 - y) / 2) * _soft((z + 11) / 2) * _soft((22 - z) / 2)
+    )
+    # The insula is cortex: it lies outside a slanting plane.
+    deep = deep * _soft((31.5 + 0.10 * (y + 5) - side) / 2)
+    fractions["deepGM"] = (fractions["GM"] * deep).astype(np.float32)
+    fractions["GM"] = fractions["GM"] - fractions["deepGM"]
+    radius = np.sqrt(((side - 18.5 + 0.25 * y) / 5.0) ** 2 + ((y + 4) / 9.5) ** 2 + ((z + 1) / 6.5) ** 2)
+    core = (_soft((1.15 - radius) / 0.3) * 0.9).astype(np.float32)
+    taken = {name: fractions[name] * core for name in ("GM", "WM", "deepGM")}
+    fractions["pallidum"] = taken["GM"] + taken["WM"] + taken["deepGM"]
+    for name, part in taken.items():
+        fractions[name] = fractions[name] - part
+
+
+def _distance(inside: NDArray[np.bool_], grid: Grid) -> Array:
+    """Distance from the brain's surface with its sulci bridged, mm; found at 2 mm, where it is smooth enough."""
+    step, pad, bridge_mm = 2, 8, 9.0
+    mask = np.pad(inside[::step, ::step, ::step], pad)
+    spacing = grid.spacing[0] * step
+    grown = np.asarray(distance_transform_edt(~mask)) * spacing <= bridge_mm
+    closed = np.asarray(distance_transform_edt(grown)) * spacing > bridge_mm
+    hull = np.asarray(binary_fill_holes(closed | mask))
+    outer = np.asarray(distance_transform_edt(~hull)) - 0.5
+    inner = np.asarray(distance_transform_edt(hull)) - 0.5
+    signed = gaussian_filter(np.where(hull, -inner, outer).astype(np.float32), 0.8)[pad:-pad, pad:-pad, pad:-pad]
+    coarse = Grid(signed.shape, (spacing,) * 3, grid.origin)
+    return resample_linear(signed * np.float32(spacing), coarse, grid)
+
+
+def _ventricles(fluid: Array, distance: Array) -> Array:
+    """CSF deep inside the brain, in pieces of more than 0.2 ml."""
+    labels, count = label((fluid > 0.5) & (distance < -22))
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    keep = np.flatnonzero(sizes >= 200)
+    chosen = np.isin(labels, keep[keep > 0]).astype(np.float32)
+    return np.asarray(np.minimum(fluid, gaussian_filter(chosen, 1.0) * 2))
+
+
+def _axes(grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    x, y, z = grid.axes()
+    return x[:, None, None], y[None, :, None], z[None, None, :]
+
+
+def _soft(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """0 below -0.5, 1 above 0.5, linear between."""
+    return np.clip(values + 0.5, 0, 1)
+
+
+def onto(brain: Brain, grid: Grid) -> Brain:
+    """The same brain on another grid; outside the template there is no brain, and the distance goes on growing."""
+    first, last = np.array([a[[0, -1]] for a in brain.grid.axes()]).T
+    beyond = [
+        np.clip(np.maximum(low - axis, axis - high), 0, None)
+        for axis, low, high in zip(grid.axes(), first, last, strict=True)
+    ]
+    outside = np.sqrt(
+        beyond[0][:, None, None] ** 2 + beyond[1][None, :, None] ** 2 + beyond[2][None, None, :] ** 2
+    ).astype(np.float32)
+    in_reach = outside < 0.5
+    fractions = {name: resample_linear(part, brain.grid, grid) * in_reach for name, part in brain.fractions.items()}
+    inner = resample_linear(brain.distance, brain.grid, grid)
+    distance = np.where(outside > 0, np.maximum(inner, 0) + outside, inner)
+    return Brain(fractions, resample_linear(brain.ventricles, brain.grid, grid) * in_reach, distance, grid)
