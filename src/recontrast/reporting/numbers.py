@@ -1,0 +1,141 @@
+"""How numbers and metrics are written in the report: digits, minus signs, units, which direction is better."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from recontrast.metrics import METRICS
+
+ABSENT = "—"
+"""Stands where a value does not exist."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A column of results: its label in the tables, and the metric behind it, which knows title, unit and direction.
+
+    A metric that is not installed here (tables of another version) has no unit and counts as an error measure.
+
+    Attributes:
+        label: Name in the tables ("ssim_axial").
+        metric: Name of the metric ("ssim").
+    """
+
+    label: str
+    metric: str
+
+    @classmethod
+    def of(cls, label: str, protocol: Mapping[str, Any] | None = None) -> Measure:
+        """The measure called `label`.
+
+        Args:
+            label: Name in the tables.
+            protocol: The protocol's fields as `evaluation.json` has them; without it the label's first word counts.
+
+        >>> Measure.of("ssim_axial").metric
+        'ssim'
+        """
+        uses = (protocol or {}).get("metrics", ())
+        named = [u["metric"] for u in uses if isinstance(u, Mapping) and u.get("label") == label and "metric" in u]
+        return cls(label, str(named[0]) if named else label.partition("_")[0])
+
+    @property
+    def known(self) -> bool:
+        """Whether the metric is installed here, so that its direction and unit are known."""
+        return self.metric in METRICS.names()
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Direction, as the metric declares it."""
+        return self.known and bool(METRICS.get(self.metric).higher_is_better)
+
+    @property
+    def unit(self) -> str:
+        """Unit; empty where there is none."""
+        return METRICS.get(self.metric).unit if self.known else ""
+
+    @property
+    def name(self) -> str:
+        """Name for text and tables: `SSIM`, `SSIM axial`."""
+        if not self.known:
+            return self.label
+        variant = self.label.removeprefix(self.metric).strip("_").replace("_", " ")
+        return f"{METRICS.get(self.metric).title} {variant}".strip()
+
+    @property
+    def title(self) -> str:
+        """Name, unit and direction: `PSNR (dB) ↑`."""
+        unit = f" ({self.unit})" if self.unit else ""
+        arrow = (" ↑" if self.higher_is_better else " ↓") if self.known else ""
+        return self.name + unit + arrow
+
+    def amount(self, value: float, decimals: int, *, signed: bool = False) -> str:
+        """A value with unit and name: `2.1 dB PSNR`."""
+        unit = f" {self.unit}" if self.unit in ("dB",) else ""
+        return f"{number(value, decimals, signed=signed)}{unit} {self.name}"
+
+
+def decimals_for(values: Iterable[Any], significant: int = 4) -> int:
+    """Decimals that give the largest of `values` so many significant digits; the same for a whole column.
+
+    >>> decimals_for([31.2, 8.0]), decimals_for([0.93])
+    (2, 4)
+    """
+    finite = [abs(float(v)) for v in values if is_number(v) and float(v) != 0]
+    if not finite:
+        return 2
+    return int(min(8, max(0, significant - 1 - math.floor(math.log10(max(finite))))))
+
+
+def is_number(value: Any) -> bool:
+    """Whether a table's entry is a finite number."""
+    try:
+        return math.isfinite(float(value))
+    except (TypeError, ValueError):
+        return False
+
+
+def number(value: Any, decimals: int, *, signed: bool = False) -> str:
+    """A number with a true minus sign; a dash where there is none.
+
+    >>> number(-2.125, 1), number(None, 1), number(2.0, 1, signed=True)
+    ('−2.1', '—', '+2.0')
+    """
+    if not is_number(value):
+        return ABSENT
+    text = f"{float(value):{'+' if signed else ''}.{decimals}f}"
+    return text.replace("-", "−")
+
+
+def interval(low: Any, high: Any, decimals: int, *, signed: bool = False) -> str:
+    """An interval in square brackets; a dash where there is none.
+
+    >>> interval(1.0, 2.5, 1)
+    '[1.0, 2.5]'
+    """
+    if not (is_number(low) and is_number(high)):
+        return ABSENT
+    return f"[{number(low, decimals, signed=signed)}, {number(high, decimals, signed=signed)}]"
+
+
+def p_value(value: Any) -> str:
+    """A p value to three decimals.
+
+    >>> p_value(0.00002), p_value(0.0412)
+    ('p < 0.001', 'p = 0.041')
+    """
+    if not is_number(value):
+        return ""
+    return "p < 0.001" if float(value) < 0.001 else f"p = {float(value):.3f}"
+
+
+def count(amount: int, singular: str, plural: str = "") -> str:
+    """An amount with its noun.
+
+    >>> count(1, "subject"), count(3, "subject")
+    ('1 subject', '3 subjects')
+    """
+    return f"{amount} {singular if amount == 1 else plural or singular + 's'}"

@@ -1,0 +1,208 @@
+"""Score tables: every estimator, region and metric of one protocol, and the synthetic against each control."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from recontrast.evaluation.tables import SYNTHETIC
+from recontrast.reporting import figures
+from recontrast.reporting.evidence import Evaluation, records
+from recontrast.reporting.numbers import ABSENT, Measure, count, decimals_for, interval, is_number, number, p_value
+from recontrast.reporting.page import KIND_ABSENT, Block, Cell, Facts, Fold, Picture, Table, Text
+from recontrast.reporting.verdict import Primary, protocol_fields, split_rows, subject_values
+
+_MARKS = {"synthetic": "▲", "control": "▼", "undecided": "○"}
+_LOOKS = {"synthetic": "good", "control": "bad"}
+
+
+def score_tables(evaluation: Evaluation, protocol: str, primary: Primary | None) -> list[Block]:
+    """For each region a table of all estimators and one of the differences to each control.
+
+    Tables of the primary region and of lesions stand open; those of other regions are behind a fold.
+    """
+    table = evaluation.statistics
+    if not {"protocol", "region", "metric", "estimator"} <= set(table.columns):
+        return [Text("statistics.tsv is absent or empty: no mean, interval or test was computed.", KIND_ABSENT)]
+    table = table[table["protocol"] == protocol]
+    regions = list(dict.fromkeys(table["region"].dropna()))
+    first = primary.region if primary else ""
+    regions.sort(key=lambda region: (region != first, not str(region).startswith("lesion")))
+    fields = protocol_fields(evaluation, protocol)
+    labels = list(dict.fromkeys(table["metric"].dropna()))
+    labels.sort(key=lambda label: primary is None or label != primary.metric)
+    measures = [Measure.of(label, fields) for label in labels]
+    open_blocks: list[Block] = []
+    folded: list[Block] = []
+    for region in regions:
+        plain, compared = split_rows(table[table["region"] == region])
+        place = open_blocks if region == first or str(region).startswith("lesion") or not first else folded
+        place.append(_means(plain, region, measures, protocol, interval_words(evaluation, plain)))
+        if len(compared):
+            place.append(
+                _differences(compared, plain, region, measures, protocol, interval_words(evaluation, compared))
+            )
+    if folded:
+        names = ", ".join(r for r in regions if r != first and not str(r).startswith("lesion"))
+        open_blocks.append(Fold(f"Other regions: {names}", folded))
+    return open_blocks
+
+
+def values_picture(evaluation: Evaluation, primary: Primary) -> list[Block]:
+    """The primary metric subject by subject, synthetic and controls."""
+    table = subject_values(evaluation, primary)
+    if not len(table) or not table.notna().to_numpy().any():
+        return [
+            Text(
+                "scores.tsv is absent or holds no value of the primary metric, so subjects cannot be drawn.",
+                KIND_ABSENT,
+            )
+        ]
+    values = {str(name): [float(v) for v in table[name]] for name in table}
+    direction = "higher is better" if primary.measure.higher_is_better else "lower is better"
+    unit = f" ({primary.measure.unit})" if primary.measure.unit else ""
+    label = f"{primary.measure.name}{unit} in {primary.place}, {direction}"
+    figure = figures.plot_values(values, label, [str(subject) for subject in table.index])
+    undefined = int(table.isna().to_numpy().sum())
+    caption = (
+        f"{primary.measure.name} of each subject in {primary.place}, protocol {primary.protocol}: synthetic images "
+        f"above, then the controls from best to worst mean. {count(len(table), 'subject')}; a grey line joins the "
+        "values of one subject; sessions of a subject are averaged. "
+        + ("Boxes: quartiles; whiskers: to 1.5 times their distance. " if len(table) >= 5 else "")
+        + f"{count(undefined, 'value')} undefined."
+    )
+    return [Picture(figures.data_uri(figures.svg(figure), "image/svg+xml"), "values of each subject", caption)]
+
+
+def protocol_facts(evaluation: Evaluation, protocol: str) -> Block:
+    """The full definition of a protocol, and how the controls were fitted, behind a fold."""
+    fields = protocol_fields(evaluation, protocol)
+    blocks: list[Block] = [
+        Facts([(name.replace("_", " "), _words(value)) for name, value in fields.items()])
+        if fields
+        else Text(f"evaluation.json does not define protocol {protocol}.", KIND_ABSENT)
+    ]
+    controls = evaluation.facts.get("controls")
+    if isinstance(controls, Mapping) and controls:
+        blocks.append(Facts([(f"control {name}", _words(how)) for name, how in controls.items()]))
+    return Fold(f"Protocol {protocol}: full definition, and how the controls were fitted", blocks)
+
+
+def interval_words(evaluation: Evaluation, rows: pd.DataFrame) -> str:
+    """What the intervals of some rows are, and over what: as the rows say, else as the evaluation says."""
+    if "interval" in rows:
+        used = [str(words) for words in dict.fromkeys(rows["interval"].dropna())]
+        if used:
+            return "; ".join(used)
+    stated = evaluation.facts.get("interval")
+    if isinstance(stated, Mapping):
+        stated = stated.get("method")
+    return str(stated).rstrip(".") if stated else "the evaluation does not say what they are over"
+
+
+def _means(plain: pd.DataFrame, region: str, measures: Sequence[Measure], protocol: str, over: str) -> Table:
+    cells = {(row["estimator"], row["metric"]): row for row in records(plain)}
+    names = _ordered(plain, measures)
+    best = {m.label: _best(plain, m) for m in measures}
+    subjects = {
+        name: max((_whole(cells[k].get("subjects")) for k in cells if k[0] == name), default=0) for name in names
+    }
+    decimals = {m.label: decimals_for(plain.loc[plain["metric"] == m.label, "mean"]) for m in measures}
+    rows = [
+        [
+            Cell(name, look="head" if name == SYNTHETIC else ""),
+            *(
+                _mean_cell(cells.get((name, m.label)), decimals[m.label], name in best[m.label], subjects[name])
+                for m in measures
+            ),
+            Cell(str(subjects[name])),
+        ]
+        for name in names
+    ]
+    caption = (
+        f"Protocol {protocol}, region {region}: mean ± SD over subjects [95 % interval]. ↑ higher is better, ↓ lower "
+        "is better; the best mean is bold."
+    )
+    return Table(
+        caption, ["estimator", *(m.title for m in measures), "subjects"], rows, len(measures) + 1, f"Intervals: {over}."
+    )
+
+
+def _mean_cell(row: Mapping[str, Any] | None, decimals: int, best: bool, subjects: int) -> Cell:
+    if row is None:
+        return Cell(ABSENT, "not scored")
+    undefined, there = _whole(row.get("undefined")), _whole(row.get("subjects"))
+    remarks = [interval(row.get("ci_low"), row.get("ci_high"), decimals)]
+    if there != subjects:
+        remarks.append(count(there, "subject"))
+    if undefined:
+        remarks.append(f"{undefined} undefined")
+    spread = f" ± {number(row.get('sd'), decimals)}" if is_number(row.get("sd")) else ""
+    return Cell(number(row.get("mean"), decimals) + spread, ", ".join(remarks), "best" if best else "")
+
+
+def _differences(
+    compared: pd.DataFrame, plain: pd.DataFrame, region: str, measures: Sequence[Measure], protocol: str, over: str
+) -> Table:
+    cells = {(row["control"], row["metric"]): row for row in records(compared)}
+    names = [name for name in _ordered(plain, measures) if name in set(compared["control"])]
+    names += [name for name in dict.fromkeys(compared["control"]) if name not in names]
+    decimals = {m.label: decimals_for(compared.loc[compared["metric"] == m.label, "difference"], 3) for m in measures}
+    rows = [
+        [Cell(name), *(_difference_cell(cells.get((name, m.label)), decimals[m.label]) for m in measures)]
+        for name in names
+    ]
+    corrected = "corrected" if "p_unadjusted" in compared else "not corrected"
+    tests = ", ".join(str(test) for test in dict.fromkeys(compared["test"].dropna())) if "test" in compared else ""
+    caption = (
+        f"Protocol {protocol}, region {region}: synthetic minus each control, mean of differences within subjects "
+        "[95 % interval], p value. ▲ synthetic better, ▼ control better, ○ undecided."
+    )
+    note = (
+        f"Intervals: {over}. Test: {tests or 'not stated'}. p values are {corrected} for the number of "
+        "controls, and not for the number of metrics and regions."
+    )
+    return Table(caption, ["synthetic −", *(m.title for m in measures)], rows, len(measures), note)
+
+
+def _difference_cell(row: Mapping[str, Any] | None, decimals: int) -> Cell:
+    if row is None or not is_number(row.get("difference")):
+        return Cell(ABSENT, "not compared")
+    better = str(row.get("better", ""))
+    remarks = [interval(row.get("difference_ci_low"), row.get("difference_ci_high"), decimals), p_value(row.get("p"))]
+    text = f"{_MARKS.get(better, '')} {number(row['difference'], decimals, signed=True)}".strip()
+    return Cell(text, ", ".join(remark for remark in remarks if remark), _LOOKS.get(better, ""))
+
+
+def _ordered(plain: pd.DataFrame, measures: Sequence[Measure]) -> list[str]:
+    """Synthetic first, then controls from best to worst by the first measure, then those without a value."""
+    names = [str(name) for name in dict.fromkeys(plain["estimator"])]
+    if not measures:
+        return names
+    rows = plain[plain["metric"] == measures[0].label]
+    means = {row["estimator"]: float(row["mean"]) for row in records(rows) if is_number(row.get("mean"))}
+    sign = -1.0 if measures[0].higher_is_better else 1.0
+    return sorted(names, key=lambda name: (name != SYNTHETIC, sign * means.get(name, sign * float("inf"))))
+
+
+def _best(plain: pd.DataFrame, measure: Measure) -> set[str]:
+    rows = plain[(plain["metric"] == measure.label) & plain["mean"].map(is_number)]
+    if not len(rows) or not measure.known:
+        return set()
+    means = rows["mean"].astype(float)
+    return set(rows.loc[means == (means.max() if measure.higher_is_better else means.min()), "estimator"])
+
+
+def _whole(value: Any) -> int:
+    return int(value) if is_number(value) else 0
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key} {_words(item)}" for key, item in value.items() if item not in (None, "", {}, []))
+    if isinstance(value, list):
+        joint = " | " if any(isinstance(item, Mapping) for item in value) else ", "
+        return joint.join(_words(item) for item in value) or "none"
+    return "none" if value is None or value == "" else str(value)
