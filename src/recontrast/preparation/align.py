@@ -26,7 +26,7 @@ class AlignSettings:
     levels_mm: tuple[float, ...] = (4.0, 2.0, 1.0)
     """voxel sizes of the resolution levels, coarse to fine, mm; never finer than the images"""
 
-    samples: int = 60_000
+    samples: int = 120_000
     """voxels looked at per level"""
 
     bins: int = 32
@@ -65,7 +65,13 @@ class Alignment:
     overlap: float
 
 
-def align(moving: Volume, fixed: Volume, settings: AlignSettings | None = None, what: str = "images") -> Alignment:
+def align(
+    moving: Volume,
+    fixed: Volume,
+    settings: AlignSettings | None = None,
+    what: str = "images",
+    heads: tuple[Volume, Volume] | None = None,
+) -> Alignment:
     """Find the rigid movement that brings `moving` onto `fixed`.
 
     Resolution goes from coarse to fine. The start is the better of two: the worlds as the headers have them, or the
@@ -76,6 +82,7 @@ def align(moving: Volume, fixed: Volume, settings: AlignSettings | None = None, 
         fixed: Image it is aligned to; another contrast and grid as a rule.
         settings: See `AlignSettings`.
         what: Names the pair in warnings (subject, contrasts).
+        heads: Head masks of `moving` and `fixed` where they are known already.
 
     Raises:
         GeometryError: The images have no common field of view, or the search failed.
@@ -86,7 +93,7 @@ def align(moving: Volume, fixed: Volume, settings: AlignSettings | None = None, 
         1.3
     """
     settings = settings or AlignSettings()
-    fixed_head, moving_head = head_mask(fixed), head_mask(moving)
+    moving_head, fixed_head = heads if heads is not None else (head_mask(moving), head_mask(fixed))
     region = _dilated(fixed_head, settings.margin_mm)
     pair = [
         to_itk(v.with_data(np.clip(fit_scale(v, head=head).apply(v.data), 0, 1)))
@@ -201,8 +208,10 @@ def _coarsened(image: Any, level_mm: float) -> Any:
 
 
 def _dilated(mask: Volume, margin_mm: float) -> Volume:
-    distance = ndimage.distance_transform_edt(~mask.data, sampling=mask.spacing)
-    return mask.with_data(np.asarray(distance <= margin_mm))
+    grown = mask.data.view(np.uint8)
+    for axis, step in enumerate(mask.spacing):
+        grown = ndimage.maximum_filter1d(grown, 2 * round(margin_mm / step) + 1, axis=axis, mode="constant")
+    return mask.with_data(grown.view(bool))
 
 
 def _centre(head: Volume) -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ from recontrast.errors import RecontrastWarning
 from recontrast.io.bids import BidsImage, BidsName, Case, sidecar_path, write_sidecar
 from recontrast.io.nifti import read_volume, write_volume
 from recontrast.preparation.cohort import PREPARED
-from recontrast.preparation.mask import find_head, require_signal
+from recontrast.preparation.mask import require_signal
 from recontrast.preparation.normalize import Scale, ScaleSettings, fit_scale
 from recontrast.preparation.quality import describe_image, warn_of_doubt
 from recontrast.preparation.recipes import PREPARATIONS, PlacedImage, RecipeOptions
@@ -75,15 +75,6 @@ class CaseReport:
     kept: bool
 
 
-@dataclass(frozen=True)
-class _Heads:
-    """Head masks of a case: `common` to its contrasts, `own` of each, and whether each background is exactly zero."""
-
-    common: Volume
-    own: Mapping[str, Volume]
-    zero_background: Mapping[str, bool]
-
-
 def prepare_case(request: CaseRequest) -> CaseReport:
     """Prepare one case and write it, or keep what an earlier run finished.
 
@@ -121,19 +112,19 @@ def _make(
         require_signal(raw[label], str(source.path))
     options = RecipeOptions(grid=request.grid, align=request.align, trusted=bool(request.space), seed=request.seed)
     placed = PREPARATIONS.get(request.recipe)(raw, options, request.case.key)
-    heads = _heads(placed)
+    head = _common_head(placed)
     found = read_regions(regions, placed[request.grid].volume, request.case.key)
-    found = {"head": heads.common, **{name: mask for name, mask in found.items() if name != "head"}}
-    quality = [describe_image(request.case.key, k, v, heads.own[k], heads.common) for k, v in placed.items()]
+    found = {"head": head, **{name: mask for name, mask in found.items() if name != "head"}}
+    quality = [describe_image(request.case.key, label, image, head) for label, image in placed.items()]
     for row in quality:
-        warn_of_doubt(row, heads.common.spacing)
+        warn_of_doubt(row, head.spacing)
     outputs = []
     for name, mask in found.items():
         outputs.append(_path(request, "mask", name))
         write_volume(request.out / outputs[-1], mask, np.uint8, description=f"recontrast {name}")
     for label, image in placed.items():
-        scale = fit_scale(image.volume, request.scale, heads.own[label])
-        stripped = _is_stripped(image.volume, heads.zero_background[label], heads.own[label], found.get("brain"))
+        scale = fit_scale(image.volume, request.scale, image.head)
+        stripped = _is_stripped(image, found.get("brain"))
         path = _path(request, label, PREPARED)
         write_volume(request.out / path, image.volume, np.float32, description="recontrast prepared")
         write_sidecar(request.out / path, _sidecar(request, sources[label], image, scale, label, stripped))
@@ -141,21 +132,19 @@ def _make(
     return outputs, quality
 
 
-def _heads(placed: Mapping[str, PlacedImage]) -> _Heads:
+def _common_head(placed: Mapping[str, PlacedImage]) -> Volume:
     """The head of the case is where at least half of its contrasts have theirs."""
-    found = {label: find_head(image.volume) for label, image in placed.items()}
-    own = {label: head for label, (head, _) in found.items()}
-    votes = np.sum([head.data for head in own.values()], axis=0, dtype=np.uint16)
-    common = next(iter(own.values())).with_data(np.asarray(2 * votes >= len(own)))
-    return _Heads(common, own, {label: zero for label, (_, zero) in found.items()})
+    heads = [image.head for image in placed.values()]
+    votes = np.sum([head.data for head in heads], axis=0, dtype=np.uint16)
+    return heads[0].with_data(np.asarray(2 * votes >= len(heads)))
 
 
-def _is_stripped(image: Volume, zero_background: bool, head: Volume, brain: Volume | None) -> bool:
+def _is_stripped(image: PlacedImage, brain: Volume | None) -> bool:
     """Whether nothing but brain is left; without a brain mask, an exactly zero background is taken as the sign."""
     if brain is None or not brain.data.any():
-        return zero_background
-    inside = head.data & (brain.data > 0)
-    return bool(np.count_nonzero(inside) >= _STRIPPED * np.count_nonzero(head.data))
+        return image.zero_background
+    inside = image.head.data & (brain.data > 0)
+    return bool(np.count_nonzero(inside) >= _STRIPPED * np.count_nonzero(image.head.data))
 
 
 def _sidecar(

@@ -32,14 +32,13 @@ LARGEST_SHIFT_VOXELS = 1.0
 """A mean displacement of the head left after preparation beyond this gives a warning."""
 
 
-def describe_image(case: str, contrast: str, image: PlacedImage, own_head: Volume, head: Volume) -> dict[str, Any]:
+def describe_image(case: str, contrast: str, image: PlacedImage, head: Volume) -> dict[str, Any]:
     """Quality figures of one prepared contrast.
 
     Args:
         case: Key of the case.
         contrast: Its label.
         image: The contrast on the grid of the case.
-        own_head: Head mask of this contrast alone.
         head: Head mask of the case.
 
     Returns:
@@ -60,8 +59,8 @@ def describe_image(case: str, contrast: str, image: PlacedImage, own_head: Volum
         "median": median,
         "high": high,
         "levels": int(np.unique(values).size),
-        "head_ml": float(own_head.data.sum() * abs(np.linalg.det(own_head.affine[:3, :3])) / 1000),
-        "overlap": _dice(own_head, head),
+        "head_ml": float(image.head.data.sum() * abs(np.linalg.det(head.affine[:3, :3])) / 1000),
+        "overlap": _dice(image.head, head),
         "coverage": 1.0 if image.seen is None else float(image.seen[head.data.astype(bool)].mean()),
         "interpolated": "yes" if image.interpolated else "no",
         "moved_mm": image.moved_mm,

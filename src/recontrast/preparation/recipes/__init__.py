@@ -39,6 +39,8 @@ class PlacedImage:
 
     Attributes:
         volume: The image, float32.
+        head: Its head mask, boolean on the grid.
+        zero_background: Whether the background is exactly zero, as in a skull-stripped image.
         transform: World of the grid to world of the raw image (RAS+ mm, 4x4).
         interpolated: Whether values were interpolated; False: the raw voxels, at most turned.
         moved_mm: Mean movement of the head that was found and undone, mm; 0 when the image was left in place.
@@ -48,6 +50,8 @@ class PlacedImage:
     """
 
     volume: Volume
+    head: Volume
+    zero_background: bool
     transform: NDArray[np.float64]
     interpolated: bool = False
     moved_mm: float = 0.0
