@@ -97,7 +97,7 @@ def draw_shape(rng: np.random.Generator, age: float, scale: float = 1.0, deform:
         sulci=float(np.exp(np.clip(0.1 + 0.9 * old + rng.normal(0, 0.35), -0.5, 1.6))),
         fat_mm=float(np.clip(rng.normal(0.5, 1.5), -1.5, 5.0)),
         torque_mm=float(rng.normal(1.5, 0.8)),
-        deformation_mm=tuple(float(v) * deform for v in (3.0, 1.8, 0.8)),  # type: ignore[arg-type]
+        deformation_mm=tuple(float(v) * deform for v in (2.4, 1.8, 0.8)),  # type: ignore[arg-type]
     )
 
 
@@ -136,14 +136,11 @@ class Anatomy:
         """Turn a share of the tissues `among` into tissue `name`, inside a box of voxels.
 
         Args:
-            name: What appears; added to the tissues when it is new.
+            name: What appears; one of the anatomy's tissues.
             share: How much of `among` is turned, 0 to 1, shape of the box.
             box: Where.
             among: What disappears.
         """
-        if name not in self.tissues:
-            self.tissues = (*self.tissues, name)
-            self.fractions = np.concatenate([self.fractions, np.zeros((1, *self.grid.shape), np.float32)])
         gained = np.zeros_like(share)
         for other in among:
             if other in self.tissues and other != name:
@@ -153,7 +150,9 @@ class Anatomy:
         self.fractions[(self.tissues.index(name), *box)] += gained
 
 
-def render(head: Head, shape: Shape, rng: np.random.Generator, grid: Grid, region: Grid) -> Anatomy:
+def render(
+    head: Head, shape: Shape, rng: np.random.Generator, grid: Grid, region: Grid, extra: tuple[str, ...] = ()
+) -> Anatomy:
     """Deform the template into a subject's head.
 
     Each voxel of `grid` looks up the template at A x + u(x): A is the subject's affine, u a spline that holds the
@@ -165,9 +164,11 @@ def render(head: Head, shape: Shape, rng: np.random.Generator, grid: Grid, regio
         rng: Source of the random deformation.
         grid: Where the head is wanted, subject coordinates.
         region: Field of view of the cohort: fixes the spline points, whatever the grid.
+        extra: Tissues to add, empty: those of a pathology that is drawn later.
     """
     positions = _template_positions(head, shape, rng, grid, region)
-    fractions = np.zeros((len(head.tissues), *grid.shape), np.float32)
+    tissues = (*head.tissues, *(name for name in extra if name not in head.tissues))
+    fractions = np.zeros((len(tissues), *grid.shape), np.float32)
     for index in range(len(head.tissues)):
         box = _target_box(positions, _source_box(head.fractions[index]))
         if box is not None:
@@ -176,7 +177,7 @@ def render(head: Head, shape: Shape, rng: np.random.Generator, grid: Grid, regio
     box = _target_box(positions, _source_box(head.ventricles))
     if box is not None:
         ventricles[box] = _look_up(head.ventricles, positions[(slice(None), *box)])
-    anatomy = Anatomy(head.tissues, fractions, grid, ventricles)
+    anatomy = Anatomy(tissues, fractions, grid, ventricles)
     _widen_sulci(anatomy, shape.sulci)
     return anatomy
 
@@ -211,7 +212,7 @@ def _random_displacement(
     """Three scales of random shifts; the finer ones fold the brain, skull and skin follow them less."""
     total = np.zeros((3, *lattice.shape), np.float32)
     outside = _ramp(distance / 8.0)
-    for correlation, amplitude, followed in zip((40.0, 16.0, 9.0), shape.deformation_mm, (1.0, 0.35, 0.1), strict=True):
+    for correlation, amplitude, followed in zip((40.0, 16.0, 9.0), shape.deformation_mm, (0.7, 0.3, 0.1), strict=True):
         weight = (amplitude * (1 - (1 - followed) * outside)).astype(np.float32)
         for axis in range(3):
             total[axis] += weight * smooth_field(rng, lattice, correlation, region)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,7 +108,7 @@ class Canvas:
         """
         step = self.grid.spacing[0]
         margin = radius_mm + step
-        for start, end in zip(points[:-1], points[1:], strict=True):
+        for start, end in pairwise(points):
             box = self.box([min(a, b) - margin for a, b in zip(start, end, strict=True)],
                            [max(a, b) + margin for a, b in zip(start, end, strict=True)])  # fmt: skip
             if box is None:

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from recontrast.atomic import make_folder, remove_partial_files, write_json
+from recontrast.atomic import make_folder, remove_partial_files, write_json, write_text
 from recontrast.config import to_plain
 from recontrast.errors import ConfigError, UnknownNameError
 from recontrast.execution.workers import Summary, failures, run_cases
@@ -116,22 +116,7 @@ def plan_subject(settings: SimulateSettings, index: int) -> dict[str, Any]:
 
 def check(settings: SimulateSettings) -> None:
     """Raise `ConfigError` for the first setting that cannot be used."""
-    if settings.subjects < 1:
-        raise ConfigError(f"subjects must be at least 1, got {settings.subjects}")
-    if settings.workers < 1:
-        raise ConfigError(f"workers must be at least 1, got {settings.workers}")
-    if not 0.5 <= settings.spacing_mm <= 10:
-        raise ConfigError(f"spacing_mm must lie between 0.5 and 10 mm, got {settings.spacing_mm:g}")
-    if math.isnan(settings.snr) or settings.snr <= 0:
-        raise ConfigError(f"snr must be above 0 (inf for no noise), got {settings.snr:g}")
-    for name in ("motion", "bias", "slice_mm", "slice_gap_mm"):
-        value = getattr(settings, name)
-        if not (math.isfinite(value) and value >= 0):
-            raise ConfigError(f"{name} must be a number of at least 0, got {value:g}")
-    if settings.slice_gap_mm > 0 and settings.slice_mm == 0:
-        raise ConfigError("slice_gap_mm needs slice_mm: give the thickness of the slices as well")
-    if settings.seed < 0:
-        raise ConfigError(f"seed must be at least 0, got {settings.seed}")
+    _check_numbers(settings)
     if settings.pathology not in PATHOLOGIES:
         raise UnknownNameError.among("pathology", settings.pathology, PATHOLOGIES)
     if not settings.contrasts:
@@ -143,6 +128,24 @@ def check(settings: SimulateSettings) -> None:
     tissues_at(settings.field_strength_t)
     for contrast in settings.contrasts:
         scans_of(contrast)
+
+
+def _check_numbers(settings: SimulateSettings) -> None:
+    for name in ("subjects", "workers"):
+        if getattr(settings, name) < 1:
+            raise ConfigError(f"{name} must be at least 1, got {getattr(settings, name)}")
+    if settings.seed < 0:
+        raise ConfigError(f"seed must be at least 0, got {settings.seed}")
+    if not 0.5 <= settings.spacing_mm <= 10:
+        raise ConfigError(f"spacing_mm must lie between 0.5 and 10 mm, got {settings.spacing_mm:g}")
+    if math.isnan(settings.snr) or settings.snr <= 0:
+        raise ConfigError(f"snr must be above 0 (inf for no noise), got {settings.snr:g}")
+    for name in ("motion", "bias", "slice_mm", "slice_gap_mm"):
+        value = getattr(settings, name)
+        if not (math.isfinite(value) and value >= 0):
+            raise ConfigError(f"{name} must be a number of at least 0, got {value:g}")
+    if settings.slice_gap_mm > 0 and settings.slice_mm == 0:
+        raise ConfigError("slice_gap_mm needs slice_mm: give the thickness of the slices as well")
 
 
 def _require_same(settings: SimulateSettings) -> None:
@@ -165,7 +168,8 @@ def _require_same(settings: SimulateSettings) -> None:
             )
     if now["subjects"] < before["subjects"]:
         raise ConfigError(
-            f"{settings.out} holds {before['subjects']} subjects, {now['subjects']} are asked for; choose another folder"
+            f"{settings.out} holds {before['subjects']} subjects, {now['subjects']} are asked for; "
+            "choose another folder"
         )
 
 
@@ -182,12 +186,16 @@ def _write_frame(settings: SimulateSettings) -> None:
     write_provenance(out, "simulate", settings, _inputs(settings))
     write_description(out, "Simulated heads", version=version())
     write_description(truth, "Truth of simulated heads", version=version(), derivative=True, sources=["../.."])
+    # Files that BIDS does not know.
+    write_text(out / ".bidsignore", f"{FILE_NAME}\n")
+    write_text(truth / ".bidsignore", "*_simulation.json\n")
     plans = [plan_subject(settings, i) for i in range(settings.subjects)]
     rows = [{"participant_id": Case(f"{i + 1:02d}").key, **plan} for i, plan in enumerate(plans)]
     write_table(out / "participants.tsv", pd.DataFrame(rows))
     write_json(out / "participants.json", {
         "age": {"Description": "Age the simulated head was given; ventricles and sulci widen with it", "Units": "year"},
-        "sex": {"Description": "Sex the simulated subject was given; it has no effect", "Levels": {"F": "female", "M": "male"}},
+        "sex": {"Description": "Sex the simulated subject was given; it has no effect",
+                "Levels": {"F": "female", "M": "male"}},
         "pathology": {
             "Description": "Pathology added to the head",
             "Levels": {"none": "none", "ms": "multiple sclerosis", "tumour": "high-grade tumour with oedema",

@@ -42,7 +42,10 @@ class Grid:
 
     def axes(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """World coordinates of the voxel centres along each axis, mm."""
-        x, y, z = (o + s * np.arange(n) for n, s, o in zip(self.shape, self.spacing, self.origin, strict=True))
+        x, y, z = (
+            np.asarray(o + s * np.arange(n), np.float64)
+            for n, s, o in zip(self.shape, self.spacing, self.origin, strict=True)
+        )
         return x, y, z
 
     def positions_in(self, other: Grid) -> tuple[NDArray[np.float64], ...]:

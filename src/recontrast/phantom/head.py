@@ -167,7 +167,7 @@ def _paint_brain(canvas: Canvas, brain: Brain) -> None:
 
 def _paint_neck_canal(canvas: Canvas) -> None:
     """Upper cervical spine: vertebral bodies, the canal with CSF and cord."""
-    x, y, z = canvas.axes
+    z = canvas.axes[2]
     below = soft((-76 - z) / 3)
     disc = np.exp(-((((z + 138) % 19 - 9.5) / 1.8) ** 2))
     canvas.lay("skull", canvas.column((0, -24), (13, 11)) * below)
@@ -185,14 +185,14 @@ def _paint_vessels(canvas: Canvas, distance: Array) -> None:
     x, y, z = canvas.axes
     step = canvas.grid.spacing[0]
     # The superior sagittal sinus is a wedge between the hemispheres under the skull.
-    wedge = soft((0.75 * (distance + 5.5) - np.abs(x)) / step) * soft((GAP_MM + 0.6 - distance) / step)
+    wedge = soft((0.65 * (distance + 4.0) - np.abs(x)) / step) * soft((GAP_MM + 0.6 - distance) / step)
     vault = soft((z - 2 - 0.25 * (y - 20)) / 6) * soft((z + 8) / 6)
     canvas.lay("vessels", wedge * vault * (np.abs(x) < 8))
     for side in (-1, 1):
         canvas.tube("vessels", _mirrored(side, (0, -103, -8), (32, -90, -20), (55, -62, -28), (56, -44, -40),
                                          (40, -36, -60), (34, -22, -72), (36, -14, -138)), 3.6)  # fmt: skip
-        canvas.tube("vessels", _mirrored(side, (26, 2, -138), (24, -8, -70), (22, -14, -48), (12, -2, -36), (12, 6, -26),
-                                         (13, 1, -19)), 2.3)  # fmt: skip
+        canvas.tube("vessels", _mirrored(side, (26, 2, -138), (24, -8, -70), (22, -14, -48), (12, -2, -36),
+                                         (12, 6, -26), (13, 1, -19)), 2.3)  # fmt: skip
         canvas.tube("vessels", _mirrored(side, (13, 1, -19), (24, 4, -18), (36, 2, -16), (41, -6, -4)), 1.4)
         canvas.tube("vessels", _mirrored(side, (13, 1, -19), (3, 12, -16), (3, 26, -6), (3, 36, 6)), 1.2)
         canvas.tube("vessels", _mirrored(side, (18, -36, -138), (16, -38, -80), (6, -30, -62), (0, -26, -52)), 1.7)

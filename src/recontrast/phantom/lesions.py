@@ -19,6 +19,14 @@ from recontrast.phantom.grids import Array, Grid, smooth_field
 KINDS = ("none", "ms", "tumour", "infarct")
 """Pathologies a subject can have; a cohort may also be `mixed`."""
 
+NEEDED: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "ms": ("lesion",),
+    "tumour": ("oedema", "tumour", "enhancing", "necrosis"),
+    "infarct": ("gliosis",),
+}
+"""Tissues that each pathology needs beside those of a healthy head."""
+
 _TISSUE = ("GM", "WM", "deepGM", "pallidum")
 
 
@@ -138,7 +146,10 @@ def add_tumour(anatomy: Anatomy, rng: np.random.Generator) -> Array:
     centre = _pick(anatomy.grid, place if place.any() else white, rng)
     radii = rng.uniform(11.0, 19.0) * np.exp(rng.normal(0, 0.12, 3))
     outer = make_blob(anatomy.grid, centre, radii * 2.1, rng, roughness=0.3, reach=1.5)
-    spread = np.clip((1.15 - outer.radius) / 0.45, 0, 1)
+    # Oedema does not cross the falx.
+    x = anatomy.grid.axes()[0][outer.box[0]][:, None, None] * np.sign(centre[0])
+    own_side = np.clip(x / 3.0 + 0.5, 0, 1).astype(np.float32)
+    spread = np.clip((1.15 - outer.radius) / 0.45, 0, 1) * own_side
     truth = np.zeros(anatomy.grid.shape, np.float32)
     truth[outer.box] = spread * _present(anatomy, outer.box, ("WM",))
     anatomy.replace("oedema", spread * np.float32(0.85), outer.box, ("WM",))
@@ -156,13 +167,13 @@ def add_tumour(anatomy: Anatomy, rng: np.random.Generator) -> Array:
 
 def add_infarct(anatomy: Anatomy, rng: np.random.Generator) -> Array:
     """An old infarct of the middle cerebral artery: a cavity of CSF with a gliotic margin, reaching the cortex."""
-    white, to_ventricle, to_cortex = _white_matter(anatomy)
+    white, _, to_cortex = _white_matter(anatomy)
     x, y, z = np.meshgrid(*anatomy.grid.axes(), indexing="ij", sparse=True)
     territory = (np.abs(x) > 28) & (y > -55) & (y < 45) & (z > -10) & (z < 50)
     place = white & territory & (to_cortex < 6)
     centre = _pick(anatomy.grid, place if place.any() else white, rng)
     centre[0] += np.sign(centre[0]) * 5.0
-    radii = rng.uniform(10.0, 19.0) * np.array([0.9, 1.2, 1.0]) * np.exp(rng.normal(0, 0.12, 3))
+    radii = rng.uniform(14.0, 24.0) * np.array([0.9, 1.2, 1.0]) * np.exp(rng.normal(0, 0.12, 3))
     blob = make_blob(anatomy.grid, centre, radii, rng, roughness=0.28)
     among = _TISSUE
     truth = np.zeros(anatomy.grid.shape, np.float32)

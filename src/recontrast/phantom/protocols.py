@@ -54,7 +54,7 @@ def _scan(
 def _saturation_recovery() -> tuple[Scan, ...]:
     """The eight complex images of Hagiwara 2019 (AJNR 40:224), echo fastest.
 
-    BIDS has no entity for the delay, so it stands in `acq`; the echo time stands there too, since both make the contrast.
+    BIDS has no entity for the delay, so it stands in `acq`; so does the echo, since both make the contrast.
     """
     scans = []
     for delay_ms in (146, 546, 1879, 3879):

@@ -19,7 +19,7 @@ from recontrast.io.tables import write_table
 from recontrast.phantom.acquisition import Motion, draw_motion, to_integers
 from recontrast.phantom.anatomy import Head, Shape, draw_shape, render
 from recontrast.phantom.head import mni_head
-from recontrast.phantom.lesions import add_pathology
+from recontrast.phantom.lesions import NEEDED, add_pathology
 from recontrast.phantom.protocols import Scan, scans_of
 from recontrast.phantom.scanner import (
     FieldOfView,
@@ -51,7 +51,9 @@ def simulate_subject(settings: SimulateSettings, index: int, plan: Mapping[str, 
     view = field_of_view(settings.spacing_mm)
     head, means = _template(settings, index, view)
     shape = draw_shape(stream(settings.seed, index, "shape"), plan["age"], head.scale, head.deform)
-    anatomy = render(head, shape, stream(settings.seed, index, "deformation"), view.fine, view.region)
+    anatomy = render(
+        head, shape, stream(settings.seed, index, "deformation"), view.fine, view.region, NEEDED[plan["pathology"]]
+    )
     lesion = add_pathology(anatomy, plan["pathology"], stream(settings.seed, index, "lesions"))
     water, iron = textures(stream(settings.seed, index, "texture"), view.fine, view.region)
     subject = Subject(
@@ -168,7 +170,8 @@ def _write_truth(out: Path, case: Case, truth: Truth, view: FieldOfView, head: H
         write(BidsName.of(case, "probseg", label=name), np.rint(share * 250) / 250, np.uint8)
     for suffix, values in truth.maps.items():
         path = write(BidsName.of(case, suffix), values, np.float32)
-        write_sidecar(path, {"Units": "s" if suffix != "PDmap" else "arbitrary", "Simulated": True})
+        units = "arbitrary" if suffix == "PDmap" else "s"
+        write_sidecar(path, {"Units": units, "SkullStripped": False, "Simulated": True})
     return [file.relative_to(out).as_posix() for file in written]
 
 
