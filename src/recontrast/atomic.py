@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,7 +54,7 @@ def make_folder(path: Path) -> Path:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on success rename it to `path`, on failure remove it.
+    r"""Give a temporary path beside `path`; on success rename it to `path`, on failure remove it.
 
     The temporary name keeps the suffixes of `path`, so that writers that look at them do the same as for `path`.
 
@@ -61,7 +63,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
     Example:
         >>> with atomic_file(Path("scores.tsv")) as partial:  # doctest: +SKIP
-        ...     partial.write_text("case\\tvalue\\n")
+        ...     partial.write_text("case\tvalue\n")
     """
     make_folder(path.parent)
     partial = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
@@ -76,6 +78,53 @@ def atomic_file(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Give an empty temporary folder beside `path`; on success it takes the place of `path`, on failure it is removed.
+
+    An older folder `path` is removed with all it holds. Where the system can exchange two names in one act (Linux), a
+    killed program leaves the whole old folder or the whole new one; elsewhere there is a short moment with neither.
+
+    Raises:
+        OutputError: The disk is full, the parent is not writable, and the like.
+
+    Example:
+        >>> with atomic_folder(Path("translator")) as partial:  # doctest: +SKIP
+        ...     (partial / "weights.safetensors").write_bytes(weights)
+    """
+    make_folder(path.parent)
+    partial = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir()
+        yield partial
+        for file in sorted(p for p in partial.rglob("*") if p.is_file()):
+            with file.open("rb") as written:
+                os.fsync(written.fileno())
+        if not path.exists():
+            partial.rename(path)
+        elif not path.is_dir():
+            raise OutputError(f"cannot write {path}: a file of that name exists; choose another folder")
+        elif not _exchange(partial, path):
+            aside = path.with_name(f"{PARTIAL}{os.getpid()}-old-{path.name}")
+            path.rename(aside)
+            partial.rename(path)
+            partial = aside
+    except OSError as error:
+        raise output_error(path, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Exchange the names of two folders in one act; False where the system or the file system cannot."""
+    renameat2 = getattr(ctypes.CDLL(None), "renameat2", None) if os.name == "posix" else None
+    if renameat2 is None:
+        return False
+    here, exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of linux/fcntl.h, linux/fs.h
+    return bool(renameat2(here, os.fsencode(first), here, os.fsencode(second), ctypes.c_uint(exchange)) == 0)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file in UTF-8, atomically."""
     with atomic_file(path) as partial:
@@ -88,11 +137,14 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def remove_partial_files(folder: Path) -> int:
-    """Remove what killed runs left in `folder` and below; return how many files that were.
+    """Remove what killed runs left in `folder` and below; return how many files and folders that were.
 
     Call it only when no other process writes there.
     """
-    leftovers = [path for path in folder.rglob(f"{PARTIAL}*") if path.is_file()]
+    leftovers = sorted(folder.rglob(f"{PARTIAL}*"))
     for path in leftovers:
-        path.unlink(missing_ok=True)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
     return len(leftovers)

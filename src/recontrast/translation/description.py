@@ -1,0 +1,206 @@
+"""What a translator is: contrasts, scales, plane, and what it was trained on. Read without torch.
+
+A translator is a folder: `weights.safetensors`, `translator.json` (this), `README.md` (the model card).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from recontrast.config import build_settings, to_plain
+from recontrast.contrasts import Contrast
+from recontrast.errors import CheckpointError, RecontrastError
+from recontrast.preparation.normalize import Scale, ScaleSettings
+from recontrast.provenance import version
+
+FORMAT = 1
+"""Version of the folder's format; raised when older programs could no longer read it rightly."""
+
+WEIGHTS = "weights.safetensors"
+DESCRIPTION = "translator.json"
+CARD = "README.md"
+FOLDER = "translator"
+"""Name of the translator's folder in a run."""
+
+SYNTHETIC_STATEMENT = (
+    "Synthetic image, computed from other scans by a neural network. It was not acquired. "
+    "Structures may be invented or missing. Not for diagnosis."
+)
+
+Plane = Literal["axial", "coronal", "sagittal"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """A member of a family (model, recipe) and the options it was built with."""
+
+    name: str
+    """Name in its registry ("unet")."""
+
+    options: dict[str, Any] = field(default_factory=dict)
+    """Keyword options, as they can stand in JSON."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranslatorDescription:
+    """Everything about a translator but its weights; the content of `translator.json`.
+
+    Example:
+        >>> TranslatorDescription(
+        ...     preset="osman2022", sources=("T1w",), target="T2w", model=Member(name="unet"),
+        ...     recipe=Member(name="supervised"), target_scale=Scale("percentile", 0.0, 900.0), spacing_mm=(1, 1, 1),
+        ... ).channels
+        1
+    """
+
+    preset: str
+    """Preset it was trained with."""
+
+    sources: tuple[str, ...]
+    """Contrasts it reads, in the order of the network's channels."""
+
+    target: str
+    """Contrast it makes."""
+
+    model: Member
+    """Network and its options."""
+
+    recipe: Member
+    """Way of learning and its options."""
+
+    target_scale: Scale
+    """From network range to native units of the target: the median over the training subjects."""
+
+    spacing_mm: tuple[float, float, float]
+    """Median voxel spacing of the training images along right, anterior, superior, in mm."""
+
+    source_scales: dict[str, Scale] = field(default_factory=dict)
+    """Median scale of each source in training; to see when an image is far from what was learned."""
+
+    scale_settings: ScaleSettings = field(default_factory=ScaleSettings)
+    """How the scale of a source image is fitted, the same as in preparation."""
+
+    plane: Plane = "axial"
+    """Plane of the slices the network sees."""
+
+    neighbours: int = 0
+    """Slices on either side that are further channels (2.5D)."""
+
+    network_range: tuple[float, float] = (0.0, 1.0)
+    """Values the network works with."""
+
+    clip_output: bool = True
+    """Whether the network's output is clipped to `network_range`."""
+
+    training_subjects: tuple[str, ...] = ()
+    """Hashes of the training subjects' labels (`subject_hash`); evaluation refuses these subjects."""
+
+    training_images: tuple[str, ...] = ()
+    """SHA-256 of the training images."""
+
+    trained_steps: int = 0
+    """Optimiser steps."""
+
+    precision_trained: str = "fp32"
+    """Precision of the training."""
+
+    synthetic_statement: str = SYNTHETIC_STATEMENT
+    """What every output says of itself."""
+
+    weights_sha256: str = ""
+    """SHA-256 of the weights file; filled in when saved."""
+
+    version: str = field(default_factory=version)
+    """Version of Recontrast that saved it."""
+
+    format: int = FORMAT
+    """Version of the folder's format."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be: no source, a target among the sources, an impossible range or spacing."""
+        for label in (*self.sources, self.target):
+            Contrast.parse(label)
+        low, high = self.network_range
+        problems = {
+            "has no source": not self.sources,
+            f"has the target {self.target} among its sources": self.target in self.sources,
+            "names a source twice": len(set(self.sources)) != len(self.sources),
+            f"has a negative number of neighbours ({self.neighbours})": self.neighbours < 0,
+            f"has an empty network range {self.network_range}": not low < high,
+            f"has a spacing that is not positive ({self.spacing_mm} mm)": not all(
+                math.isfinite(s) and s > 0 for s in self.spacing_mm
+            ),
+        }
+        for problem, found in problems.items():
+            if found:
+                raise CheckpointError(f"the translator {problem}")
+
+    @property
+    def channels(self) -> int:
+        """Input channels of the network: sources times slices."""
+        return len(self.sources) * (2 * self.neighbours + 1)
+
+
+def subject_hash(subject: str) -> str:
+    """SHA-256 of a subject label, without `sub-`: lets one find out whether a subject was trained on, no more.
+
+    >>> subject_hash("sub-01") == subject_hash("01")
+    True
+    """
+    return hashlib.sha256(subject.removeprefix("sub-").encode()).hexdigest()
+
+
+def translator_folder(folder_or_run: Path) -> Path:
+    """The folder that holds `translator.json`: the one given, or `translator/` in it.
+
+    Raises:
+        CheckpointError: Neither holds one.
+    """
+    for folder in (folder_or_run, folder_or_run / FOLDER):
+        if (folder / DESCRIPTION).is_file():
+            return folder
+    if not folder_or_run.is_dir():
+        raise CheckpointError(f"{folder_or_run}: no such folder; give a run of `recontrast train`")
+    raise CheckpointError(
+        f"{folder_or_run}: no translator in it (neither {DESCRIPTION} nor {FOLDER}/{DESCRIPTION}); "
+        "finish its training with `recontrast train … --resume`"
+    )
+
+
+def read_description(folder_or_run: Path) -> TranslatorDescription:
+    """Read `translator.json` of a translator folder, or of the one in a run.
+
+    Raises:
+        CheckpointError: There is none, it is damaged, or a newer Recontrast made it.
+    """
+    path = translator_folder(folder_or_run) / DESCRIPTION
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path}: not valid JSON ({error}); copy the translator again") from error
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
+    if not isinstance(content, Mapping) or "format" not in content:
+        raise CheckpointError(f"{path}: does not describe a translator (no 'format')")
+    if content["format"] != FORMAT:
+        raise CheckpointError(
+            f"{path}: format {content['format']!r} of Recontrast {content.get('version', 'unknown')}, "
+            f"this is Recontrast {version()}, which reads format {FORMAT}; install the version that made it"
+        )
+    try:
+        return build_settings(TranslatorDescription, content, str(path))
+    except RecontrastError as error:
+        raise CheckpointError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+
+
+def description_to_json(description: TranslatorDescription) -> dict[str, Any]:
+    """The description as `translator.json` holds it."""
+    plain = to_plain(description)
+    leading = ("format", "version")
+    return {key: plain[key] for key in leading} | {key: plain[key] for key in plain if key not in leading}

@@ -1,0 +1,176 @@
+"""Choose the fastest engine that agrees with PyTorch in fp32 on the image at hand."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import warnings
+from dataclasses import dataclass
+from typing import Literal, Protocol, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from recontrast.errors import ConfigError, DependencyError, RecontrastWarning, UnknownNameError
+from recontrast.translation.engines import openvino
+from recontrast.translation.engines.pytorch import Precision, PyTorchEngine, has_bf16
+
+log = logging.getLogger(__name__)
+
+EngineName = Literal["auto", "torch", "compiled", "openvino"]
+PrecisionName = Literal["auto", "fp32", "bf16"]
+DeviceName = Literal["auto", "cpu", "cuda"]
+
+TOLERANCE = 0.005
+"""Largest root-mean-square difference from fp32, relative to the network's range: 46 dB, far below the error of any
+translator, so that a score does not move in the digits that are reported."""
+
+PROBE_SLICES = 3
+"""Slices of each image on which the agreement is measured."""
+
+
+class Engine(Protocol):
+    """A way to run a network."""
+
+    name: str
+    version: str
+    precision: Precision
+
+    def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Output of the network, float32, for a batch (B, C, H, W)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineSettings:
+    """How a network is run."""
+
+    engine: EngineName = "auto"
+    """auto (the fastest there is), torch, compiled (PyTorch compiled, a minute at first), openvino."""
+
+    precision: PrecisionName = "auto"
+    """auto (bf16 where the processor has it and it agrees with fp32), fp32, bf16."""
+
+    device: DeviceName = "auto"
+    """auto (a GPU when there is one), cpu, cuda."""
+
+    batch: int = 8
+    """Slices at a time."""
+
+    def __post_init__(self) -> None:
+        """Refuse unknown names."""
+        for kind, value, names in (
+            ("engine", self.engine, EngineName),
+            ("precision", self.precision, PrecisionName),
+            ("device", self.device, DeviceName),
+        ):
+            if value not in get_args(names):
+                raise UnknownNameError.among(kind, value, get_args(names))
+        if self.batch < 1:
+            raise ConfigError(f"batch must be at least 1 slice, got {self.batch}")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An engine, and how far it is from PyTorch in fp32.
+
+    Attributes:
+        engine: The engine.
+        rms: Root-mean-square difference on the probed slices, relative to the network's range; 0 for the reference.
+    """
+
+    engine: Engine
+    rms: float
+
+
+class Engines:
+    """The engines of one network; each is built when first needed and kept.
+
+    Args:
+        network: The network; its weights must stay as they are.
+        network_range: Lowest and highest value of its output.
+        settings: Which engine, precision and device.
+
+    Raises:
+        DependencyError: The engine or device asked for is not there.
+    """
+
+    def __init__(self, network: nn.Module, network_range: tuple[float, float], settings: EngineSettings) -> None:
+        self._network = network
+        self._range = network_range[1] - network_range[0]
+        self._settings = settings
+        self._built: dict[tuple[str, Precision], Engine] = {}
+        self._unusable: set[str] = set()
+        self.device = _device(settings.device)
+        if settings.engine == "openvino" and self.device != "cpu":
+            self.device = "cpu"
+        if settings.engine == "openvino":
+            self._engine("openvino", "fp32")  # says at once when it is not installed
+        if settings.precision == "bf16" and not has_bf16(self.device):
+            log.warning("precision bf16: this processor has no bfloat16 units; it will be slower than fp32")
+
+    def choose(self, probe: NDArray[np.float32]) -> Choice:
+        """The first engine, fastest first, whose output for `probe` is close enough to the reference.
+
+        An engine that was asked for by name is used even when it is not close, with a warning.
+
+        Args:
+            probe: A few slices of the image, (B, C, H, W).
+        """
+        candidates = [c for c in self._candidates() if c[0] not in self._unusable]
+        if candidates == [("torch", "fp32")]:
+            return Choice(self._engine("torch", "fp32"), 0.0)
+        reference = self._engine("torch", "fp32")(probe)
+        for name, precision in candidates:
+            if (name, precision) == ("torch", "fp32"):
+                break
+            try:
+                engine = self._engine(name, precision)
+                rms = float(np.sqrt(np.mean(np.square(engine(probe) - reference), dtype=np.float64))) / self._range
+            except DependencyError as error:
+                if self._settings.engine != "auto":
+                    raise
+                log.warning("%s; PyTorch is used instead", error)
+                self._unusable.add(name)
+                return self.choose(probe)
+            if rms <= TOLERANCE:
+                return Choice(engine, rms)
+            log.info("%s in %s differs from fp32 by %.4f of the range, more than %.4f", name, precision, rms, TOLERANCE)
+            if (name, precision) == candidates[-1]:
+                warnings.warn(
+                    f"{name} in {precision} differs from PyTorch in fp32 by {rms:.4f} of the range (root mean square, "
+                    f"tolerance {TOLERANCE}); use --precision fp32 --engine torch when that matters",
+                    RecontrastWarning,
+                    stacklevel=2,
+                )
+                return Choice(engine, rms)
+        return Choice(self._engine("torch", "fp32"), 0.0)
+
+    def _candidates(self) -> list[tuple[str, Precision]]:
+        names = [self._settings.engine]
+        if self._settings.engine == "auto":
+            names = ["openvino", "torch"] if self.device == "cpu" and openvino.installed() else ["torch"]
+        precisions: list[Precision]
+        if self._settings.precision == "auto":
+            precisions = ["bf16", "fp32"] if has_bf16(self.device) else ["fp32"]
+        else:
+            precisions = [self._settings.precision]
+        return list(itertools.product(names, precisions))
+
+    def _engine(self, name: str, precision: Precision) -> Engine:
+        key = (name, precision)
+        if key not in self._built:
+            if name == "openvino":
+                self._built[key] = openvino.OpenVINOEngine(self._network, precision)
+            else:
+                self._built[key] = PyTorchEngine(self._network, precision, self.device, compiled=name == "compiled")
+        return self._built[key]
+
+
+def _device(name: DeviceName) -> str:
+    if name == "cuda" and not torch.cuda.is_available():
+        raise DependencyError("device cuda: PyTorch finds no GPU here; choose --device cpu or install its CUDA build")
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return name

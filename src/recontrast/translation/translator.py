@@ -1,0 +1,329 @@
+"""A translator: a trained network with everything needed to use it on native images. Saved without pickle."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
+from torch import nn
+
+from recontrast.atomic import atomic_folder, output_error, write_json, write_text
+from recontrast.errors import CheckpointError, ConfigError, IntensityError, MissingContrastError, RecontrastWarning
+from recontrast.models import MODELS
+from recontrast.preparation.normalize import Scale, fit_scale
+from recontrast.provenance import sha256_of
+from recontrast.translation.card import model_card
+from recontrast.translation.description import (
+    CARD,
+    DESCRIPTION,
+    WEIGHTS,
+    Member,
+    TranslatorDescription,
+    description_to_json,
+    read_description,
+    subject_hash,
+    translator_folder,
+)
+from recontrast.translation.engines.choice import PROBE_SLICES, Choice, Engines, EngineSettings
+from recontrast.translation.slices import SliceStack, from_ras, ras_spacing, to_ras
+from recontrast.volume import Volume, require_same_grid
+
+__all__ = [
+    "Member",
+    "Translation",
+    "Translator",
+    "TranslatorDescription",
+    "load_translator",
+    "save_translator",
+    "subject_hash",
+]
+
+SPACING_TOLERANCE = 1.5
+"""Voxels larger or smaller than in training by more than this factor give a warning."""
+
+
+@dataclass(frozen=True)
+class Translation:
+    """A synthetic image and how it was made.
+
+    Attributes:
+        volume: The image, on the sources' grid, in native units of the target.
+        scales: Scale of each source.
+        choice: Engine that made it, and how close it is to PyTorch in fp32.
+        slices: Number of slices that went through the network.
+    """
+
+    volume: Volume
+    scales: Mapping[str, Scale]
+    choice: Choice
+    slices: int
+
+
+class Translator:
+    """Makes the target contrast from source images.
+
+    Same input, same bytes on a processor: nothing depends on time, chance or the cases before.
+
+    Args:
+        network: The network; its weights must not change while this object is used.
+        description: What it is.
+        settings: Engine, precision and device; default: the fastest that agrees with fp32.
+        folder: Where it was loaded from.
+
+    Raises:
+        CheckpointError: The network's channels do not fit the description.
+
+    Example:
+        >>> translator = load_translator(Path("run"))  # doctest: +SKIP
+        >>> synthetic = translator.translate({"T1w": read_volume(Path("sub-01_T1w.nii.gz"))})  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        description: TranslatorDescription,
+        settings: EngineSettings | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        self.network = network
+        self.description = description
+        self.folder = folder
+        self.settings = settings or EngineSettings()
+        self._engines = Engines(network, description.network_range, self.settings)
+
+    def translate(
+        self, sources: Mapping[str, Volume], *, scales: Mapping[str, Scale] | None = None, where: str = ""
+    ) -> Volume:
+        """The target contrast on the very grid of the sources, in native units of the target; see `run`."""
+        return self.run(sources, scales=scales, where=where).volume
+
+    def run(
+        self, sources: Mapping[str, Volume], *, scales: Mapping[str, Scale] | None = None, where: str = ""
+    ) -> Translation:
+        """Translate one case and say how it was done.
+
+        Slices in which all sources are empty are not shown to the network: there the result is zero in native units.
+
+        Args:
+            sources: Contrast label to image, native units, any orientation, all on one grid.
+            scales: Contrast label to intensity scale; left out: fitted to each image as in preparation.
+            where: Subject or path that stands at the start of messages.
+
+        Raises:
+            MissingContrastError: A source the translator needs is not given.
+            GeometryError: The sources are not on one grid.
+            IntensityError: A source is all zero, constant, or holds NaN or infinity.
+        """
+        where = where or "translate"
+        volumes = self._in_order(sources, where)
+        grid = next(iter(volumes.values()))
+        self._check_spacing(grid, where)
+        fitted = {
+            label: scales[label] if scales else _fit(volume, self.description, f"{where}: {label}")
+            for label, volume in volumes.items()
+        }
+        scaled = {label: fitted[label].apply(to_ras(volume)) for label, volume in volumes.items()}
+        output, choice, slices = self._predict(scaled)
+        native = self.description.target_scale.invert(output)
+        return Translation(from_ras(native, grid), fitted, choice, slices)
+
+    def predict_scaled(self, sources: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        """The target in network range from sources in network range; for validation during training.
+
+        Args:
+            sources: Contrast label to scaled array (I, J, K), axes along R, A, S.
+
+        Returns:
+            Array of the same shape, clipped when the description says so; empty slices hold the scaled zero.
+
+        Raises:
+            MissingContrastError: A source is not given.
+        """
+        return self._predict({label: sources[label] for label in self._require(sources, "predict")})[0]
+
+    def _predict(self, scaled: Mapping[str, NDArray[np.float32]]) -> tuple[NDArray[np.float32], Choice, int]:
+        about = self.description
+        stack = SliceStack([scaled[label] for label in about.sources], about.plane, about.neighbours)
+        output = np.full(stack.shape, self._scaled_zero(), dtype=np.float32)
+        slices = np.moveaxis(output, stack.axis, 0)
+        shown = stack.with_signal()
+        probe = shown or [0]
+        choice = self._engines.choose(
+            stack.batch(sorted({probe[(2 * n + 1) * len(probe) // (2 * PROBE_SLICES)] for n in range(PROBE_SLICES)}))
+        )
+        for start in range(0, len(shown), self.settings.batch):
+            indices = shown[start : start + self.settings.batch]
+            slices[indices] = choice.engine(stack.batch(indices))[:, 0]
+        if about.clip_output:
+            np.clip(output, *about.network_range, out=output)
+        return output, choice, len(shown)
+
+    def _scaled_zero(self) -> float:
+        zero = float(self.description.target_scale.apply(np.zeros(1))[0])
+        return float(np.clip(zero, *self.description.network_range)) if self.description.clip_output else zero
+
+    def _require(self, sources: Mapping[str, Any], where: str) -> tuple[str, ...]:
+        missing = [label for label in self.description.sources if label not in sources]
+        if missing:
+            raise MissingContrastError(
+                f"{where}: the translator needs {', '.join(self.description.sources)}, "
+                f"{', '.join(missing)} is not there (got {', '.join(sources) or 'nothing'})"
+            )
+        return self.description.sources
+
+    def _in_order(self, sources: Mapping[str, Volume], where: str) -> dict[str, Volume]:
+        volumes = {label: sources[label] for label in self._require(sources, where)}
+        first, *others = volumes
+        for label in others:
+            require_same_grid(volumes[first], volumes[label], f"{where}: {first} and {label}")
+        for label, volume in volumes.items():
+            if not np.isfinite(volume.data).all():
+                count = int(np.count_nonzero(~np.isfinite(volume.data)))
+                raise IntensityError(
+                    f"{where}: {label} holds NaN or infinity in {count} voxels; replace them (for example by 0) first"
+                )
+        return volumes
+
+    def _check_spacing(self, grid: Volume, where: str) -> None:
+        pairs = list(zip(ras_spacing(grid), self.description.spacing_mm, strict=True))
+        if any(not 1 / SPACING_TOLERANCE <= here / there <= SPACING_TOLERANCE for here, there in pairs):
+            warnings.warn(
+                f"{where}: voxels of {_mm([here for here, _ in pairs])} mm, the translator learned on "
+                f"{_mm([there for _, there in pairs])} mm; the result may be poor: resample with "
+                "`recontrast prepare`, or train on such images",
+                RecontrastWarning,
+                stacklevel=4,
+            )
+
+
+def save_translator(folder: Path, network: nn.Module, description: TranslatorDescription) -> Path:
+    """Write a translator's folder: weights, description, model card. The folder is either the old one or the new one.
+
+    Args:
+        folder: The folder to make or replace.
+        network: The network; all its parameters and buffers are stored, on the CPU.
+        description: What it is; the hash of the weights is filled in.
+
+    Raises:
+        CheckpointError: A weight is not finite, or the network does not fit the description.
+        OutputError: The folder cannot be written.
+
+    Example:
+        >>> save_translator(Path("run/translator"), network, description)  # doctest: +SKIP
+    """
+    weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    _require_finite(weights, str(folder))
+    with atomic_folder(folder) as partial:
+        try:
+            save_file(weights, partial / WEIGHTS)
+        except (OSError, SafetensorError) as error:
+            if isinstance(error, OSError):
+                raise output_error(folder / WEIGHTS, error) from error
+            raise output_error(folder / WEIGHTS, OSError(0, str(error))) from error
+        complete = dataclasses.replace(description, weights_sha256=sha256_of(partial / WEIGHTS))
+        write_json(partial / DESCRIPTION, description_to_json(complete))
+        write_text(partial / CARD, model_card(complete))
+    return folder
+
+
+def load_translator(folder_or_run: Path, settings: EngineSettings | None = None) -> Translator:
+    """Load a translator from its folder, or from the run that holds it. Nothing in the folder is executed.
+
+    Args:
+        folder_or_run: RUN or RUN/translator.
+        settings: Engine, precision and device.
+
+    Raises:
+        CheckpointError: The folder is absent, damaged, of another format, or its parts do not belong together.
+        DependencyError: The engine or device asked for is not there.
+
+    Example:
+        >>> load_translator(Path("run")).description.target  # doctest: +SKIP
+        'T2w'
+    """
+    folder = translator_folder(folder_or_run)
+    description = read_description(folder)
+    path = folder / WEIGHTS
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror}); copy the translator again") from error
+    if sha256_of(path) != description.weights_sha256:
+        raise CheckpointError(
+            f"{path}: is not the file {DESCRIPTION} was written for (its hash differs): truncated, damaged or "
+            "exchanged; copy the translator folder again as a whole"
+        )
+    try:
+        weights = load(content)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: not a safetensors file ({error})") from error
+    network = _build(description, folder)
+    _fill(network, weights, path)
+    return Translator(network, description, settings, folder)
+
+
+def _build(description: TranslatorDescription, folder: Path) -> nn.Module:
+    where = folder / DESCRIPTION
+    options = dict(description.model.options)
+    expected = {"in_channels": description.channels, "out_channels": 1, "spatial_dims": 2}
+    for option, value in expected.items():
+        if options.setdefault(option, value) != value:
+            raise CheckpointError(
+                f"{where}: the model has {option} {options[option]}, the sources and slices need {value}"
+            )
+    try:
+        network = MODELS.build(description.model.name, options)
+    except ConfigError as error:
+        raise CheckpointError(f"{where}: {error}") from error
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{where}: model '{description.model.name}' cannot be built ({error})") from error
+    if not isinstance(network, nn.Module):
+        raise CheckpointError(f"{where}: model '{description.model.name}' is not a network")
+    return network.eval()
+
+
+def _fill(network: nn.Module, weights: Mapping[str, torch.Tensor], path: Path) -> None:
+    own = network.state_dict()
+    absent, foreign = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
+    other = [name for name in own if name in weights and own[name].shape != weights[name].shape]
+    for names, problem in ((absent, "lacks"), (foreign, "has, unlike the network,")):
+        if names:
+            raise CheckpointError(f"{path}: {problem} {names[0]}{_more(names)}; the description is of another network")
+    if other:
+        name = other[0]
+        raise CheckpointError(
+            f"{path}: {name} has shape {tuple(weights[name].shape)}, the network needs {tuple(own[name].shape)}"
+            f"{_more(other)}; the description is of another network"
+        )
+    _require_finite(weights, str(path))
+    network.load_state_dict(dict(weights))
+
+
+def _require_finite(weights: Mapping[str, torch.Tensor], where: str) -> None:
+    for name, value in weights.items():
+        if not bool(torch.isfinite(value).all()):
+            raise CheckpointError(f"{where}: the weights {name} are not finite; training went wrong, train again")
+
+
+def _fit(volume: Volume, description: TranslatorDescription, where: str) -> Scale:
+    try:
+        return fit_scale(volume, description.scale_settings)
+    except IntensityError as error:
+        raise IntensityError(f"{where}: {error}") from error
+
+
+def _more(names: list[str]) -> str:
+    return f" and {len(names) - 1} more" if len(names) > 1 else ""
+
+
+def _mm(values: list[float]) -> str:
+    return "x".join(f"{value:.3g}" for value in values)
