@@ -17,6 +17,7 @@ from recontrast.errors import ConfigError, UnknownNameError
 from recontrast.execution.workers import Summary, failures, run_cases
 from recontrast.io.bids import Case, write_description
 from recontrast.io.tables import write_table
+from recontrast.phantom.labels import label_maps, read_label_table
 from recontrast.phantom.lesions import KINDS
 from recontrast.phantom.protocols import scans_of
 from recontrast.phantom.scanner import stream
@@ -125,6 +126,10 @@ def check(settings: SimulateSettings) -> None:
         raise ConfigError(f"contrasts names one of them twice: {', '.join(settings.contrasts)}")
     if settings.label_table is not None and settings.labels is None:
         raise ConfigError("label_table is given without labels: name the label map it belongs to")
+    if settings.labels is not None:
+        label_maps(settings.labels)
+    if settings.label_table is not None:
+        read_label_table(settings.label_table)
     tissues_at(settings.field_strength_t)
     for contrast in settings.contrasts:
         scans_of(contrast)
@@ -176,8 +181,7 @@ def _require_same(settings: SimulateSettings) -> None:
 def _inputs(settings: SimulateSettings) -> list[Path]:
     if settings.labels is None:
         return []
-    maps = sorted(settings.labels.glob("*.nii*")) if settings.labels.is_dir() else [settings.labels]
-    return [*maps, *([settings.label_table] if settings.label_table is not None else [])]
+    return [*label_maps(settings.labels), *([settings.label_table] if settings.label_table is not None else [])]
 
 
 def _write_frame(settings: SimulateSettings) -> None:

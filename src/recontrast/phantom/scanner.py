@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -164,48 +164,75 @@ def image_grid(view: FieldOfView, scan: Scan, slice_mm: float, gap_mm: float) ->
     return image
 
 
+@dataclass(frozen=True, eq=False)
+class Image:
+    """An acquired image.
+
+    Attributes:
+        scan: How it was acquired.
+        values: Complex signal.
+        grid: Where its voxels lie.
+    """
+
+    scan: Scan
+    values: NDArray[np.complex64]
+    grid: Grid
+
+
 def acquire(
     subject: Subject,
-    scan: Scan,
+    scans: Sequence[Scan],
     motion: Motion,
     snr: float,
     rng: np.random.Generator,
     slice_mm: float = 0.0,
     gap_mm: float = 0.0,
-) -> tuple[NDArray[np.complex64], Grid]:
-    """Acquire one image.
+) -> list[Image]:
+    """Acquire the images of one contrast, which share position, noise level and phase.
 
-    The SNR is the mean signal of white matter, without noise, over the standard deviation of the noise in the real
-    and in the imaginary part of the image; `inf` gives no noise.
+    The SNR is the mean magnitude of white matter, without noise, in the brightest of the images, over the standard
+    deviation of the noise in the real and in the imaginary part; `inf` gives no noise.
 
     Args:
         subject: Who lies in the scanner.
-        scan: What is acquired.
+        scans: What is acquired.
         motion: Where the head has moved since the reference position.
         snr: Signal-to-noise ratio as above.
         rng: Source of noise and phase.
         slice_mm: Slice thickness of 2D scans, mm; 0: isotropic.
         gap_mm: Distance between slices, mm.
-
-    Returns:
-        The complex image, and its grid.
     """
-    signal = fine_signal(subject, scan)
+    signals = [fine_signal(subject, scan) for scan in scans]
+    sigma = max(_white_matter_mean(subject, signal) for signal in signals) / snr
+    phase_rng, *noise_rngs = rng.spawn(1 + len(scans))
+    phase = None
+    images = []
+    for scan, signal, noise_rng in zip(scans, signals, noise_rngs, strict=True):
+        grid = image_grid(subject.view, scan, slice_mm, gap_mm)
+        image = _encode(subject, signal, motion, grid, slice_mm)
+        if scan.phase:
+            if phase is None:
+                phase = np.exp(0.8j * smooth_field(phase_rng, grid, 70.0, subject.view.region)).astype(np.complex64)
+            image = image * phase
+        images.append(Image(scan, add_noise(image, sigma, noise_rng), grid))
+    return images
+
+
+def _white_matter_mean(subject: Subject, signal: Array) -> float:
     white = subject.anatomy.share("WM")
     if not white.any():
         white = subject.anatomy.fractions.sum(axis=0)
-    reference = float((np.abs(signal) * white).sum(dtype=np.float64) / white.sum(dtype=np.float64))
-    signal = move(signal, subject.view.fine, motion) * subject.coil
-    grid = image_grid(subject.view, scan, slice_mm, gap_mm)
+    return float((np.abs(signal) * white).sum(dtype=np.float64) / white.sum(dtype=np.float64))
+
+
+def _encode(subject: Subject, signal: Array, motion: Motion, grid: Grid, slice_mm: float) -> NDArray[np.complex64]:
+    """The image of a signal at the resolution of `grid`: motion, coil, k-space, slices."""
+    fine = subject.view.fine
+    seen = move(signal, fine, motion) * subject.coil
     sliced = grid.spacing[2] != grid.spacing[0]
-    in_plane = (grid.shape[0], grid.shape[1], subject.view.fine.shape[2] if sliced else grid.shape[2])
-    image = truncate(signal, in_plane, sharpen=not motion.is_none)
-    if sliced:
-        image = slice_profile(image, subject.view.fine, grid, slice_mm)
-    if scan.phase:
-        phase = 0.8 * smooth_field(rng, grid, 70.0, subject.view.region)
-        image = image * np.exp(1j * phase).astype(np.complex64)
-    return add_noise(image, reference / snr, rng), grid
+    slices = fine.shape[2] if sliced else grid.shape[2]
+    image = truncate(seen, (grid.shape[0], grid.shape[1], slices), sharpen=not motion.is_none)
+    return slice_profile(image, fine, grid, slice_mm) if sliced else image
 
 
 def fine_signal(subject: Subject, scan: Scan) -> Array:

@@ -16,13 +16,15 @@ from recontrast.contrasts import Contrast
 from recontrast.io.bids import BidsName, Case, write_sidecar
 from recontrast.io.nifti import write_volume
 from recontrast.io.tables import write_table
-from recontrast.phantom.acquisition import Motion, draw_motion, to_integers
+from recontrast.phantom.acquisition import Motion, draw_motion, receiver_gain, to_integers
 from recontrast.phantom.anatomy import Head, Shape, draw_shape, render
 from recontrast.phantom.head import mni_head
+from recontrast.phantom.labels import label_head, label_maps
 from recontrast.phantom.lesions import NEEDED, add_pathology
 from recontrast.phantom.protocols import Scan, scans_of
 from recontrast.phantom.scanner import (
     FieldOfView,
+    Image,
     Subject,
     Truth,
     acquire,
@@ -32,7 +34,7 @@ from recontrast.phantom.scanner import (
     textures,
     truth_of,
 )
-from recontrast.phantom.tissues import HEALTHY, LESIONAL, Tissue, draw_tissues, tissues_at
+from recontrast.phantom.tissues import LESIONAL, Tissue, draw_tissues, tissues_at
 from recontrast.volume import Volume
 
 if TYPE_CHECKING:
@@ -55,6 +57,9 @@ def simulate_subject(settings: SimulateSettings, index: int, plan: Mapping[str, 
         head, shape, stream(settings.seed, index, "deformation"), view.fine, view.region, NEEDED[plan["pathology"]]
     )
     lesion = add_pathology(anatomy, plan["pathology"], stream(settings.seed, index, "lesions"))
+    if "lesion" in head.tissues:
+        # A label map may bring lesions of its own.
+        lesion = np.maximum(lesion, anatomy.share("lesion"))
     water, iron = textures(stream(settings.seed, index, "texture"), view.fine, view.region)
     subject = Subject(
         anatomy=anatomy,
@@ -71,9 +76,13 @@ def simulate_subject(settings: SimulateSettings, index: int, plan: Mapping[str, 
     for position, requested in enumerate(settings.contrasts):
         amount = 0.0 if position == 0 else settings.motion
         motion = draw_motion(stream(settings.seed, index, f"motion of {requested}"), amount)
-        for scan in scans_of(requested):
-            motions[scan.contrast.label] = motion
-            files += _write_scan(settings, case, subject, scan, motion, index)
+        rng = stream(settings.seed, index, f"noise of {requested}")
+        scans = scans_of(requested)
+        images = acquire(subject, scans, motion, settings.snr, rng, settings.slice_mm, settings.slice_gap_mm)
+        gain = receiver_gain([np.abs(image.values) for image in images], rng)
+        for image in images:
+            motions[image.scan.contrast.label] = motion
+            files += _write_image(settings, case, image, gain)
     _write_record(settings.out, case, plan, shape, subject, motions, files)
 
 
@@ -96,8 +105,13 @@ def finished(out: Path, case: Case) -> bool:
 
 def _template(settings: SimulateSettings, index: int, view: FieldOfView) -> tuple[Head, Mapping[str, Tissue]]:
     """The template head of a subject and the mean parameters of its tissues."""
+    tissues = tissues_at(settings.field_strength_t)
+    if settings.labels is not None:
+        maps = label_maps(settings.labels)
+        head, own = label_head(maps[index % len(maps)], settings.label_table)
+        return head, {**tissues, **own}
     spacing = float(np.clip(view.fine.spacing[0], 1.0, 2.0))
-    return mni_head(spacing), tissues_at(settings.field_strength_t)
+    return mni_head(spacing), tissues
 
 
 def _numbers(head: Head) -> dict[str, int]:
@@ -106,25 +120,23 @@ def _numbers(head: Head) -> dict[str, int]:
     return {name: number for number, name in enumerate(names, start=1)}
 
 
-def _write_scan(
-    settings: SimulateSettings, case: Case, subject: Subject, scan: Scan, motion: Motion, index: int
-) -> list[str]:
-    rng = stream(settings.seed, index, f"noise of {scan.contrast.label}")
-    image, grid = acquire(subject, scan, motion, settings.snr, rng, settings.slice_mm, settings.slice_gap_mm)
+def _write_image(settings: SimulateSettings, case: Case, image: Image, gain: float) -> list[str]:
+    """Write magnitude, and phase where the scan has one, with sidecars; returns the paths below the data set."""
+    scan, affine = image.scan, image.grid.affine
     folder = settings.out / case.folder / "anat"
-    stored = Volume(to_integers(np.abs(image), rng), grid.affine)
-    sidecar = _sidecar(settings, scan, grid.spacing)
+    sidecar = _sidecar(settings, scan, image.grid.spacing)
     entities = {**scan.entities, **({"part": "mag"} if scan.phase else {})}
     path = folder / BidsName.of(case, scan.contrast, **entities).filename
-    write_volume(path, stored, np.int16)
+    write_volume(path, Volume(to_integers(np.abs(image.values), gain), affine), np.int16)
     write_sidecar(path, sidecar)
     written = [path]
     if scan.phase:
         # The phase shows something else than the magnitude, so that it is a contrast of its own.
         named = dict(scan.contrast.entities)
-        contrast = Contrast(scan.contrast.suffix, (("acq", f"{named.get('acq', '')}phase"),))
+        named["acq"] = f"{named.get('acq', '')}phase"
+        contrast = Contrast(scan.contrast.suffix, tuple(named.items()))
         path = folder / BidsName.of(case, contrast, **{**entities, "part": "phase"}).filename
-        write_volume(path, Volume(np.angle(image).astype(np.float32), grid.affine), np.float32)
+        write_volume(path, Volume(np.angle(image.values).astype(np.float32), affine), np.float32)
         write_sidecar(path, {**sidecar, "Units": "rad"})
         written.append(path)
     return [file.relative_to(settings.out).as_posix() for file in written]
@@ -196,6 +208,3 @@ def _write_record(
         },
         "Files": sorted(files),
     })  # fmt: skip
-
-
-__all__ = ["HEALTHY", "finished", "record_path", "simulate_subject"]
