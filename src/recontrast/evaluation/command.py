@@ -236,7 +236,11 @@ def _write(
         "interval": _describe_interval(statistics),
         "conclusions": sentences,
         "translators": [dict(facts) for facts in leak.translators],
-        "leak_check": {"status": leak.status, "training_subjects_evaluated": list(leak.leaked)},
+        "leak_check": {
+            "status": leak.status,
+            "training_subjects_evaluated": list(leak.leaked),
+            "reasons": list(leak.reasons),
+        },
         "synthetic_not_expected": sorted(case.key for case in work.synthetic.images if case not in expected),
     }
     write_json(out / "evaluation.json", content)
@@ -244,7 +248,9 @@ def _write(
     references = [i.images[work.synthetic.target] for i in work.reference.expected if work.synthetic.target in i.images]
     write_provenance(out, "evaluate", settings, [*images, *references])
     lines = [f"{len(results)} of {len(expected)} cases scored by protocol {protocol.name}: {out}"]
-    return lines + ([f"leak check: {leak.status}"] if leak.status != "passed" else []) + sentences
+    if leak.status != "passed":
+        lines.append("; ".join([f"leak check: {leak.status}", *leak.reasons]))
+    return lines + sentences
 
 
 def _cases_table(work: _Work, results: Mapping[str, CaseResult], problems: Problems) -> pd.DataFrame:

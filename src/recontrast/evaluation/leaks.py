@@ -20,11 +20,13 @@ class LeakCheck:
     Attributes:
         status: For every table: "passed", "not possible" or "TRAINING SUBJECTS INCLUDED: sub-01, …".
         leaked: Subjects (with `sub-`) that were in the training set.
+        reasons: Why the check was not possible for some images.
         translators: Facts of the translators, as the sidecars give them.
     """
 
     status: str
     leaked: tuple[str, ...]
+    reasons: tuple[str, ...]
     translators: tuple[Mapping[str, Any], ...]
 
 
@@ -59,11 +61,10 @@ def check_leaks(images: Mapping[Case, Path], root: Path, *, allow: bool) -> Leak
             f"{root}: the translator was trained on {names}, which are to be evaluated; scores on them are not "
             "evidence. Evaluate held-out subjects, or say --allow-training-subjects and it will stand in every table"
         )
+    status = "not possible" if reasons or not images else "passed"
     if leaked:
         status = f"TRAINING SUBJECTS INCLUDED: {names}"
-    else:
-        status = f"not possible: {'; '.join(sorted(reasons))}" if reasons or not images else "passed"
-    return LeakCheck(status, tuple(sorted(leaked)), tuple(translators.values()))
+    return LeakCheck(status, tuple(sorted(leaked)), tuple(sorted(reasons)), tuple(translators.values()))
 
 
 def _training_subjects(facts: Mapping[str, Any], root: Path, image: Path) -> tuple[frozenset[str], str]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from recontrast.errors import GeometryError
 from recontrast.evaluation.protocols import AXIAL, WHOLE_IMAGE, MetricUse, Protocol
-from recontrast.metrics import METRICS, Undefined, VoxelForm, check_images
+from recontrast.metrics import METRICS, Undefined, VoxelForm, check_images, no_constant
 
 Array = NDArray[Any]
 
@@ -71,6 +71,32 @@ class _Region:
     name: str
     index: NDArray[np.intp] | None
     slices: NDArray[np.intp] | None
+
+
+class _Maps:
+    """Maps of one estimate and their sums by region and slice, each computed once: MSE, RMSE and PSNR share theirs."""
+
+    def __init__(self, reference: Array, estimate: Array, data_range: float) -> None:
+        self.estimate = estimate
+        self._reference = reference
+        self._data_range = data_range
+        self._maps: dict[Any, Array | Undefined] = {}
+        self._sums: dict[Any, tuple[Array, Array]] = {}
+
+    def slice_sums(self, form: VoxelForm, options: Mapping[str, Any], region: _Region) -> tuple[Array, Array]:
+        """Sum of the metric's map, and number of voxels, in each axial slice of the region."""
+        key = (form.map, tuple(sorted(options.items())))
+        if key not in self._maps:
+            try:
+                self._maps[key] = form.map(self._reference, self.estimate, data_range=self._data_range, **options)
+            except Undefined as reason:
+                self._maps[key] = reason
+        found = self._maps[key]
+        if isinstance(found, Undefined):
+            raise found
+        if (*key, region.name) not in self._sums:
+            self._sums[*key, region.name] = _slice_sums(found, region, form.margin(**options))
+        return self._sums[*key, region.name]
 
 
 class CaseScorer:
@@ -135,30 +161,22 @@ class CaseScorer:
         if np.shape(estimate) != self._shape:
             raise GeometryError(f"the estimate has shape {np.shape(estimate)}, the reference {self._shape}")
         check_images(estimate, estimate)
-        judged = np.ascontiguousarray(estimate[self._box])
         uses = self.protocol.metrics if metrics is None else [self.protocol.use(label) for label in metrics]
-        maps: dict[Any, Array | Undefined] = {}
-        records = [self._score(use, region, judged, maps) for region in self._regions for use in uses]
+        maps = _Maps(self._reference, np.ascontiguousarray(estimate[self._box]), self.protocol.data_range)
+        records = [self._score(use, region, maps) for region in self._regions for use in uses]
         for name in self._absent:
             records += [_nothing(name, use, "the case has no such region") for use in uses]
         return records
 
-    def _score(self, use: MetricUse, region: _Region, judged: Array, maps: dict[Any, Array | Undefined]) -> Record:
+    def _score(self, use: MetricUse, region: _Region, maps: _Maps) -> Record:
         form = METRICS.get(use.metric).form
         try:
             if form is None:
-                return self._score_directly(use, region, judged)
+                return self._score_directly(use, region, maps.estimate)
             options, others = _split_options(form, use)
-            key = (form.map, tuple(sorted(options.items())))
-            if key not in maps:
-                maps[key] = _computed(form, self._reference, judged, self.protocol.data_range, options)
-            found = maps[key]
-            if isinstance(found, Undefined):
-                raise found
-            sums, counts = _slice_sums(found, region, form.margin(**options))
-            if use.unit == "slice":
-                return self._by_slice(use, form, region, judged, others, sums, counts)
-            return self._by_volume(use, form, region, judged, others, sums, counts)
+            sums, counts = maps.slice_sums(form, options, region)
+            compute = self._by_slice if use.unit == "slice" else self._by_volume
+            return compute(use, form, region, maps.estimate, others, sums, counts)
         except Undefined as reason:
             return _nothing(region.name, use, str(reason))
 
@@ -203,6 +221,8 @@ class CaseScorer:
     def _constant(
         self, form: VoxelForm, region: _Region, judged: Array, options: Mapping[str, Any], k: int | None = None
     ) -> float:
+        if form.constant is no_constant:
+            return 1.0  # spares taking the region's voxels out of both images
         images = (self._reference, judged) if k is None else (self._reference[..., k], judged[..., k])
         if region.index is None:
             true, estimate = (image.reshape(-1) for image in images)
@@ -256,15 +276,6 @@ def score_volume(
         []
     """
     return CaseScorer(protocol, reference, regions, spacing).score(estimate, metrics)
-
-
-def _computed(
-    form: VoxelForm, reference: Array, judged: Array, data_range: float, options: Mapping[str, Any]
-) -> Array | Undefined:
-    try:
-        return form.map(reference, judged, data_range=data_range, **options)
-    except Undefined as reason:
-        return reason
 
 
 def _split_options(form: VoxelForm, use: MetricUse) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -27,6 +27,9 @@ FEWEST_FOR_BOOTSTRAP = 6
 the same sign by chance with probability 2^(1-n), which is 6 % at n = 5."""
 
 FEWEST_BLOCKS = 5
+"""Below this many slabs no interval within a subject is given."""
+
+_WITHIN = "WITHIN ONE SUBJECT"
 
 PairedTest = Literal["wilcoxon", "t"]
 
@@ -159,7 +162,7 @@ def within_subject_interval(
     tail = (1 - _widened(confidence, fewest)) / 2
     low, high = (float(q) for q in np.quantile(drawn, (tail, 1 - tail)))
     name = f" of {subject}" if subject else ""
-    return Interval(low, high, f"WITHIN ONE SUBJECT: bootstrap over {fewest} slabs of axial slices{name}")
+    return Interval(low, high, f"{_WITHIN}: bootstrap over {fewest} slabs of axial slices{name}")
 
 
 def paired_test(differences: Sequence[float] | Array, test: PairedTest = "wilcoxon") -> PairedResult:
@@ -235,8 +238,9 @@ def verdict_in_words(
     numbers += f"; {interval.over}"
     if better == "undecided":
         return f"{where}: it is not shown that the synthetic image is better or worse than {control} ({numbers})."
-    best = "the synthetic image is better than" if better == "synthetic" else "the synthetic image is worse than"
-    return f"{where}: {best} {control} ({numbers})."
+    best = "better" if better == "synthetic" else "worse"
+    scope = ", in this one subject" if interval.over.startswith(_WITHIN) else ""
+    return f"{where}: the synthetic image is {best} than {control}{scope} ({numbers})."
 
 
 def _widened(confidence: float, n: int) -> float:
