@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,7 @@ class DataSettings:
     batch: int = 32
     """Slices in a batch, over all ranks."""
 
-    plane: str = "axial"
+    plane: Literal["axial", "coronal", "sagittal"] = "axial"
     """Plane of the slices: axial, coronal or sagittal."""
 
     neighbours: int = 0
@@ -73,7 +73,7 @@ class DataSettings:
     def __post_init__(self) -> None:
         """Check names and ranges."""
         if self.plane not in PLANES:
-            raise UnknownNameError.among("plane (data.plane)", self.plane, PLANES)
+            raise UnknownNameError.among("plane (data.plane)", str(self.plane), PLANES)
         if self.slices not in ("brain", "head", "all"):
             raise UnknownNameError.among("choice of slices (data.slices)", self.slices, ("brain", "head", "all"))
         if self.cache_type not in _STORED:
@@ -91,6 +91,7 @@ class CachedCase:
         subject: Its subject.
         images: Stored values, (N, C, I, J): N slices, C sources and then the target, memory-mapped.
         regions: (N, 2, I, J), head and brain (head again where the brain is not known), memory-mapped.
+        has_brain: Whether the brain is known.
         lows: Scaled value of stored zero, one a channel.
         steps: Scaled difference of stored numbers, one a channel.
         air: Scaled value of native zero, one a channel: what lies outside the image.
@@ -102,6 +103,7 @@ class CachedCase:
     subject: str
     images: NDArray[Any]
     regions: NDArray[np.bool_]
+    has_brain: bool
     lows: NDArray[np.float32]
     steps: NDArray[np.float32]
     air: NDArray[np.float32]
@@ -115,6 +117,11 @@ class CachedCase:
             return np.asarray(stored)
         scaled = stored * self.steps[channels, None, None] + self.lows[channels, None, None]
         return np.asarray(scaled, dtype=np.float32)
+
+    def spacing_ras(self, plane: str) -> tuple[float, float, float]:
+        """Voxel size in mm along right, anterior, superior."""
+        i, j, k = (float(mm) for mm in np.insert(self.spacing[1:], PLANES[plane], self.spacing[0]))
+        return i, j, k
 
     def chosen_slices(self, settings: DataSettings) -> NDArray[np.intp]:
         """Indices of the slices that are learned from."""
@@ -178,6 +185,16 @@ def slices_first(array: NDArray[Any], plane: str) -> NDArray[Any]:
     return np.moveaxis(array, PLANES[plane], 0)
 
 
+def slices_back(stack: NDArray[Any], plane: str) -> NDArray[Any]:
+    """Undo `slices_first`.
+
+    Example:
+        >>> slices_back(np.zeros((5, 4, 6)), "coronal").shape
+        (4, 5, 6)
+    """
+    return np.moveaxis(stack, 0, PLANES[plane])
+
+
 def _files(case: PreparedCase, contrasts: Sequence[str], settings: DataSettings, folder: Path) -> _Files:
     hashes = tuple(sha256_of(case.images[label]) for label in contrasts)
     described = {
@@ -203,6 +220,7 @@ def _cached(case: PreparedCase, contrasts: Sequence[str], settings: DataSettings
         subject=case.case.subject,
         images=np.load(paths.images, mmap_mode="r", allow_pickle=False),
         regions=np.load(paths.regions, mmap_mode="r", allow_pickle=False),
+        has_brain="brain" in case.regions,
         lows=np.array(numbers["lows"], np.float32),
         steps=np.array(numbers["steps"], np.float32),
         air=np.array(numbers["air"], np.float32),
@@ -212,12 +230,12 @@ def _cached(case: PreparedCase, contrasts: Sequence[str], settings: DataSettings
 
 
 def _write(case: PreparedCase, contrasts: Sequence[str], settings: DataSettings, paths: _Files) -> None:
-    first = read_volume(case.images[contrasts[0]])
+    first = read_volume(case.images[contrasts[0]]).reoriented("RAS")
     head = _region(case, "head", first)
     regions = np.stack([head, _region(case, "brain", first) if "brain" in case.regions else head])
     lows, steps, air, channels = [], [], [], []
     for label in contrasts:
-        volume = read_volume(case.images[label])
+        volume = read_volume(case.images[label]).reoriented("RAS")
         require_same_grid(first, volume, f"{case.key}: {contrasts[0]} and {label}")
         scaled = case.scales[label].apply(volume.data)
         if not np.isfinite(scaled).all():
@@ -233,12 +251,13 @@ def _write(case: PreparedCase, contrasts: Sequence[str], settings: DataSettings,
         air.append(float(case.scales[label].apply(np.zeros(1))[0]))
     _save(paths.images, np.stack([slices_first(channel, settings.plane) for channel in channels], axis=1))
     _save(paths.regions, np.stack([slices_first(region, settings.plane) for region in regions], axis=1))
-    spacing = np.moveaxis(np.array(first.spacing), PLANES[settings.plane], 0)
-    write_json(paths.numbers, {"lows": lows, "steps": steps, "air": air, "spacing": spacing.tolist()})
+    along = PLANES[settings.plane]
+    spacing = [first.spacing[along], *(mm for axis, mm in enumerate(first.spacing) if axis != along)]
+    write_json(paths.numbers, {"lows": lows, "steps": steps, "air": air, "spacing": spacing})
 
 
 def _region(case: PreparedCase, name: str, like: Volume) -> NDArray[np.bool_]:
-    region = read_volume(case.regions[name], np.uint8)
+    region = read_volume(case.regions[name], np.uint8).reoriented("RAS")
     require_same_grid(like, region, f"{case.key}: image and region {name}")
     return np.asarray(region.data > 0)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,8 +19,7 @@ _MULTIPLE = 16
 """In-plane sizes are rounded up to this: networks halve the resolution a few times."""
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """What a training step sees.
 
     Attributes:
@@ -32,10 +31,6 @@ class Batch:
     source: Tensor
     target: Tensor
     mask: Tensor
-
-    def to(self, device: torch.device) -> Batch:
-        """The same batch on a device."""
-        return Batch(*(part.to(device, non_blocking=True) for part in (self.source, self.target, self.mask)))
 
 
 class SliceBatches:

@@ -1,0 +1,317 @@
+"""The command `train`: a prepared folder in, a run with a translator out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import shutil
+import statistics
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recontrast.atomic import make_folder
+from recontrast.config import to_plain, write_settings
+from recontrast.contrasts import Contrast
+from recontrast.errors import ConfigError, LayoutError, MissingContrastError, RecontrastWarning
+from recontrast.execution.runtime import choose_precision
+from recontrast.execution.workers import Summary
+from recontrast.preparation.cohort import PreparedCase, PreparedCohort, read_cohort
+from recontrast.preparation.normalize import Scale
+from recontrast.provenance import FILE_NAME, write_provenance
+from recontrast.training.plan import BUDGETS, Plan, read_plan
+from recontrast.translation.description import FOLDER, Member, TranslatorDescription, subject_hash
+
+if TYPE_CHECKING:
+    from recontrast.training.loop import Job, Learned
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """Settings of a training."""
+
+    prepared: Path
+    """Folder written by `recontrast prepare`."""
+
+    run: Path
+    """Folder for the run: log, checkpoints and the translator."""
+
+    source: tuple[str, ...] = ()
+    """Contrasts that are given, in the order of the network's channels (T1w T2w)."""
+
+    target: str = ""
+    """Contrast that is made (FLAIR)."""
+
+    preset: str = "osman2022"
+    """Way of training: a name (`recontrast list presets`) or a TOML file like those in presets/."""
+
+    scale: str = "cpu"
+    """paper (the published size) or cpu (the same method made small enough for two cores)."""
+
+    set: tuple[str, ...] = ()
+    """Entries of the preset to override, like loop.steps=100 or recipe.options.loss=l1."""
+
+    resume: bool = False
+    """Go on from the last checkpoint; budgets (loop.steps, loop.epochs, loop.minutes, loop.patience) may be changed."""
+
+
+def train(settings: TrainSettings) -> Summary:
+    """Learn a translator from prepared cases.
+
+    The run is validated on the subjects of the validation split with a named protocol; the weights of the best
+    validation become `RUN/translator`. Killed, it goes on from its last checkpoint with `resume`, and on a processor
+    ends with the very weights of a run that was never stopped.
+
+    Raises:
+        ConfigError: A setting is wrong, or the run folder holds another training.
+        MissingContrastError: No case has the source or target.
+        LayoutError: There is no training subject.
+        TrainingError: A loss is not finite; the last good checkpoint is kept.
+
+    Example:
+        >>> train(TrainSettings(prepared="prepared", run="run", source=("T1w",), target="T2w"))  # doctest: +SKIP
+    """
+    _require_contrasts(settings)
+    plan = read_plan(settings.preset, settings.scale, settings.set)
+    cohort = read_cohort(settings.prepared)
+    job = _job(settings, plan, cohort)
+    facts = _facts(job)
+    if _is_finished(settings, facts):
+        return Summary([f"{settings.run / FOLDER}: finished before, with these settings; nothing was done"])
+    make_folder(settings.run)
+    write_settings(settings.run / "config.toml", {"train": settings, "plan": plan})
+    inputs = (settings.prepared / FILE_NAME, settings.prepared / "splits.tsv")
+    write_provenance(settings.run, "train", settings, inputs, facts)
+    learned = _launch(job)
+    result = _save(job, learned)
+    write_provenance(settings.run, "train", settings, inputs, facts | {"result": result})
+    return Summary(_lines(job, learned))
+
+
+def _require_contrasts(settings: TrainSettings) -> None:
+    if not settings.source or not settings.target:
+        raise ConfigError(
+            "name the contrasts: --source T1w (one or several) and --target FLAIR, "
+            f"got source {' '.join(settings.source) or 'none'} and target {settings.target or 'none'}"
+        )
+    for label in (*settings.source, settings.target):
+        Contrast.parse(label)
+    if settings.target in settings.source:
+        raise ConfigError(f"{settings.target} is source and target; a translator makes a contrast it is not given")
+    if len(set(settings.source)) < len(settings.source):
+        raise ConfigError(f"a source is named twice: {' '.join(settings.source)}")
+
+
+def _job(settings: TrainSettings, plan: Plan, cohort: PreparedCohort) -> Job:
+    learn_from = _with_contrasts(settings, cohort, "train")
+    validation = _with_contrasts(settings, cohort, "validation")
+    if not learn_from:
+        counts = ", ".join(f"{len(cohort.split(name))} {name}" for name in ("train", "validation", "test"))
+        raise LayoutError(
+            f"{settings.prepared}: no training subject (cases: {counts}); prepare more subjects, "
+            "or give --splits a table that puts one into train"
+        )
+    if not validation:
+        warnings.warn(
+            f"{settings.prepared}: no validation subject: nothing tells which weights are best, those of the last step "
+            "are saved; put a subject into the validation split when there are enough",
+            RecontrastWarning,
+            stacklevel=3,
+        )
+    channels = len(settings.source) * (2 * plan.data.neighbours + 1)
+    options = _model_options(plan, {"in_channels": channels, "out_channels": 1, "spatial_dims": 2})
+    scales = {
+        label: _median_scale([case.scales[label] for case in learn_from])
+        for label in (*settings.source, settings.target)
+    }
+    description = TranslatorDescription(
+        preset=settings.preset,
+        sources=settings.source,
+        target=settings.target,
+        model=Member(name=plan.model.name, options=options),
+        recipe=Member(name=plan.recipe.name, options=plan.recipe.options),
+        target_scale=scales[settings.target],
+        source_scales={label: scales[label] for label in settings.source},
+        scale_settings=cohort.scale_settings,
+        spacing_mm=(1.0, 1.0, 1.0),
+        plane=plan.data.plane,
+        neighbours=plan.data.neighbours,
+        clip_output=plan.data.clip_target,
+        training_subjects=tuple(sorted({subject_hash(case.case.subject) for case in learn_from})),
+    )
+    from recontrast.training.loop import Job  # imports torch: late, so that a wrong setting is answered at once
+
+    return Job(
+        run=settings.run,
+        preset=settings.preset,
+        scale=settings.scale,
+        plan=plan,
+        train=learn_from,
+        validation=validation,
+        description=description,
+        precision="",
+        resume=settings.resume,
+    )
+
+
+def _with_contrasts(settings: TrainSettings, cohort: PreparedCohort, split: str) -> tuple[PreparedCase, ...]:
+    """Cases of a split that have all contrasts; a case without is left out with a warning that names it."""
+    wanted = (*settings.source, settings.target)
+    there = sorted({label for case in cohort.cases for label in case.images})
+    absent = [label for label in wanted if label not in there]
+    if absent:
+        raise MissingContrastError(
+            f"{settings.prepared}: no case has {', '.join(absent)}; there is: {', '.join(there) or 'no image'}"
+        )
+    chosen = []
+    for case in cohort.split(split):
+        missing = [label for label in wanted if label not in case.images]
+        if missing:
+            warnings.warn(
+                f"{case.key}: has no {', '.join(missing)}, it is left out of the {split} cases "
+                f"(it has {', '.join(case.images)})",
+                RecontrastWarning,
+                stacklevel=4,
+            )
+        else:
+            chosen.append(case)
+    return tuple(chosen)
+
+
+def _model_options(plan: Plan, fixed: dict[str, Any]) -> dict[str, Any]:
+    for name, value in fixed.items():
+        if plan.model.options.get(name, value) != value:
+            raise ConfigError(
+                f"model.options.{name} is {plan.model.options[name]}, the sources and slices need {value}; leave it out"
+            )
+    return {**plan.model.options, **fixed}
+
+
+def _median_scale(scales: Sequence[Scale]) -> Scale:
+    return Scale(
+        scales[0].name,
+        statistics.median(scale.offset for scale in scales),
+        statistics.median(scale.factor for scale in scales),
+    )
+
+
+def _facts(job: Job) -> dict[str, Any]:
+    """What decides how the training goes; a run is only continued when these are the same."""
+    return {
+        "plan": to_plain(job.plan),
+        "sources": list(job.description.sources),
+        "target": job.description.target,
+        "train_cases": [case.key for case in job.train],
+        "validation_cases": [case.key for case in job.validation],
+        "seed": job.plan.loop.seed,
+    }
+
+
+def _is_finished(settings: TrainSettings, facts: dict[str, Any]) -> bool:
+    """Whether the run folder already holds the result.
+
+    Raises:
+        ConfigError: It holds something else, or a part of this training and `resume` was not asked for.
+    """
+    path = settings.run / FILE_NAME
+    if not path.is_file():
+        if settings.resume:
+            log.info("%s: nothing to resume; the training starts from the beginning", settings.run)
+        return False
+    try:
+        former = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid JSON ({error}); train in another folder") from error
+    if former.get("stage") != "train":
+        raise ConfigError(f"{settings.run} was made by `recontrast {former.get('stage')}`; train in another folder")
+    different = [key for key in facts if _without_budgets(former.get(key)) != _without_budgets(facts[key])]
+    if different:
+        raise ConfigError(
+            f"{settings.run} holds a training with other settings ({', '.join(different)} differ: "
+            f"{_difference(former, facts, different[0])}); train in another folder, or remove this one"
+        )
+    same_budget = former.get("plan") == facts["plan"]
+    if "result" in former and same_budget:
+        return True
+    if not settings.resume and (settings.run / "checkpoints" / "last" / "state.json").is_file():
+        kind = "an unfinished training" if same_budget else "a training with another budget"
+        raise ConfigError(
+            f"{settings.run} holds {kind}; add --resume to go on from its last checkpoint, or train in another folder"
+        )
+    return False
+
+
+def _without_budgets(fact: Any) -> Any:
+    if not isinstance(fact, dict) or "loop" not in fact:
+        return fact
+    return {**fact, "loop": {key: value for key, value in fact["loop"].items() if key not in BUDGETS}}
+
+
+def _difference(former: dict[str, Any], facts: dict[str, Any], key: str) -> str:
+    """The first entry that differs, as `plan.loop.seed was 0, is 1`."""
+    old, new, path = former.get(key), facts[key], key
+    while isinstance(old, dict) and isinstance(new, dict):
+        names = [n for n in sorted({*old, *new}) if _without_budgets(old.get(n)) != _without_budgets(new.get(n))]
+        names = [name for name in names if not (path == "plan.loop" and name in BUDGETS)]
+        old, new, path = old.get(names[0]), new.get(names[0]), f"{path}.{names[0]}"
+    return f"{path} was {old}, is {new}"
+
+
+def _launch(job: Job) -> Learned:
+    """Start the ranks and train; Lightning Fabric brings device and ranks."""
+    import torch
+    from lightning_fabric import Fabric
+
+    from recontrast.training.loop import learn
+
+    loop = job.plan.loop
+    if job.plan.data.batch % loop.devices:
+        raise ConfigError(
+            f"data.batch {job.plan.data.batch} cannot be shared by {loop.devices} ranks (loop.devices): "
+            "make it a multiple"
+        )
+    on_gpu = loop.accelerator != "cpu" and torch.cuda.is_available()
+    precision = choose_precision(loop.precision, accelerated=on_gpu and torch.cuda.is_bf16_supported())
+    fabric = Fabric(
+        accelerator="cuda" if on_gpu else "cpu",
+        devices=loop.devices,
+        strategy="auto" if loop.devices == 1 else "ddp_spawn",
+    )
+    learned: Learned = fabric.launch(learn, dataclasses.replace(job, precision=precision))
+    return learned
+
+
+def _save(job: Job, learned: Learned) -> dict[str, Any]:
+    """Save the best weights as translator; return what came out, for the provenance."""
+    from recontrast.models import MODELS
+    from recontrast.training.checkpoint import load_checkpoint
+    from recontrast.training.loop import BEST, CACHE
+    from recontrast.translation.translator import save_translator
+
+    network = MODELS.build(job.plan.model.name, job.description.model.options)
+    network.load_state_dict(load_checkpoint(job.run / BEST).part("network"))
+    description = dataclasses.replace(
+        job.description,
+        spacing_mm=learned.spacing_mm,
+        training_images=learned.image_hashes,
+        trained_steps=learned.state.best_step,
+        precision_trained=learned.precision,
+    )
+    save_translator(job.run / FOLDER, network, description)
+    if not job.plan.data.keep_cache:
+        shutil.rmtree(job.run / CACHE, ignore_errors=True)
+    return {**dataclasses.asdict(learned.state), "reason": learned.reason, "precision": learned.precision}
+
+
+def _lines(job: Job, learned: Learned) -> list[str]:
+    state, contrasts = learned.state, " + ".join(job.description.sources)
+    speed = f"{learned.seconds_per_step:.2f} s a step, {learned.precision}, {learned.parameters:,} parameters"
+    lines = [f"{contrasts} -> {job.description.target}: {learned.reason}, {state.seconds / 60:.1f} min ({speed})"]
+    if state.best_score is not None:
+        lines.append(f"best validation at step {state.best_step}: {learned.metric} {state.best_score:.4g}")
+    return [*lines, f"translator: {job.run / FOLDER}"]

@@ -1,0 +1,306 @@
+"""The training loop: data, step, validate, checkpoint, log. Everything that happens stands here in its order."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from recontrast.datasets.cases import cache_cases
+from recontrast.datasets.patches import Batch, SliceBatches
+from recontrast.errors import TrainingError
+from recontrast.io.tables import write_table
+from recontrast.preparation.cohort import PreparedCase
+from recontrast.training.checkpoint import has_checkpoint, load_checkpoint, read_step, save_checkpoint
+from recontrast.training.learner import Learner, learning_rate
+from recontrast.training.log import LiveLine, RunLog
+from recontrast.training.plan import LoopSettings, Plan
+from recontrast.training.validation import Validator
+from recontrast.translation.description import TranslatorDescription
+
+LAST = Path("checkpoints", "last")
+"""Where a run goes on from."""
+
+BEST = Path("checkpoints", "best")
+"""Weights of the best validation; of the last step where nothing is validated."""
+
+VALIDATION_TABLE = "validation.tsv"
+"""Scores of the best weights, case by case."""
+
+CACHE = Path("cache")
+"""Memory-mapped slices; can always be made again."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training, ready to start in any process.
+
+    Attributes:
+        run: Folder of the run.
+        preset: Name of the preset.
+        scale: paper or cpu.
+        plan: The resolved preset.
+        train: Training cases.
+        validation: Validation cases; may be empty.
+        description: What the translator will be: contrasts, network, scales.
+        precision: "fp32" or "bf16".
+        resume: Go on from the last checkpoint.
+    """
+
+    run: Path
+    preset: str
+    scale: str
+    plan: Plan
+    train: tuple[PreparedCase, ...]
+    validation: tuple[PreparedCase, ...]
+    description: TranslatorDescription
+    precision: str
+    resume: bool
+
+
+@dataclass
+class State:
+    """How far a training is; saved with every checkpoint.
+
+    Attributes:
+        step: Steps done.
+        seconds: Time spent in the loop, all resumed parts together.
+        best_score: Best validation so far; None before the first.
+        best_step: Its step.
+        waited: Validations since then.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    best_score: float | None = None
+    best_step: int = 0
+    waited: int = 0
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What became of a training.
+
+    Attributes:
+        state: How far it came.
+        reason: Why it ended.
+        metric: Metric and region that chose the best weights; "" without validation.
+        precision: "fp32" or "bf16".
+        parameters: Learned numbers of the network.
+        seconds_per_step: Median time of a step, in this part of the run.
+        spacing_mm: Median voxel size of the training cases along R, A, S.
+        image_hashes: SHA-256 of the training images.
+    """
+
+    state: State
+    reason: str
+    metric: str
+    precision: str
+    parameters: int
+    seconds_per_step: float
+    spacing_mm: tuple[float, float, float]
+    image_hashes: tuple[str, ...]
+
+
+def learn(fabric: Any, job: Job) -> Learned:
+    """Train until a budget is used up or patience ends; called once on each rank.
+
+    Args:
+        fabric: A launched Lightning Fabric.
+        job: What to train.
+
+    Raises:
+        TrainingError: A loss or weight is not finite; the last good checkpoint is kept.
+    """
+    _set_up_processor(fabric.world_size)
+    with fabric.rank_zero_first():
+        wanted, about = (*job.train, *job.validation), job.description
+        cached = cache_cases(wanted, about.sources, about.target, job.plan.data, job.run / CACHE)
+    batches = SliceBatches(cached[: len(job.train)], job.plan.data, job.plan.loop.seed)
+    validator = None
+    if job.validation:
+        validator = Validator(job.validation, cached[len(job.train) :], job.plan.loop.protocol, job.description)
+    training = _Training(fabric, job, batches, validator)
+    with training.log or nullcontext(), training.live:
+        reason = training.run()
+    fabric.barrier()
+    i, j, k = np.median([case.spacing_ras(job.plan.data.plane) for case in batches.cases], axis=0).tolist()
+    return Learned(
+        state=training.state,
+        reason=reason,
+        metric=f"{validator.labels[0]} in {validator.region}" if validator is not None else "",
+        precision=job.precision,
+        parameters=training.learner.parameters,
+        seconds_per_step=statistics.median(training.times) if training.times else 0.0,
+        spacing_mm=(i, j, k),
+        image_hashes=tuple(sorted({digest for case in batches.cases for digest in case.hashes})),
+    )
+
+
+class _Training:
+    """A training on one rank; `run` is the loop, the methods below it are its steps in the order they come."""
+
+    def __init__(self, fabric: Any, job: Job, batches: SliceBatches, validator: Validator | None) -> None:
+        self.fabric, self.job, self.loop = fabric, job, job.plan.loop
+        self.batches, self.validator = batches, validator
+        self.total_steps = _total_steps(self.loop, batches.epoch_length)
+        self.validate_every = self.loop.validate_every or batches.epoch_length
+        self.learner = Learner(fabric, job.plan, job.description.model.options, self.total_steps, job.precision)
+        self.state = State()
+        resumed = job.resume and has_checkpoint(job.run / LAST)
+        if resumed:
+            checkpoint = load_checkpoint(job.run / LAST)
+            self.learner.restore(checkpoint)
+            self.state = State(**{name: checkpoint.state[name] for name in State.__dataclass_fields__})
+        self.chief = fabric.is_global_zero
+        self.live = LiveLine(self.chief)
+        self.log: RunLog | None = None
+        if self.chief:
+            resumed_at = self.state.step if resumed else None
+            self.log = RunLog(job.run, tensorboard=self.loop.tensorboard, resumed_at=resumed_at)
+            self._log_start(resumed_at)
+        self.times: list[float] = []
+        self.saved_at = time.perf_counter()
+        self.started_at = time.perf_counter() - self.state.seconds
+
+    def run(self) -> str:
+        """Steps until there is a reason to end, which is returned."""
+        reason = self._reason_to_end()
+        while not reason:
+            batch = self.batches.batch(self.state.step, self.fabric.global_rank, self.fabric.world_size)
+            loss, parts = self._step(batch)
+            reason = self._reason_to_end()
+            self._show(loss, parts, last=bool(reason))
+            if reason or self.state.step % self.validate_every == 0:
+                self._validate(loss)
+                self._save()
+                reason = reason or self._reason_to_end()
+            elif time.perf_counter() - self.saved_at >= 60 * self.loop.checkpoint_minutes:
+                self._save()
+        if self.chief and self.validator is None:
+            self.state.best_step = self.state.step
+            self._save_best()
+        if self.log is not None:
+            state = self.state
+            self.log.write("end", step=state.step, reason=reason, seconds=state.seconds, best_step=state.best_step)
+        return reason
+
+    def _reason_to_end(self) -> str:
+        loop, state = self.loop, self.state
+        if self.total_steps and state.step >= self.total_steps:
+            return f"{state.step} steps done"
+        if loop.minutes and state.seconds >= 60 * loop.minutes:
+            return f"{loop.minutes:g} minutes used"
+        if loop.patience and state.waited >= loop.patience:
+            return f"no better validation in {loop.patience} validations"
+        return ""
+
+    def _step(self, batch: Batch) -> tuple[float, dict[str, float]]:
+        started = time.perf_counter()
+        try:
+            result = self.learner.step(batch, self.state.step)
+        except TrainingError as error:
+            raise self._explained(error) from error
+        self.state.step += 1
+        self.times.append(time.perf_counter() - started)
+        self._read_clock()
+        return result
+
+    def _show(self, loss: float, parts: dict[str, float], last: bool) -> None:
+        step = self.state.step
+        self.live.step(step, loss, self._fraction(), self.state.seconds)
+        if self.log is not None and (step == 1 or step % self.loop.log_every == 0 or last):
+            rate = learning_rate(self.loop, step - 1, self.total_steps)
+            epoch = self.batches.epoch_of(step - 1)
+            self.log.write("step", step=step, epoch=epoch, loss=loss, parts=parts, lr=rate, seconds=self.times[-1])
+
+    def _validate(self, loss: float) -> None:
+        if self.validator is None:
+            return
+        state, rank, ranks = self.state, self.fabric.global_rank, self.fabric.world_size
+        values = self.validator.score_cases(self.learner.network, self.job.precision, rank, ranks)
+        result = self.validator.summarise(self.fabric.all_reduce(values, reduce_op="sum").numpy())
+        best = self.validator.is_better(result.score, state.best_score)
+        if best:
+            state.best_score, state.best_step, state.waited = result.score, state.step, 0
+        else:
+            state.waited += 1
+        self._read_clock()
+        if self.log is None:
+            return
+        if best:
+            self._save_best()
+        if best or not (self.job.run / VALIDATION_TABLE).exists():
+            write_table(self.job.run / VALIDATION_TABLE, self.validator.table(result, state.step))
+        self.log.write(
+            "validation", step=state.step, protocol=self.loop.protocol, region=self.validator.region,
+            metrics=result.metrics, subjects=self.validator.subjects, best=best,
+        )  # fmt: skip
+        decides = self.validator.labels[0]
+        self.live.validation(state.step, loss, decides, result.score, best, self._fraction(), state.seconds)
+
+    def _save(self) -> None:
+        if self.chief:
+            try:
+                tensors = self.learner.tensors()
+            except TrainingError as error:
+                raise self._explained(error) from error
+            save_checkpoint(self.job.run / LAST, tensors, asdict(self.state))
+        self.saved_at = time.perf_counter()
+
+    def _save_best(self) -> None:
+        save_checkpoint(self.job.run / BEST, self.learner.weights(), asdict(self.state))
+
+    def _read_clock(self) -> None:
+        """Time used so far; all ranks take that of the slowest, so that they end at the same step."""
+        self.state.seconds = time.perf_counter() - self.started_at
+        if self.fabric.world_size > 1:
+            seconds = torch.tensor(self.state.seconds, dtype=torch.float64, device=self.fabric.device)
+            self.state.seconds = float(self.fabric.all_reduce(seconds, reduce_op="max"))
+
+    def _fraction(self) -> float:
+        """Part of the budget that is used up first."""
+        of_steps = self.state.step / self.total_steps if self.total_steps else 0.0
+        of_time = self.state.seconds / (60 * self.loop.minutes) if self.loop.minutes else 0.0
+        return min(1.0, max(of_steps, of_time))
+
+    def _explained(self, error: TrainingError) -> TrainingError:
+        kept = self.job.run / LAST
+        where = f"the last good checkpoint, step {read_step(kept)}, is kept in {kept}" if has_checkpoint(kept) else (
+            "there is no checkpoint yet"
+        )  # fmt: skip
+        return TrainingError(
+            f"{self.job.run}: training stopped in step {self.state.step + 1}: {error}; {where}. Try a lower "
+            "loop.learning_rate, loop.gradient_clip=1 or loop.precision=fp32 in a new run folder"
+        )
+
+    def _log_start(self, resumed_at: int | None) -> None:
+        if self.log is None or resumed_at is not None:
+            return
+        job = self.job
+        self.log.write(
+            "start", preset=job.preset, scale=job.scale, parameters=self.learner.parameters,
+            train_subjects=sorted({case.case.subject for case in job.train}),
+            validation_subjects=sorted({case.case.subject for case in job.validation}),
+            device=str(self.fabric.device), precision=job.precision, seed=self.loop.seed,
+            slices=len(self.batches.places), size=list(self.batches.size),
+        )  # fmt: skip
+
+
+def _total_steps(loop: LoopSettings, epoch_length: int) -> int:
+    """Steps after which training ends; 0 when only the clock or patience ends it."""
+    limits = [limit for limit in (loop.steps, loop.epochs * epoch_length) if limit]
+    return min(limits, default=0)
+
+
+def _set_up_processor(ranks: int) -> None:
+    torch.set_flush_denormal(True)
+    if ranks > 1:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // ranks))
