@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,10 +27,10 @@ class AlignSettings:
     levels_mm: tuple[float, ...] = (4.0, 2.0, 1.0)
     """voxel sizes of the resolution levels, coarse to fine, mm; never finer than the images"""
 
-    samples: int = 120_000
+    samples: int = 60_000
     """voxels looked at per level"""
 
-    bins: int = 32
+    bins: int = 40
     """bins of the joint histogram"""
 
     iterations: int = 100
@@ -102,7 +103,7 @@ def align(
     try:
         transform = _start(pair, to_itk(region), fixed_head, moving_head, settings)
         value = 0.0
-        for level_mm in settings.levels_mm:
+        for level_mm in _distinct(settings.levels_mm, pair):
             value = _refine(transform, pair, to_itk(region), level_mm, settings)
     except RuntimeError as error:
         raise GeometryError(
@@ -173,9 +174,9 @@ def _refine(transform: Any, pair: list[Any], region: Any, level_mm: float, setti
     method.SetInitialTransform(transform, inPlace=True)
     method.SetOptimizerAsRegularStepGradientDescent(
         learningRate=level_mm / 2,
-        minStep=level_mm / 400,
+        minStep=level_mm / 100,
         numberOfIterations=settings.iterations,
-        relaxationFactor=0.6,
+        relaxationFactor=0.5,
         gradientMagnitudeTolerance=1e-6,
     )
     method.SetOptimizerScalesFromPhysicalShift()
@@ -198,12 +199,21 @@ def _method(pair: list[Any], region: Any, level_mm: float, settings: AlignSettin
     return method, images
 
 
+def _distinct(levels_mm: Sequence[float], pair: list[Any]) -> list[float]:
+    """The levels that differ for these images: a level finer than both voxel sizes repeats the one before."""
+    factors = {level_mm: tuple(tuple(_factors(image, level_mm)) for image in pair) for level_mm in levels_mm}
+    return [level for i, level in enumerate(levels_mm) if i == 0 or factors[level] != factors[levels_mm[i - 1]]]
+
+
+def _factors(image: Any, level_mm: float) -> list[int]:
+    """How many voxels are averaged along each axis to come near `level_mm`."""
+    sizes = zip(image.GetSpacing(), image.GetSize(), strict=True)
+    return [max(1, min(int(level_mm / step + 0.25), size // 4)) for step, size in sizes]
+
+
 def _coarsened(image: Any, level_mm: float) -> Any:
     """Average blocks of voxels to about `level_mm`."""
-    factors = [
-        max(1, min(int(level_mm / step + 0.25), size // 4))
-        for step, size in zip(image.GetSpacing(), image.GetSize(), strict=True)
-    ]
+    factors = _factors(image, level_mm)
     return sitk.BinShrink(image, factors) if max(factors) > 1 else image
 
 

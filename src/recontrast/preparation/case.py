@@ -24,7 +24,7 @@ from recontrast.preparation.mask import require_signal
 from recontrast.preparation.normalize import Scale, ScaleSettings, fit_scale
 from recontrast.preparation.quality import describe_image, warn_of_doubt
 from recontrast.preparation.recipes import PREPARATIONS, PlacedImage, RecipeOptions
-from recontrast.preparation.regions import RegionFile, find_regions, read_regions
+from recontrast.preparation.regions import RegionFile, find_regions, read_regions, simulated_motion
 from recontrast.preparation.selection import select_images
 from recontrast.provenance import sha256_of
 from recontrast.volume import Volume
@@ -113,7 +113,8 @@ def _make(
     options = RecipeOptions(grid=request.grid, align=request.align, trusted=bool(request.space), seed=request.seed)
     placed = PREPARATIONS.get(request.recipe)(raw, options, request.case.key)
     head = _common_head(placed)
-    found = read_regions(regions, placed[request.grid].volume, request.case.key)
+    motion = simulated_motion(request.case, request.regions, request.grid)
+    found = read_regions(regions, placed[request.grid].volume, request.case.key, motion)
     found = {"head": head, **{name: mask for name, mask in found.items() if name != "head"}}
     quality = [describe_image(request.case.key, label, image, head) for label, image in placed.items()]
     for row in quality:

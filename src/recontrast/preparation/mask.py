@@ -16,6 +16,10 @@ _RIM = 0.03
 """Part of a support that may lie outside the threshold without being looked at (partial volume of a brain's rim)."""
 _AIR_LIKE = 0.1
 """Median of air over median of tissue: below 0.07 in whole heads, above 0.11 at the rim of stripped brains."""
+_ABOVE_AIR = 6.0
+"""Dim tissue (scalp in FLAIR) lies this many standard deviations of smoothed air above it."""
+_DIMMEST = 0.25
+"""Tissue is not dimmer than this part of the threshold between the two main classes; faint ghosts are."""
 _NO_AIR = 0.22
 """Mean below over mean above the threshold from which both are tissue: 0.10 at most with air, 0.24 and more without."""
 
@@ -49,8 +53,9 @@ def head_mask(volume: Volume) -> Volume:
     """Foreground of an image: the whole head, the brain of a skull-stripped image, or another body part.
 
     An image whose background is exactly zero gives its support (voxels that are not zero). Any other is smoothed a
-    little and thresholded between air and tissue by the method of Otsu (IEEE Trans SMC 9:62, 1979) on the square
-    root of intensity, which keeps dark tissue inside. The largest connected part is kept, and holes are filled slice
+    little and split in two classes by the method of Otsu (IEEE Trans SMC 9:62, 1979) on the square root of intensity;
+    the dark class gives the level and noise of air, and what stands clear of air is tissue, so that a dim scalp stays
+    inside. The largest connected part is kept, and holes are filled slice
     by slice in all three directions, so that air enclosed by the head belongs to it. Where both classes are tissue (a
     pelvis that fills the field of view) everything is foreground. The result does not depend on how the axes are
     stored, and is the same at every call.
@@ -143,10 +148,14 @@ def _tissue(data: NDArray[np.float32], spacing: tuple[float, float, float]) -> N
     low, high = np.percentile(smooth, (0, 99.5))
     if not high > low:  # a few bright voxels in emptiness
         return _largest(data > data.min())
-    level = np.sqrt(np.clip((smooth - low) / (high - low), 0, 1))
-    above = level > _otsu(level)
-    if float(smooth[~above].mean()) >= _NO_AIR * float(smooth[above].mean()):
+    share = np.clip((smooth - low) / (high - low), 0, 1)
+    split = _otsu(np.sqrt(share)) ** 2
+    dark = share[share <= split]
+    if float(dark.mean()) >= _NO_AIR * float(share[share > split].mean()):
         return np.ones(data.shape, bool)  # the body fills the field of view
+    air = float(np.median(dark))
+    noise = 1.4826 * float(np.median(np.abs(dark - air)))
+    above = share > min(split, max(air + _ABOVE_AIR * noise, _DIMMEST * split))
     steps = [
         max(1, min(round(_CLOSING_MM / step), (n - 1) // 4)) if n > 8 else 0
         for step, n in zip(spacing, data.shape, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from collections.abc import Iterable, Sequence
@@ -9,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from recontrast.errors import LayoutError, RecontrastWarning
+from recontrast.errors import FormatError, LayoutError, RecontrastWarning
 from recontrast.io.bids import BidsImage, BidsName, Case, sidecar_path
 from recontrast.io.nifti import is_nifti, read_volume
 from recontrast.io.tables import read_table, require_columns
@@ -65,7 +67,32 @@ def find_regions(
     return list(chosen.values())
 
 
-def read_regions(files: Iterable[RegionFile], grid: Volume, what: str) -> dict[str, Volume]:
+def simulated_motion(case: Case, folder: Path | None, grid: str) -> NDArray[np.float64]:
+    """World of the grid contrast to world of the truth of a simulated head; identity for anything else.
+
+    The truth shows the head where it was before it moved. Heads of `recontrast simulate` say how it moved.
+
+    Args:
+        case: The case.
+        folder: The data set with regions.
+        grid: Contrast whose grid the case gets.
+
+    Raises:
+        FormatError: The record of the simulation is damaged.
+    """
+    record = folder / case.folder / f"{case.key}_simulation.json" if folder else None
+    if record is None or not record.is_file():
+        return np.eye(4)
+    try:
+        motion = json.loads(record.read_text(encoding="utf-8"))["Motion"]
+        return np.asarray(np.linalg.inv(np.asarray(motion[grid]["ReferenceToScan"], dtype=np.float64)))
+    except (ValueError, KeyError, TypeError, np.linalg.LinAlgError) as error:
+        raise FormatError(f"{record}: does not say how the head moved for {grid} ({error!r})") from error
+
+
+def read_regions(
+    files: Iterable[RegionFile], grid: Volume, what: str, transform: NDArray[np.float64] | None = None
+) -> dict[str, Volume]:
     """Region name to uint8 mask on `grid`.
 
     Files on the grid (however their axes are stored) are only turned; others are put there by nearest neighbour.
@@ -74,10 +101,11 @@ def read_regions(files: Iterable[RegionFile], grid: Volume, what: str) -> dict[s
         files: From `find_regions`.
         grid: Grid of the case; its orientation is RAS.
         what: Names the case in warnings.
+        transform: World of `grid` to world of the regions (4x4); left out: they are one.
     """
     regions: dict[str, Volume] = {}
     for file in files:
-        labels = _on_grid(read_volume(file.path, np.int32), grid)
+        labels = _on_grid(read_volume(file.path, np.int32), grid, transform)
         names = {1: file.name} if file.table is None else _label_names(file.table)
         values = labels.data != 0 if file.table is None else None
         for index, name in names.items():
@@ -134,6 +162,8 @@ def _below(folder: Path, case: Case) -> list[BidsImage]:
     return [image for image in found if image.name.suffix in _SUFFIXES and image.name.case == case]
 
 
-def _on_grid(labels: Volume, grid: Volume) -> Volume:
+def _on_grid(labels: Volume, grid: Volume, transform: NDArray[np.float64] | None) -> Volume:
     turned = labels.reoriented(grid.orientation)
-    return turned if same_grid(turned, grid) else resample(labels, grid, interpolation="nearest")
+    if same_grid(turned, grid) and (transform is None or np.array_equal(transform, np.eye(4))):
+        return turned
+    return resample(labels, grid, transform, "nearest")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from recontrast.contrasts import Contrast
+from recontrast.contrasts import DESCRIPTIONS, Contrast
 from recontrast.errors import ConfigError, LayoutError, MissingContrastError
 from recontrast.io.bids import MASK_SUFFIXES, BidsImage, Case
 
@@ -71,10 +71,10 @@ def common_contrasts(
 ) -> tuple[list[str], dict[str, list[str]]]:
     """Contrasts that every case has, and for each other contrast the cases that lack it.
 
-    The order is that of the first case's file names.
+    The order is that of `recontrast.contrasts.DESCRIPTIONS` (T1w first), plain contrasts before enhanced ones.
     """
     found = {case: candidates(images, space, prefer) for case, images in cases.items()}
-    labels = list(dict.fromkeys(label for contrasts in found.values() for label in contrasts))
+    labels = sorted({label for contrasts in found.values() for label in contrasts}, key=_rank)
     lacking = {label: [case.key for case, contrasts in found.items() if label not in contrasts] for label in labels}
     return [label for label in labels if not lacking[label]], {k: v for k, v in lacking.items() if v}
 
@@ -86,6 +86,12 @@ def parse_contrasts(labels: Sequence[str]) -> list[str]:
         ConfigError: A label is not a contrast.
     """
     return list(dict.fromkeys(Contrast.parse(label).label for label in labels))
+
+
+def _rank(label: str) -> tuple[int, int, str]:
+    contrast = Contrast.parse(label)
+    known = list(DESCRIPTIONS)
+    return len(contrast.entities), known.index(contrast.suffix) if contrast.suffix in known else len(known), label
 
 
 def _narrowed(files: list[BidsImage], wishes: Sequence[tuple[str, str]]) -> list[BidsImage]:
