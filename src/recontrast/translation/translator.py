@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -71,7 +72,8 @@ class Translation:
 class Translator:
     """Makes the target contrast from source images.
 
-    Same input, same bytes on a processor: nothing depends on time, chance or the cases before.
+    Same input, same bytes on a processor: nothing depends on time, chance or the cases before. Several threads may use
+    one translator: images are scaled side by side, the network works for one of them at a time.
 
     Args:
         network: The network; its weights must not change while this object is used.
@@ -98,6 +100,7 @@ class Translator:
         self.description = description
         self.folder = folder
         self.settings = settings or EngineSettings()
+        self._one_at_a_time = threading.Lock()
         self._engines = Engines(network, description.network_range, self.settings)
 
     def translate(
@@ -132,7 +135,10 @@ class Translator:
             for label, volume in volumes.items()
         }
         scaled = {label: fitted[label].apply(to_ras(volume)) for label, volume in volumes.items()}
-        output, choice, slices = self._predict(scaled)
+        with self._one_at_a_time:
+            output, choice, slices = self._predict(scaled)
+        if not np.isfinite(output).all():
+            raise IntensityError(f"{where}: the network made values that are not finite; try --precision fp32")
         native = self.description.target_scale.invert(output)
         return Translation(from_ras(native, grid), fitted, choice, slices)
 

@@ -1,0 +1,279 @@
+"""What there is to translate: which files of the input belong together, and what their result is called."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from recontrast.contrasts import Contrast
+from recontrast.errors import ConfigError, DataError, FormatError, LayoutError, MissingContrastError, RecontrastWarning
+from recontrast.io.bids import BidsImage, BidsName, Case, by_case, find_images, is_bids
+from recontrast.io.nifti import EXTENSIONS, is_nifti
+from recontrast.preparation.cohort import PreparedCohort, read_cohort
+from recontrast.preparation.normalize import Scale
+from recontrast.preparation.selection import FOLDER, select_images
+from recontrast.preparation.splits import known_subjects, read_splits
+from recontrast.provenance import FILE_NAME
+from recontrast.translation.description import TranslatorDescription
+
+SYNTHETIC = "synthetic"
+"""Value of the `desc` entity of a synthetic image."""
+
+_KEPT_ENTITIES = ("run", "space", "res")
+"""Entities of a source's name that its synthetic image keeps: they say which of several, and on which grid."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranslationCase:
+    """Images that are translated together.
+
+    Attributes:
+        key: Name in tables and messages.
+        case: Subject and session, when the names say so.
+        sources: Contrast label to file.
+        scales: Contrast label to scale, when preparation has stored it.
+        output: Path of the synthetic image below OUT.
+        problem: Why it cannot be translated; empty when it can.
+        skipped: Whether it was left out on purpose (`problem` says why) and is not a failure.
+    """
+
+    key: str
+    output: Path
+    case: Case | None = None
+    sources: Mapping[str, Path] = field(default_factory=dict)
+    scales: Mapping[str, Scale] = field(default_factory=dict)
+    problem: str = ""
+    skipped: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Which of the cases and files of an input are meant; fields as in `TranslateSettings`."""
+
+    split: str = ""
+    subjects: tuple[str, ...] = ()
+    space: str = ""
+    prefer: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+
+
+def find_cases(source: Path, about: TranslatorDescription, selection: Selection) -> list[TranslationCase]:
+    """The cases of a file, a plain folder, a BIDS data set or a prepared folder.
+
+    Raises:
+        FormatError: The input does not exist or is no image.
+        LayoutError: No image is found.
+        ConfigError: A choice that has no meaning for this kind of input, or an unknown subject.
+        MissingContrastError: A single file is given, and further sources are needed.
+    """
+    if source.is_dir():
+        if selection.also:
+            raise ConfigError("--also goes with a single file; in a folder the sources are found by their names")
+        if (source / FILE_NAME).is_file() and (source / "splits.tsv").is_file():
+            cases = _prepared_cases(read_cohort(source), about, selection)
+        elif is_bids(source):
+            cases = _bids_cases(source, about, selection)
+        else:
+            cases = _folder_cases(source, about, selection)
+    else:
+        cases = [_file_case(source, about, selection)]
+    return _without_clashes(cases)
+
+
+def output_name(source: Path, target: str) -> str:
+    """File name of the synthetic image made from `source`.
+
+    >>> output_name(Path("sub-01_acq-fast_T1w.nii.gz"), "T2w")
+    'sub-01_desc-synthetic_T2w.nii.gz'
+    >>> output_name(Path("head.nii"), "T2w")
+    'head_desc-synthetic_T2w.nii.gz'
+    """
+    try:
+        name = BidsName.parse(source.name)
+    except LayoutError:
+        return f"{stem(source)}_desc-{SYNTHETIC}_{target}.nii.gz"
+    kept = {key: name.entities[key] for key in _KEPT_ENTITIES if key in name.entities}
+    return BidsName.of(name.case, target, desc=SYNTHETIC, **kept).filename
+
+
+def stem(path: Path) -> str:
+    """File name without a NIfTI extension."""
+    return next((path.name[: -len(e)] for e in EXTENSIONS if path.name.lower().endswith(e)), path.stem)
+
+
+def _file_case(path: Path, about: TranslatorDescription, selection: Selection) -> TranslationCase:
+    if not path.is_file():
+        raise FormatError(f"{path}: no such file or folder")
+    if not is_nifti(path):
+        raise FormatError(f"{path}: not a NIfTI file by its name (.nii or .nii.gz)")
+    if selection.split or selection.subjects:
+        raise ConfigError("--split and --subjects choose among the cases of a folder; the input is one file")
+    named = _contrast_in_name(path)
+    if named not in about.sources:
+        if named is not None:
+            warnings.warn(
+                f"{path}: is {named} by its name, the translator learned from {about.sources[0]}; taken as that",
+                RecontrastWarning,
+                stacklevel=3,
+            )
+        named = about.sources[0]
+    sources = {named: path}
+    for entry in selection.also:
+        label, equals, other = entry.partition("=")
+        label = Contrast.parse(label).label
+        if not equals or not other:
+            raise ConfigError(f"--also '{entry}': write CONTRAST=FILE, for example T2w=sub-01_T2w.nii.gz")
+        if label not in about.sources or label in sources:
+            raise ConfigError(f"--also '{entry}': needed besides {path.name} is {_others(about, named) or 'nothing'}")
+        sources[label] = Path(other)
+    missing = [label for label in about.sources if label not in sources]
+    if missing:
+        raise MissingContrastError(
+            f"{path}: the translator also needs {', '.join(missing)}; "
+            f"add {' '.join(f'--also {label}=FILE' for label in missing)}"
+        )
+    case = _case_of(path)
+    return TranslationCase(key=stem(path), case=case, sources=sources, output=Path(output_name(path, about.target)))
+
+
+def _folder_cases(folder: Path, about: TranslatorDescription, selection: Selection) -> list[TranslationCase]:
+    if len(about.sources) > 1:
+        raise LayoutError(
+            f"{folder}: a plain folder; the translator needs {' and '.join(about.sources)} of each case, so the files "
+            "must be named and sorted as BIDS says (sub-01/anat/sub-01_T1w.nii.gz), or given one by one with --also"
+        )
+    if selection.split or selection.subjects:
+        raise ConfigError(f"--split and --subjects need a BIDS data set or a prepared folder; {folder} is neither")
+    paths = sorted(path for path in folder.iterdir() if is_nifti(path) and not path.name.startswith("."))
+    if not paths:
+        raise LayoutError(f"{folder}: no NIfTI file (.nii, .nii.gz) and no sub-* folder in it")
+    wanted = about.sources[0]
+    cases = []
+    for path in paths:
+        named = _contrast_in_name(path)
+        reason = ""
+        if f"desc-{SYNTHETIC}" in path.name:
+            reason = "is itself synthetic"
+        elif named is not None and named != wanted:
+            reason = f"is {named} by its name, the translator takes {wanted}"
+        cases.append(
+            TranslationCase(
+                key=stem(path),
+                case=_case_of(path),
+                sources={wanted: path},
+                output=Path(output_name(path, about.target)),
+                problem=reason,
+                skipped=bool(reason),
+            )
+        )
+    if all(case.skipped for case in cases):
+        raise LayoutError(f"{folder}: none of its {len(cases)} images is {wanted}; {cases[0].key} {cases[0].problem}")
+    return cases
+
+
+def _bids_cases(root: Path, about: TranslatorDescription, selection: Selection) -> list[TranslationCase]:
+    groups = by_case(find_images(root))
+    splits: dict[str, str] = {}
+    if selection.split:
+        if not (root / "splits.tsv").is_file():
+            raise ConfigError(f"--split {selection.split}: {root} has no splits.tsv; choose with --subjects")
+        splits = read_splits(root / "splits.tsv")
+    chosen = _chosen(groups, selection, splits, root)
+    return [_bids_case(case, groups[case], about, selection) for case in chosen]
+
+
+def _bids_case(
+    case: Case, images: Sequence[BidsImage], about: TranslatorDescription, selection: Selection
+) -> TranslationCase:
+    plain = TranslationCase(
+        key=case.key, case=case, output=_below(case, BidsName.of(case, about.target, desc=SYNTHETIC).filename)
+    )
+    try:
+        found = select_images(case, images, about.sources, selection.space, selection.prefer)
+    except DataError as error:
+        return replace(plain, problem=str(error).removeprefix(f"{case.key}: "))
+    sources = {label: image.path for label, image in found.items()}
+    return replace(plain, sources=sources, output=_below(case, output_name(sources[about.sources[0]], about.target)))
+
+
+def _prepared_cases(
+    cohort: PreparedCohort, about: TranslatorDescription, selection: Selection
+) -> list[TranslationCase]:
+    splits = read_splits(cohort.folder / "splits.tsv")
+    ready = {case.case: case for case in cohort.cases}
+    failed = {Case.parse(key): reason for key, reason in cohort.failed.items()}
+    same_scale = cohort.scale_settings == about.scale_settings
+    cases = []
+    for case in _chosen([*ready, *failed], selection, splits, cohort.folder):
+        output = _below(case, BidsName.of(case, about.target, desc=SYNTHETIC).filename)
+        if case in failed:
+            problem = f"was not prepared: {failed[case]}"
+            cases.append(TranslationCase(key=case.key, case=case, output=output, problem=problem))
+            continue
+        images = ready[case].images
+        missing = [label for label in about.sources if label not in images]
+        problem = f"has no {' and no '.join(missing)}; there is: {', '.join(images)}" if missing else ""
+        cases.append(
+            TranslationCase(
+                key=case.key,
+                case=case,
+                sources={label: images[label] for label in about.sources if label in images},
+                scales=ready[case].scales if same_scale else {},
+                output=output,
+                problem=problem,
+            )
+        )
+    return cases
+
+
+def _chosen(
+    cases: Mapping[Case, object] | Sequence[Case], selection: Selection, splits: Mapping[str, str], root: Path
+) -> list[Case]:
+    """Cases of the subjects and the split that are asked for."""
+    wanted = known_subjects(selection.subjects, sorted({case.subject for case in cases}), "subjects")
+    chosen = [
+        case
+        for case in sorted(cases, key=lambda case: case.key)
+        if (not wanted or case.subject in wanted)
+        and (not selection.split or splits.get(case.subject) == selection.split)
+    ]
+    if not chosen:
+        asked = f"split '{selection.split}'" if selection.split else "these subjects"
+        there = ", ".join(sorted(set(splits.values()))) or "none"
+        raise LayoutError(f"{root}: no case of {asked}; splits in it: {there}")
+    return chosen
+
+
+def _without_clashes(cases: list[TranslationCase]) -> list[TranslationCase]:
+    """Cases that would write one file are problems: neither may win silently."""
+    counts = Counter(case.output for case in cases if not case.problem)
+    clash = "another input would make the same file ({}); keep one of them, or translate it alone"
+    return [
+        replace(case, problem=clash.format(case.output)) if not case.problem and counts[case.output] > 1 else case
+        for case in cases
+    ]
+
+
+def _below(case: Case, filename: str) -> Path:
+    return case.folder / FOLDER / filename
+
+
+def _case_of(path: Path) -> Case | None:
+    try:
+        return BidsName.parse(path.name).case
+    except LayoutError:
+        return None
+
+
+def _contrast_in_name(path: Path) -> str | None:
+    try:
+        return BidsName.parse(path.name).contrast.label
+    except LayoutError:
+        return None
+
+
+def _others(about: TranslatorDescription, named: str) -> str:
+    return ", ".join(label for label in about.sources if label != named)

@@ -1,0 +1,320 @@
+"""`recontrast translate`: files, folders or data sets in, the missing contrast out, on the same grid."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import joblib
+import numpy as np
+
+from recontrast import provenance
+from recontrast.config import to_plain
+from recontrast.errors import ConfigError, UnknownNameError
+from recontrast.execution.workers import Summary, failures, run_cases
+from recontrast.io.bids import read_sidecar, write_description, write_sidecar
+from recontrast.io.nifti import is_nifti, read_header, read_volume, write_volume
+from recontrast.preparation.mask import find_head, require_signal
+from recontrast.preparation.normalize import Scale, fit_scale
+from recontrast.translation.cases import Selection, TranslationCase, find_cases
+from recontrast.translation.description import read_description
+from recontrast.translation.output import (
+    STAGE,
+    CaseReport,
+    check_leftovers,
+    check_place,
+    finished,
+    forget,
+    open_folder,
+    relative,
+    write_cases,
+)
+from recontrast.volume import Volume
+
+if TYPE_CHECKING:
+    from recontrast.translation.translator import Translation, Translator
+
+log = logging.getLogger(__name__)
+
+DType = Literal["float32", "source"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranslateSettings:
+    """What `translate` does."""
+
+    run: Path
+    """run of `recontrast train`, or the translator folder in it"""
+
+    input: Path
+    """NIfTI file, folder of NIfTI files, BIDS data set or prepared folder"""
+
+    out: Path
+    """folder for the synthetic images; for one input file also a file name with 'synthetic' in it"""
+
+    also: tuple[str, ...] = ()
+    """further sources when the input is one file: T2w=PATH"""
+
+    split: str = ""
+    """only subjects of this split (train, validation, test) of the folder's splits.tsv; empty: all"""
+
+    subjects: tuple[str, ...] = ()
+    """only these subjects; empty: all"""
+
+    space: str = ""
+    """BIDS data set: take images with this space entity; images without one only where a contrast has none with it"""
+
+    prefer: tuple[str, ...] = ()
+    """BIDS data set: entities that decide between several files of one contrast (run-1, rec-norm)"""
+
+    dtype: DType = "float32"
+    """type stored: float32, or source (the source's type; integers with a slope over the whole range)"""
+
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """auto (bf16 where the processor has it and the image agrees with fp32), fp32, bf16"""
+
+    engine: Literal["auto", "torch", "compiled", "openvino"] = "auto"
+    """auto (the fastest there is), torch, compiled (a minute at first, for long runs), openvino"""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto (a GPU when there is one), cpu, cuda"""
+
+    batch: int = 8
+    """slices the network sees at a time"""
+
+    workers: int = 1
+    """cases read and written beside the one that is in the network, which uses all cores"""
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What every case of a command needs."""
+
+    translator: Translator
+    out: Path
+    settings: TranslateSettings
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What decides the result of a case besides its sources."""
+        about, settings = self.translator.description, self.settings
+        folder = self.translator.folder or settings.run
+        return {
+            "Translator": {
+                "folder": relative(folder, self.out),
+                "weights_sha256": about.weights_sha256,
+                "preset": about.preset,
+            },
+            "Settings": {
+                "dtype": settings.dtype,
+                "precision": settings.precision,
+                "engine": settings.engine,
+                "device": settings.device,
+                "batch": settings.batch,
+            },
+        }
+
+
+def translate(settings: TranslateSettings) -> Summary:
+    """Make the target contrast of one file or of every case of a folder.
+
+    A case that cannot be translated is listed and the rest goes on. Started again, finished cases are kept when their
+    sources, the translator and the settings are the same, else they are made again. Inputs are never changed.
+
+    Raises:
+        CheckpointError: The translator cannot be used.
+        ConfigError: A setting is wrong, or OUT must not be written to.
+        LayoutError: The input holds nothing to translate.
+        RecontrastError: For a single file, whatever is wrong with it.
+        OutputError: OUT cannot be written.
+
+    Example:
+        >>> translate(TranslateSettings(run=Path("run"), input=Path("cohort"), out=Path("synthetic")))  # doctest: +SKIP
+    """
+    _check(settings)
+    about = read_description(settings.run)
+    check_place(settings.input, settings.out, about.target)
+    selection = Selection(
+        split=settings.split,
+        subjects=settings.subjects,
+        space=settings.space,
+        prefer=settings.prefer,
+        also=settings.also,
+    )
+    cases = find_cases(settings.input, about, selection)
+    for case in cases:
+        _require_apart(case, settings.out)
+    translator = _load(settings)
+    if is_nifti(settings.out):
+        return _translate_file(cases[0], translator, settings)
+    job = _Job(translator, settings.out, settings)
+    deciding = _deciding(settings, translator)
+    inputs = open_folder(settings.out, deciding)
+    earlier = check_leftovers(settings.out, cases, about.weights_sha256)
+    extra = {"deciding": deciding, "translator": job.facts["Translator"]}
+    provenance.write_provenance(settings.out, STAGE, settings, extra={**extra, "inputs": inputs})
+    write_description(
+        settings.out,
+        f"Synthetic {about.target} images",
+        version=provenance.version(),
+        derivative=True,
+        sources=[str(settings.input.resolve())],
+    )
+    if settings.input.is_file():
+        report = _translate_case(cases[0], job)  # a single file: its error is the command's error
+        reports, failed = {cases[0].key: report}, dict[str, str]()
+    else:
+        reports, failed = _translate_all(cases, job)
+    write_cases(settings.out, cases, reports, failed, earlier, about.weights_sha256)
+    for report in reports.values():
+        inputs.update(report.hashes)
+    provenance.write_provenance(settings.out, STAGE, settings, extra={**extra, "inputs": inputs})
+    return Summary(_lines(cases, reports, failed, settings.out, about.target), failed)
+
+
+def _check(settings: TranslateSettings) -> None:
+    if settings.dtype not in get_args(DType):
+        raise UnknownNameError.among("dtype", settings.dtype, get_args(DType))
+    if settings.workers < 1:
+        raise ConfigError(f"workers is {settings.workers}; at least 1 is needed")
+
+
+def _load(settings: TranslateSettings) -> Translator:
+    from recontrast.translation.engines.choice import EngineSettings
+    from recontrast.translation.translator import load_translator
+
+    engine = EngineSettings(
+        engine=settings.engine, precision=settings.precision, device=settings.device, batch=settings.batch
+    )
+    return load_translator(settings.run, engine)
+
+
+def _deciding(settings: TranslateSettings, translator: Translator) -> dict[str, Any]:
+    """Settings that must be the same for all images of a folder; single files may come one after the other."""
+    names = ("space", "prefer", "dtype", "precision", "engine", "device")
+    return {
+        "input": relative(settings.input, settings.out) if settings.input.is_dir() else "single files",
+        "run": relative(translator.folder or settings.run, settings.out),
+        **{name: value for name, value in to_plain(settings).items() if name in names},
+    }
+
+
+def _require_apart(case: TranslationCase, out: Path) -> None:
+    results = {(out if is_nifti(out) else out / case.output).resolve()}
+    for path in case.sources.values():
+        if path.resolve() in results:
+            raise ConfigError(f"{path}: is an input and would be overwritten; choose another OUT")
+
+
+def _translate_file(case: TranslationCase, translator: Translator, settings: TranslateSettings) -> Summary:
+    """One file in, one file with the name that was asked for out."""
+    out = settings.out
+    report = _translate_case(
+        TranslationCase(key=case.key, sources=case.sources, output=Path(out.name)),
+        _Job(translator, out.parent, settings),
+    )
+    return Summary([f"{'kept' if report.kept else 'wrote'} {out} ({report.engine}, {report.precision})"])
+
+
+def _translate_all(cases: Sequence[TranslationCase], job: _Job) -> tuple[dict[str, CaseReport], dict[str, str]]:
+    """Reports of the cases that went well, and why the others did not."""
+    failed = {case.key: case.problem for case in cases if case.problem and not case.skipped}
+    ready = {case.key: (case, job) for case in cases if not case.problem}
+    threads = job.settings.workers + 1
+    with joblib.parallel_config(backend="threading"):
+        outcomes = run_cases(_translate_case, ready, workers=threads, description="translate")
+    failed.update(failures(outcomes))
+    return {outcome.case: outcome.value for outcome in outcomes if outcome.error is None}, failed
+
+
+def _translate_case(case: TranslationCase, job: _Job) -> CaseReport:
+    """Translate one case and write it, or keep what an earlier run finished."""
+    image = job.out / case.output
+    hashes = {relative(path, job.out): provenance.sha256_of(path) for path in case.sources.values()}
+    facts = {"Sources": list(hashes), "SourcesSHA256": list(hashes.values()), **job.facts}
+    before = finished(image, facts)
+    if before is not None:
+        return CaseReport(hashes, str(before.get("Engine")), str(before.get("Precision")), kept=True)
+    volumes = {label: read_volume(path) for label, path in case.sources.items()}
+    for label, volume in volumes.items():
+        require_signal(volume, str(case.sources[label]))
+    first = next(iter(job.translator.description.sources))
+    scales, stripped = _scales(case, volumes, job.translator)
+    made = job.translator.run(volumes, scales=scales, where=case.key)
+    forget(image)
+    kept_type = read_header(case.sources[first]).dtype.newbyteorder("=")
+    write_volume(
+        image,
+        made.volume,
+        np.float32 if job.settings.dtype == "float32" else kept_type,
+        like=case.sources[first],
+        description=f"synthetic {job.translator.description.target}, recontrast, not for diagnosis",
+    )
+    write_sidecar(image, {**_sidecar(made, job.translator), "SkullStripped": stripped, **facts})
+    engine = made.choice.engine
+    return CaseReport(hashes, engine.name, engine.precision, kept=False)
+
+
+def _scales(
+    case: TranslationCase, volumes: Mapping[str, Volume], translator: Translator
+) -> tuple[dict[str, Scale], bool]:
+    """Scale of each source, stored by preparation or fitted now, and whether the first source is skull-stripped."""
+    scales: dict[str, Scale] = {}
+    stripped: bool | None = None
+    for label in translator.description.sources:
+        declared = read_sidecar(case.sources[label]).get("SkullStripped")
+        if stripped is None and isinstance(declared, bool):
+            stripped = declared
+        if label in case.scales and stripped is not None:
+            scales[label] = case.scales[label]
+            continue
+        head, bare = find_head(volumes[label])
+        stripped = bare if stripped is None else stripped
+        scales[label] = case.scales.get(label) or fit_scale(volumes[label], translator.description.scale_settings, head)
+    return scales, bool(stripped)
+
+
+def _sidecar(made: Translation, translator: Translator) -> dict[str, Any]:
+    from recontrast.translation.engines.choice import PROBE_SLICES, TOLERANCE
+
+    about, engine = translator.description, made.choice.engine
+    return {
+        "Synthetic": True,
+        "SyntheticStatement": about.synthetic_statement,
+        "Contrast": about.target,
+        "Scale": about.target_scale.to_dict(),
+        "SourceScales": {label: scale.to_dict() for label, scale in made.scales.items()},
+        "Engine": engine.name,
+        "EngineVersion": engine.version,
+        "Precision": engine.precision,
+        "DifferenceFromFp32": {
+            "rms": float(f"{made.choice.rms:.3g}"),
+            "tolerance": TOLERANCE,
+            "slices": min(PROBE_SLICES, made.slices),
+        },
+        "SlicesTranslated": made.slices,
+        "RecontrastVersion": provenance.version(),
+    }
+
+
+def _lines(
+    cases: Sequence[TranslationCase],
+    reports: Mapping[str, CaseReport],
+    failed: Mapping[str, str],
+    out: Path,
+    target: str,
+) -> list[str]:
+    made = [report for report in reports.values() if not report.kept]
+    how = sorted({f"{report.engine} {report.precision}" for report in reports.values()})
+    skipped = sum(case.skipped for case in cases)
+    parts = [f"{len(reports)} synthetic {target} in {out} ({', '.join(how)})" if reports else f"nothing made in {out}"]
+    if len(made) < len(reports):
+        parts.append(f"{len(reports) - len(made)} were finished before")
+    if skipped:
+        parts.append(f"{skipped} files skipped, see cases.tsv")
+    if failed:
+        parts.append(f"{len(failed)} failed")
+    return ["; ".join(parts)]

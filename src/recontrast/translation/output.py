@@ -1,0 +1,201 @@
+"""The synthetic data set: where it may lie, what is already finished, what stands beside each image."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from recontrast import provenance
+from recontrast.atomic import PARTIAL, make_folder
+from recontrast.errors import ConfigError, DataError, FormatError
+from recontrast.io.bids import read_sidecar, sidecar_path
+from recontrast.io.nifti import is_nifti
+from recontrast.io.tables import read_table, write_table
+from recontrast.translation.cases import SYNTHETIC, TranslationCase, output_name
+
+STAGE = "translate"
+TABLE = "cases.tsv"
+COLUMNS = (
+    "case", "subject", "session", "status", "message", "synthetic", "sources", "engine", "precision", "weights_sha256",
+)  # fmt: skip
+"""Columns of `cases.tsv`; status is ok, failed or skipped."""
+
+
+@dataclass(frozen=True)
+class CaseReport:
+    """What became of a case that was translated.
+
+    Attributes:
+        hashes: Input file to SHA-256.
+        engine: Engine that made the image.
+        precision: fp32 or bf16.
+        kept: Whether an earlier run had finished it.
+    """
+
+    hashes: Mapping[str, str]
+    engine: str
+    precision: str
+    kept: bool
+
+
+def check_place(source: Path, out: Path, target: str) -> None:
+    """Refuse an output that would overwrite an input, or put synthetic images among acquired ones.
+
+    Raises:
+        ConfigError: OUT is the input, lies in it or in a raw BIDS data set (but not in its `derivatives`), is a file
+            for a folder of inputs, or is a file whose name does not say that it is synthetic.
+    """
+    if is_nifti(out):
+        if source.is_dir():
+            raise ConfigError(f"{out}: is one file, the input {source} is a folder; name a folder for the results")
+        if SYNTHETIC not in out.name.lower():
+            proposal = out.with_name(output_name(source, target))
+            raise ConfigError(f"{out}: the name of a synthetic image must say so; for example {proposal}")
+        if out.exists() and read_sidecar(out).get("Synthetic") is not True:
+            raise ConfigError(f"{out}: exists and was not made by `recontrast translate`; choose another name")
+    place, inputs = out.resolve(), source.resolve()
+    folder = inputs if source.is_dir() else None
+    raw = [folder] if folder is not None else []
+    raw += [parent for parent in (place, *place.parents) if _is_raw(parent)]
+    for root in raw:
+        if place.is_relative_to(root) and place.relative_to(root).parts[:1] != ("derivatives",):
+            raise ConfigError(
+                f"{out}: lies in {root}, among images that were not made by Recontrast; synthetic images must not be "
+                f"mixed with them: choose another folder, or {root / 'derivatives' / 'recontrast'}"
+            )
+
+
+def open_folder(out: Path, deciding: Mapping[str, Any]) -> dict[str, str]:
+    """Make or take over an output folder; return the input hashes of earlier runs.
+
+    Args:
+        out: The folder.
+        deciding: Settings that decide the result; they must equal those of an earlier run.
+
+    Raises:
+        ConfigError: The folder holds something else, or results of other settings.
+        OutputError: It cannot be written.
+    """
+    make_folder(out)
+    path = out / provenance.FILE_NAME
+    if not path.is_file():
+        if any(not item.name.startswith(".") for item in out.iterdir()):
+            raise ConfigError(
+                f"{out}: holds other files and was not made by `recontrast translate`; name another folder"
+            )
+        return {}
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        earlier, inputs = dict(before["deciding"]), dict(before["inputs"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ConfigError(f"{out}: was not made by `recontrast translate`; name another folder") from None
+    changed = [
+        f"{key} was {earlier.get(key)!r}, is now {value!r}"
+        for key, value in deciding.items()
+        if earlier.get(key) != value
+    ]
+    if changed:
+        raise ConfigError(
+            f"{out}: holds images made with other settings ({'; '.join(changed)}); name another folder, or remove it"
+        )
+    return inputs
+
+
+def check_leftovers(out: Path, cases: Sequence[TranslationCase], weights_sha256: str) -> pd.DataFrame:
+    """Rows of an earlier run's cases that are not among `cases`, which stay in the folder and its table.
+
+    Raises:
+        ConfigError: They were made by another translator: the folder would hold images of two.
+    """
+    if not (out / TABLE).is_file():
+        return pd.DataFrame(columns=list(COLUMNS))
+    table = read_table(out / TABLE, text_columns=COLUMNS)
+    if not set(COLUMNS) <= set(table.columns):
+        raise FormatError(f"{out / TABLE}: is not the table of `recontrast translate`; name another folder")
+    others = table[~table["case"].isin([case.key for case in cases])]
+    foreign = others[(others["status"] == "ok") & (others["weights_sha256"] != weights_sha256)]
+    if len(foreign):
+        raise ConfigError(
+            f"{out}: holds {len(foreign)} images of another translator that would not be made again "
+            f"({', '.join(foreign['case'][:3])}{' …' if len(foreign) > 3 else ''}); name another folder, or remove it"
+        )
+    return others[list(COLUMNS)]
+
+
+def finished(image: Path, facts: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The sidecar of a synthetic image that an earlier run made from the same input in the same way, else None.
+
+    Args:
+        image: The synthetic image.
+        facts: What its sidecar must say: sources, their hashes, translator, settings.
+    """
+    if not image.is_file():
+        return None
+    try:
+        content = read_sidecar(image)
+    except DataError:
+        return None  # damaged: made again
+    return content if all(content.get(key) == value for key, value in facts.items()) else None
+
+
+def forget(image: Path) -> None:
+    """Remove an outdated result, its sidecar first, and what a killed run left of it."""
+    for path in (sidecar_path(image), image):
+        path.unlink(missing_ok=True)
+        for leftover in path.parent.glob(f"{PARTIAL}*-{path.name}"):
+            leftover.unlink(missing_ok=True)
+
+
+def relative(path: Path, base: Path) -> str:
+    """Path as seen from a folder, so that both can be moved together."""
+    try:
+        return Path(os.path.relpath(path.resolve(), base.resolve())).as_posix()
+    except ValueError:  # on another drive (Windows)
+        return path.resolve().as_posix()
+
+
+def write_cases(
+    out: Path,
+    cases: Sequence[TranslationCase],
+    reports: Mapping[str, CaseReport],
+    failed: Mapping[str, str],
+    earlier: pd.DataFrame,
+    weights_sha256: str,
+) -> None:
+    """Write `cases.tsv`: every case that was asked for, and those of earlier runs."""
+    rows = []
+    for case in cases:
+        report = reports.get(case.key)
+        status = "skipped" if case.skipped else "ok" if report is not None else "failed"
+        rows.append(
+            {
+                "case": case.key,
+                "subject": case.case.subject if case.case else None,
+                "session": case.case.session if case.case else None,
+                "status": status,
+                "message": failed.get(case.key, case.problem) or None,
+                "synthetic": case.output.as_posix() if report else None,
+                "sources": ";".join(relative(path, out) for path in case.sources.values()) or None,
+                "engine": report.engine if report else None,
+                "precision": report.precision if report else None,
+                "weights_sha256": weights_sha256 if report else None,
+            }
+        )
+    table = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+    together = pd.concat([earlier.astype(object), table]) if len(earlier) else table
+    write_table(out / TABLE, together.sort_values("case", kind="stable"))
+
+
+def _is_raw(folder: Path) -> bool:
+    """Whether a folder is the root of a BIDS data set of acquired images."""
+    try:
+        content = json.loads((folder / "dataset_description.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and content.get("DatasetType", "raw") == "raw" and "BIDSVersion" in content
