@@ -68,7 +68,7 @@ def _paint_sinuses(canvas: Canvas, side: int, outside: Array) -> None:
         ((29, 54, -70), (12, 16, 14)),
         ((9, 83, -14), (8, 4, 9)),
         ((8, 52, -40), (5, 20, 10)),
-        ((8, 16, -40), (7, 10, 8)),
+        ((7, 15, -48), (6, 11, 8)),
     )
     for (x, y, z), radii in sinuses:
         a, b, c = radii

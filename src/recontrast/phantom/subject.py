@@ -78,7 +78,7 @@ def simulate_subject(settings: SimulateSettings, index: int, plan: Mapping[str, 
         motion = draw_motion(stream(settings.seed, index, f"motion of {requested}"), amount)
         rng = stream(settings.seed, index, f"noise of {requested}")
         scans = scans_of(requested)
-        images = acquire(subject, scans, motion, settings.snr, rng, settings.slice_mm, settings.slice_gap_mm)
+        images = acquire(subject, scans, motion, settings.snr or np.inf, rng, settings.slice_mm, settings.slice_gap_mm)
         gain = receiver_gain([np.abs(image.values) for image in images], rng)
         for image in images:
             motions[image.scan.contrast.label] = motion

@@ -58,7 +58,7 @@ def read_brain() -> Brain:
     fractions = {"GM": grey, "WM": white, "CSF": fluid}
     _split_deep_grey(fractions, grid)
     distance = _distance(inside, grid)
-    return Brain(fractions, _ventricles(fluid, distance), distance, grid)
+    return Brain(fractions, _ventricles(fluid, distance, grid), distance, grid)
 
 
 def _read(name: str) -> tuple[Array, Grid]:
@@ -117,9 +117,11 @@ def _distance(inside: NDArray[np.bool_], grid: Grid) -> Array:
     return resample_linear(signed * np.float32(spacing), coarse, grid)
 
 
-def _ventricles(fluid: Array, distance: Array) -> Array:
+def _ventricles(fluid: Array, distance: Array, grid: Grid) -> Array:
     """CSF deep inside the brain, in pieces of more than 0.2 ml."""
-    labels, count = label((fluid > 0.5) & (distance < -22))
+    x, y, z = _axes(grid)
+    near = (np.abs(x) < 37) & (y > -64) & (y < 40) & (z < 38)
+    labels, count = label((fluid > 0.5) & (distance < -22) & near)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
     keep = np.flatnonzero(sizes >= 200)
     chosen = np.isin(labels, keep[keep > 0]).astype(np.float32)
