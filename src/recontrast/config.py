@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
+import types
 import typing
 from collections.abc import Mapping
 from enum import Enum
@@ -73,8 +74,9 @@ def check_keys(cls: type[Any], values: Mapping[str, Any], where: str, prefix: st
 
 
 def nested_dataclass(hint: Any) -> type[Any] | None:
-    """The dataclass inside a type hint (`X` or `X | None`), or None when there is none."""
-    candidates = typing.get_args(hint) or (hint,)
+    """The dataclass inside a type hint (`X` or `X | None`), or None; `dict[str, X]` is a mapping."""
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    candidates = typing.get_args(hint) if union else (hint,)
     for candidate in candidates:
         if isinstance(candidate, type) and dataclasses.is_dataclass(candidate):
             return candidate

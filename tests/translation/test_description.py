@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recontrast.errors import CheckpointError
+from recontrast.preparation.normalize import Scale, ScaleSettings
+from recontrast.translation.description import (
+    DESCRIPTION,
+    TranslatorDescription,
+    description_to_json,
+    read_description,
+    subject_hash,
+    translator_folder,
+)
+
+
+def test_json_holds_all_of_it(describe: Callable[..., TranslatorDescription], tmp_path: Path) -> None:
+    about = describe(
+        sources=("T1w", "ce-gadolinium_T1w"),
+        neighbours=2,
+        plane="sagittal",
+        scale_settings=ScaleSettings(low=1.0),
+        source_scales={"T1w": Scale("percentile", 1.0, 2.0)},
+        training_subjects=(subject_hash("01"),),
+    )
+    (tmp_path / DESCRIPTION).write_text(json.dumps(description_to_json(about)))
+    assert read_description(tmp_path) == about
+    assert about.channels == 10
+
+
+def test_a_run_and_its_translator_folder_are_both_accepted(save: Callable[..., Path]) -> None:
+    run = save()
+    assert translator_folder(run) == translator_folder(run / "translator") == run / "translator"
+
+
+def test_subjects_are_hashed_without_their_prefix() -> None:
+    assert subject_hash("sub-01") == subject_hash("01") != subject_hash("1")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"sources": ()}, "no source"),
+        ({"sources": ("T2w",)}, "target T2w among its sources"),
+        ({"sources": ("T1w", "T1w")}, "twice"),
+        ({"neighbours": -1}, "negative"),
+        ({"network_range": (1.0, 1.0)}, "range"),
+        ({"spacing_mm": (0.0, 1.0, 1.0)}, "spacing"),
+    ],
+)
+def test_impossible_descriptions_are_refused(
+    describe: Callable[..., TranslatorDescription], changes: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(CheckpointError, match=words):
+        describe(**changes)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda content: content.update(format=2), "format 2.*reads format 1"),
+        (lambda content: content.pop("format"), "does not describe a translator"),
+        (lambda content: content.update(plane="oblique"), "plane"),
+        (lambda content: content.update(surces=["T1w"]), "surces.*did you mean 'sources'"),
+        (lambda content: content.pop("target"), "target"),
+        (lambda content: content["target_scale"].update(factor=0.0), "cannot be inverted"),
+        (lambda content: content.update(sources=["T1w", "T/w"]), "T/w"),
+    ],
+)
+def test_each_defect_of_the_file_has_its_line(
+    save: Callable[..., Path], change: Callable[[dict[str, Any]], Any], words: str
+) -> None:
+    path = save() / "translator" / DESCRIPTION
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match=words) as error:
+        read_description(path.parent)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_absent_folder_absent_translator_and_broken_json(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no such folder"):
+        read_description(tmp_path / "nowhere")
+    with pytest.raises(CheckpointError, match="--resume"):
+        read_description(tmp_path)
+    (tmp_path / DESCRIPTION).write_text("{")
+    with pytest.raises(CheckpointError, match="not valid JSON"):
+        read_description(tmp_path)
