@@ -16,7 +16,7 @@ from recontrast.io.tables import write_table
 from recontrast.preparation.normalize import Scale, fit_scale
 from recontrast.volume import Volume
 
-AFFINE = np.diag([2.0, 2.0, 3.0, 1.0])
+AFFINE = np.diag([2.0, 2.0, 4.0, 1.0])
 SHAPE = (20, 24, 18)
 SPLITS = {"01": "train", "02": "train", "03": "validation", "04": "test", "05": "test", "06": "test"}
 

@@ -2,19 +2,202 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+import pytest
+
+from recontrast.errors import ConfigError, RecontrastWarning, UnknownNameError
 from recontrast.evaluation.command import EvaluateSettings, evaluate
+from recontrast.io.nifti import write_volume
 from recontrast.io.tables import read_table
+from recontrast.volume import Volume
+
+CONTROLS = ("identity", "affine", "quantile", "ridge", "boosting")
 
 
-def test_scores(prepared: Path, write_synthetic, tmp_path: Path) -> None:
+@pytest.fixture
+def settings(prepared: Path, write_synthetic: Callable[..., Path], tmp_path: Path) -> EvaluateSettings:
     for subject in ("04", "05", "06"):
         write_synthetic(subject)
-    out = tmp_path / "evaluation"
-    summary = evaluate(EvaluateSettings(synthetic=tmp_path / "synthetic", reference=prepared, out=out, workers=1))
-    print(summary)
-    print((out / "evaluation.json").read_text())
-    print(read_table(out / "statistics.tsv").query("metric=='psnr'").to_string())
-    print(read_table(out / "cases.tsv").to_string())
-    print(read_table(out / "scores.tsv").query("metric=='psnr'").head(30).to_string())
+    return EvaluateSettings(
+        synthetic=tmp_path / "synthetic", reference=prepared, out=tmp_path / "evaluation", workers=1,
+        controls=("identity", "ridge"),
+    )  # fmt: skip
+
+
+def tables(settings: EvaluateSettings) -> dict[str, pd.DataFrame]:
+    return {n: read_table(settings.out / f"{n}.tsv", ("subject", "session")) for n in ("scores", "statistics", "cases")}
+
+
+def described(settings: EvaluateSettings) -> dict:
+    return json.loads((settings.out / "evaluation.json").read_text())
+
+
+def test_writes_exactly_the_evaluation_folder(settings: EvaluateSettings) -> None:
+    summary = evaluate(dataclasses.replace(settings, controls=CONTROLS))
+    assert summary.failed == {}
+    assert "3 of 3 cases scored by protocol recontrast" in summary.done[0]
+    assert sorted(path.name for path in settings.out.iterdir()) == [
+        "cases.tsv", "evaluation.json", "provenance.json", "scores.tsv", "statistics.tsv",
+    ]  # fmt: skip
+    found = tables(settings)
+    scores = found["scores"]
+    assert len(scores) == 3 * 6 * 3 * 7  # cases, estimators, regions, metrics
+    assert set(scores["estimator"]) == {"synthetic", *CONTROLS}
+    assert set(scores["protocol"]) == {"recontrast"}
+    assert set(scores["status"]) == {"ok"}
+    cases = found["cases"]
+    assert list(cases["status"]) == ["ok"] * 3
+    for column in ("synthetic", "reference", "source"):
+        assert (settings.out / cases[column][0]).is_file()
+    assert cases["synthetic_factor"][0] == 2000.0
+    content = described(settings)
+    assert content["primary_region"] == "brain"
+    assert content["sources"] == ["T1w"]
+    assert content["protocol"]["data_range"] == 1.0
+    assert content["controls"]["boosting"]["training_cases"] == ["sub-01", "sub-02"]
+    assert len(content["conclusions"]) == 5
+
+
+def test_statistics_are_over_subjects_and_against_each_control(settings: EvaluateSettings) -> None:
+    evaluate(settings)
+    statistics = tables(settings)["statistics"]
+    chosen = statistics[(statistics["metric"] == "psnr") & (statistics["region"] == "brain")]
+    plain = chosen[chosen["control"] == ""].set_index("estimator")
+    assert plain.loc["synthetic", "mean"] == pytest.approx(30.46, abs=0.3)  # noise of 0.03 of full scale
+    against = chosen[chosen["control"] != ""].set_index("control")
+    difference = plain.loc["synthetic", "mean"] - plain.loc["identity", "mean"]
+    assert against.loc["identity", "difference"] == pytest.approx(difference)
+    assert against.loc["identity", "better"] == "synthetic"
+    assert set(statistics["interval"]) == {"Student t over 3 subjects (too few for the bootstrap)"}
+
+
+def test_the_same_again_gives_the_same_tables_on_any_number_of_workers(settings: EvaluateSettings) -> None:
+    evaluate(settings)
+    other = dataclasses.replace(settings, out=settings.out.with_name("again"), workers=2)
+    evaluate(other)
+    for name in ("scores.tsv", "statistics.tsv"):
+        assert (settings.out / name).read_bytes() == (other.out / name).read_bytes()
+
+
+def test_a_missing_prediction_is_listed_and_the_rest_is_scored(settings: EvaluateSettings) -> None:
+    shutil.rmtree(settings.synthetic / "sub-05")
+    summary = evaluate(settings)
+    assert set(summary.failed) == {"sub-05"}
+    assert summary.failed["sub-05"].startswith("missing: no synthetic T2w")
+    found = tables(settings)
+    assert dict(zip(found["cases"]["case"], found["cases"]["status"], strict=True))["sub-05"] == "missing"
+    assert set(found["statistics"]["missing"]) == {1}
+    assert "sub-05" not in set(found["scores"]["case"])
+
+
+def test_a_case_that_fails_does_not_stop_the_others(settings: EvaluateSettings, write_synthetic) -> None:
+    moved = np.diag([2.0, 2.0, 4.0, 1.0])
+    moved[2, 3] = 9.0
+    write_synthetic("04", affine=moved)
+    extra = settings.synthetic / "sub-06" / "anat" / "sub-06_run-2_desc-synthetic_T2w.nii.gz"
+    shutil.copy(settings.synthetic / "sub-06" / "anat" / "sub-06_desc-synthetic_T2w.nii.gz", extra)
+    summary = evaluate(settings)
+    assert "grids differ" in summary.failed["sub-04"]
+    assert "several synthetic T2w images" in summary.failed["sub-06"]
+    assert list(tables(settings)["cases"]["status"]) == ["failed", "ok", "failed"]
+
+
+def test_one_subject_gets_an_interval_over_slabs_that_says_so(settings: EvaluateSettings) -> None:
+    for subject in ("05", "06"):
+        shutil.rmtree(settings.synthetic / f"sub-{subject}")
+    summary = evaluate(settings)
+    statistics = tables(settings)["statistics"]
+    brain = statistics[(statistics["region"] == "brain") & (statistics["metric"] == "psnr")]
+    assert brain["interval"].str.contains("WITHIN ONE SUBJECT.*of sub-04").all()
+    assert any("in this one subject" in line for line in summary.done)
+
+
+def test_no_synthetic_image_of_the_split_gives_empty_tables_and_failures(settings: EvaluateSettings) -> None:
+    summary = evaluate(dataclasses.replace(settings, split="validation"))
+    assert set(summary.failed) == {"sub-03"}
+    assert len(tables(settings)["scores"]) == 0
+    assert described(settings)["synthetic_not_expected"] == ["sub-04", "sub-05", "sub-06"]
+
+
+def test_other_settings_do_not_mix_into_one_folder(settings: EvaluateSettings) -> None:
+    evaluate(settings)
+    evaluate(dataclasses.replace(settings, workers=2))
+    with pytest.raises(ConfigError, match=r"holds other results \(settings differ: protocol\)"):
+        evaluate(dataclasses.replace(settings, protocol="osman2022"))
+    with pytest.raises(ConfigError, match="made by `recontrast prepare`"):
+        evaluate(dataclasses.replace(settings, out=settings.reference))
+
+
+def test_the_protocol_of_a_paper(settings: EvaluateSettings) -> None:
+    evaluate(dataclasses.replace(settings, protocol="osman2022"))
+    scores = tables(settings)["scores"]
+    assert set(scores["protocol"]) == {"osman2022"}
+    assert set(scores["region"]) == {"image"}
+    assert set(scores["unit"]) == {"slice"}
+    assert tables(settings)["cases"]["message"].str.contains("minmax").all()
+
+
+def test_unknown_names_are_refused_before_any_work(settings: EvaluateSettings) -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'osman2022'"):
+        evaluate(dataclasses.replace(settings, protocol="osman22"))
+    with pytest.raises(UnknownNameError, match="unknown control"):
+        evaluate(dataclasses.replace(settings, controls=("magic",)))
+    assert not settings.out.exists()
+
+
+def test_training_voxels_that_cannot_be_read_are_named(settings: EvaluateSettings) -> None:
+    for path in (settings.reference / "sub-01" / "anat").glob("*T1w*"):
+        path.unlink()
+    with pytest.warns(RecontrastWarning, match="sub-01: not used to fit the controls"):
+        evaluate(settings)
+    assert described(settings)["controls"]["ridge"]["training_cases"] == ["sub-02"]
+
+
+def test_images_of_another_tool_against_a_plain_folder(settings: EvaluateSettings, tmp_path: Path, rng) -> None:
+    bids, made = tmp_path / "bids", tmp_path / "made"
+    for subject in ("1", "2"):
+        data = rng.random((16, 16, 14)).astype(np.float32) * 100
+        for folder, label in ((bids / f"sub-{subject}" / "anat", "T1w"), (bids / f"sub-{subject}" / "anat", "T2w")):
+            write_volume(folder / f"sub-{subject}_{label}.nii.gz", Volume(data + len(label), np.eye(4)))
+        write_volume(made / f"sub-{subject}_T2w.nii.gz", Volume(data, np.eye(4)))
+    used = dataclasses.replace(settings, synthetic=made, reference=bids, synthetic_scale="reference")
+    summary = evaluate(used)
+    assert summary.failed == {}
+    content = described(used)
+    assert content["split"] == "all"
+    assert "not known; name them with --sources" in content["controls"]["ridge"]["reason"]
+    named = dataclasses.replace(used, sources=("T1w",), out=tmp_path / "named")
+    evaluate(named)
+    controls = described(named)["controls"]
+    assert controls["identity"]["scored"] is True
+    assert controls["ridge"] == {"scored": False, "reason": "no training subjects to fit it on"}
+
+
+def test_a_leak_is_refused_or_stands_in_every_table(settings: EvaluateSettings, write_synthetic, tmp_path) -> None:
+    from recontrast.preparation.normalize import Scale
+    from recontrast.translation.description import Member, TranslatorDescription, description_to_json, subject_hash
+
+    description = TranslatorDescription(
+        preset="osman2022", sources=("T1w",), target="T2w", model=Member(name="unet"),
+        recipe=Member(name="supervised"), target_scale=Scale("percentile", 0.0, 900.0), spacing_mm=(1, 1, 1),
+        training_subjects=(subject_hash("04"),), weights_sha256="abc",
+    )  # fmt: skip
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "translator.json").write_text(json.dumps(description_to_json(description)))
+    for subject in ("04", "05", "06"):
+        write_synthetic(subject, facts={"folder": str(tmp_path / "run"), "weights_sha256": "abc"})
+    with pytest.raises(ConfigError, match="trained on sub-04"):
+        evaluate(settings)
+    assert not settings.out.exists()
+    summary = evaluate(dataclasses.replace(settings, allow_training_subjects=True))
+    assert any("TRAINING SUBJECTS INCLUDED: sub-04" in line for line in summary.done)
+    for table in tables(settings).values():
+        assert (table["leak_check"] == "TRAINING SUBJECTS INCLUDED: sub-04").all()
+    assert described(settings)["leak_check"]["training_subjects_evaluated"] == ["sub-04"]

@@ -43,10 +43,7 @@ def test_three_dimensions_equal_scikit_image(pair, window, covariance, data_rang
 @pytest.mark.parametrize("window", ["gaussian11", "uniform7"])
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_slices_equal_scikit_image_slice_by_slice(pair, window, axis: int) -> None:
-    if axis == 1:
-        axis_pair = tuple(image[:, :40] for image in pair)
-    else:
-        axis_pair = pair
+    axis_pair = tuple(image[:, :40] for image in pair) if axis == 1 else pair
     slices = [np.moveaxis(image, axis, 0) for image in axis_pair]
     expected = [
         structural_similarity(a, b, data_range=1.0, use_sample_covariance=False, **OPTIONS[window])

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
+from threadpoolctl import threadpool_limits
 
 from recontrast.evaluation.controls import CONTROLS, Control
 
@@ -39,19 +40,24 @@ class Boosting(Control):
             early_stopping=False,
             random_state=seed,
         )
-        self._model.fit(self._bins(sources), target)
+        with _one_thread():
+            self._model.fit(self._bins(sources), target)
         self._table: NDArray[Any] | None = None
         if np.prod(self._sizes) <= _LARGEST_TABLE:
             everything = np.stack(np.unravel_index(np.arange(np.prod(self._sizes)), self._sizes), axis=1)
-            self._table = self._model.predict(everything.astype(np.float32))
+            self._table = self._predicted(everything.astype(np.float32))
         return f"{_TREES} trees of at most {_LEAVES} leaves on {sources.shape[1]} source(s) in {_BINS} bins"
 
     def predict(self, sources: NDArray[Any]) -> NDArray[Any]:
         """Sum of the trees."""
         bins = self._bins(sources)
         if self._table is None:
-            return self._model.predict(bins)
+            return self._predicted(bins)
         return self._table[np.ravel_multi_index(tuple(bins.T.astype(np.intp)), self._sizes)]
+
+    def _predicted(self, bins: NDArray[np.float32]) -> NDArray[Any]:
+        with _one_thread():
+            return np.asarray(self._model.predict(bins))
 
     def _bins(self, sources: NDArray[Any]) -> NDArray[np.float32]:
         columns = [
@@ -59,3 +65,8 @@ class Boosting(Control):
             for edges, column in zip(self._edges, sources.T.astype(np.float32), strict=True)
         ]
         return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _one_thread() -> threadpool_limits:
+    """Trees this small wait for each other more than they compute: one thread is quicker where the machine is busy."""
+    return threadpool_limits(limits=1)

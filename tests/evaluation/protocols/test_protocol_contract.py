@@ -1,0 +1,78 @@
+"""What every protocol must be, and that protocols are never mixed."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+
+import numpy as np
+import pytest
+
+from recontrast.config import to_plain
+from recontrast.errors import ConfigError, UnknownNameError
+from recontrast.evaluation.protocols import PROTOCOLS, WHOLE_IMAGE, MetricUse, Protocol, require_one_protocol
+from recontrast.evaluation.scores import OK, score_volume
+from recontrast.metrics import METRICS
+from recontrast.preparation.normalize import ScaleSettings
+
+NAMES = PROTOCOLS.names()
+
+
+@pytest.mark.parametrize("name", NAMES)
+class TestEveryProtocol:
+    def test_is_complete_data(self, name: str) -> None:
+        protocol = PROTOCOLS.get(name)
+        assert protocol.name == name
+        assert dataclasses.is_dataclass(protocol)
+        assert protocol.data_range > 0
+        assert protocol.description
+        assert protocol.aggregation
+        assert protocol.citation
+        json.dumps(to_plain(protocol))
+
+    def test_names_metrics_and_options_that_exist(self, name: str) -> None:
+        for use in PROTOCOLS.get(name).metrics:
+            options = inspect.signature(METRICS.get(use.metric)).parameters
+            assert set(use.options) <= set(options) - {"mask", "data_range", "reference", "estimate"}
+
+    def test_scores_a_volume(self, name: str, rng: np.random.Generator) -> None:
+        protocol = PROTOCOLS.get(name)
+        reference = rng.random((16, 14, 12))
+        records = score_volume(
+            protocol, reference, reference + 0.1, {"head": reference > 0.2, "brain": reference > 0.5}
+        )
+        assert {record.metric for record in records} == {use.label for use in protocol.metrics}
+        assert {record.status for record in records} == {OK}
+
+    def test_its_primary_region_is_found(self, name: str) -> None:
+        protocol = PROTOCOLS.get(name)
+        assert protocol.primary_region(["head", "brain", WHOLE_IMAGE, "lesion"]) == protocol.primary[0]
+        with pytest.raises(ConfigError, match="decides in"):
+            protocol.primary_region(["lesion"])
+
+
+def test_protocols_are_not_mixed() -> None:
+    with pytest.raises(ConfigError, match=r"2 protocols \(osman2022, recontrast\).*not comparable"):
+        require_one_protocol(["recontrast", "osman2022", "recontrast"], "scores.tsv")
+    with pytest.raises(ConfigError, match="none"):
+        require_one_protocol([], "scores.tsv")
+
+
+def build(**changes: object) -> Protocol:
+    fields: dict[str, object] = {
+        "name": "mine", "normaliser": ScaleSettings(), "synthetic_scale": "own", "data_range": 1.0, "regions": (),
+        "primary": ("head",), "metrics": (MetricUse(label="mae", metric="mae"),), "primary_metric": "mae",
+        "aggregation": "", "description": "",
+    }  # fmt: skip
+    return Protocol(**(fields | changes))  # type: ignore[arg-type]
+
+
+def test_a_protocol_that_contradicts_itself_is_refused() -> None:
+    twice = (MetricUse(label="mae", metric="mae"), MetricUse(label="mae", metric="mse"))
+    with pytest.raises(ConfigError, match="same label"):
+        build(metrics=twice)
+    with pytest.raises(UnknownNameError, match="did you mean 'mae'"):
+        build(primary_metric="mea")
+    with pytest.raises(UnknownNameError, match="unknown metric"):
+        build().use("psnr")

@@ -1,0 +1,162 @@
+"""One case from files to scores."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recontrast.errors import GeometryError, IntensityError, MissingContrastError
+from recontrast.evaluation import cases
+from recontrast.evaluation.cases import CaseJob, CaseResult, case_regions, evaluate_case, sample_training_case
+from recontrast.evaluation.fitting import fit_controls
+from recontrast.evaluation.matching import ExpectedCase, read_reference
+from recontrast.evaluation.tables import SYNTHETIC
+from recontrast.io.nifti import read_volume, write_volume
+from recontrast.volume import Volume
+
+
+@pytest.fixture
+def make_job(prepared: Path, write_synthetic: Callable[..., Path], tmp_path: Path) -> Callable[..., CaseJob]:
+    def make(synthetic: Path | None = None, controls: tuple[str, ...] = ("identity",), **changes: object) -> CaseJob:
+        expected = read_reference(prepared, "T2w", "test").expected[0]
+        job = CaseJob(
+            expected=expected, synthetic=synthetic or write_synthetic("04"), target="T2w", sources=("T1w",),
+            protocol="recontrast", synthetic_scale="", stored_scales=True, controls=fit_controls(controls, {}, 0)[0],
+            part=tmp_path / "parts" / "sub-04.json", inputs="x",
+        )  # fmt: skip
+        return dataclasses.replace(job, **changes)  # type: ignore[arg-type]
+
+    return make
+
+
+def psnr(result: CaseResult, estimator: str = SYNTHETIC) -> float:
+    return next(r.value for r in result.records[estimator] if (r.region, r.metric) == ("brain", "psnr"))
+
+
+def test_the_declared_scale_is_used(make_job) -> None:
+    result = evaluate_case(make_job())
+    assert result.synthetic_scale.factor == 2000.0
+    assert 700 < result.reference_scale.factor < 1200
+    assert psnr(result) == pytest.approx(10 * math.log10(1 / 0.03**2), abs=0.3)
+    assert psnr(result, "identity") < psnr(result) - 10
+    assert result.message == ""
+
+
+def test_the_way_of_scaling_decides_what_a_wrong_brightness_costs(make_job) -> None:
+    declared, like_reference, own = (
+        evaluate_case(make_job(synthetic_scale=way, inputs=way)) for way in ("declared", "reference", "own")
+    )
+    # It was written twice as bright as the reference: read in the reference's units it is far off.
+    assert psnr(like_reference) < 10
+    assert psnr(own) == pytest.approx(psnr(declared), abs=2.5)
+    assert "own intensities" in own.message
+
+
+def test_images_of_other_tools_without_a_sidecar_are_scaled_by_themselves_and_it_is_said(
+    make_job, write_synthetic
+) -> None:
+    result = evaluate_case(make_job(write_synthetic("04", sidecar=False)))
+    assert "declares no scale" in result.message
+    assert psnr(result) > 25
+
+
+def test_a_declared_scale_of_another_kind_is_not_taken(make_job) -> None:
+    result = evaluate_case(make_job(protocol="osman2022", stored_scales=False))
+    assert "'percentile' scale, the protocol needs 'minmax'" in result.message
+    assert result.reference_scale.name == result.synthetic_scale.name == "minmax"
+
+
+def test_axes_stored_in_another_order_do_not_matter(make_job, write_synthetic) -> None:
+    path = write_synthetic("04")
+    straight = evaluate_case(make_job(path))
+    write_volume(path, read_volume(path).reoriented("PSL"))
+    turned = evaluate_case(make_job(path))
+    assert psnr(turned) == pytest.approx(psnr(straight))
+
+
+def test_another_grid_is_refused(make_job, write_synthetic) -> None:
+    moved = np.diag([2.0, 2.0, 4.0, 1.0])
+    moved[0, 3] = 5.0
+    with pytest.raises(GeometryError, match="sub-04: reference and synthetic T2w: the grids differ"):
+        evaluate_case(make_job(write_synthetic("04", affine=moved)))
+
+
+@pytest.mark.parametrize(("value", "said"), [(np.nan, "5 voxels are NaN"), (np.inf, "5 voxels are NaN")])
+def test_voxels_that_are_not_finite_are_refused(make_job, write_synthetic, value: float, said: str) -> None:
+    data = np.ones((20, 24, 18))
+    data[3, 4, :5] = value
+    with pytest.raises(IntensityError, match=said):
+        evaluate_case(make_job(write_synthetic("04", data=data)))
+
+
+def test_a_constant_synthetic_image_is_scored_when_its_scale_is_declared(make_job, write_synthetic) -> None:
+    result = evaluate_case(make_job(write_synthetic("04", data=np.full((20, 24, 18), 900.0))))
+    assert psnr(result) < 15
+    with pytest.raises(IntensityError, match="desc-synthetic"):
+        evaluate_case(make_job(write_synthetic("04", data=np.full((20, 24, 18), 900.0), sidecar=False, folder="other")))
+
+
+def test_integer_images_do_not_overflow(make_job, write_synthetic) -> None:
+    path = write_synthetic("04")
+    straight = evaluate_case(make_job(path))
+    volume = read_volume(path)
+    write_volume(path, Volume(np.rint(np.clip(volume.data, 0, None)), volume.affine), np.uint16)
+    assert psnr(evaluate_case(make_job(path))) == pytest.approx(psnr(straight), abs=0.05)
+
+
+def test_a_control_whose_source_is_not_there_is_listed_not_fatal(make_job, prepared: Path) -> None:
+    job = make_job()
+    images = {"T2w": job.expected.images["T2w"]}
+    result = evaluate_case(dataclasses.replace(job, expected=dataclasses.replace(job.expected, images=images)))
+    assert set(result.records) == {SYNTHETIC}
+    assert "no T1w beside the reference (T2w)" in result.not_scored["identity"]
+
+
+def test_an_empty_lesion_mask_is_undefined_not_an_error(make_job, prepared: Path) -> None:
+    path = prepared / "sub-04" / "anat" / "sub-04_desc-lesion_mask.nii.gz"
+    mask = read_volume(path, np.uint8)
+    write_volume(path, mask.with_data(np.zeros_like(mask.data)), np.uint8)
+    records = evaluate_case(make_job()).records[SYNTHETIC]
+    assert {r.status for r in records if r.region == "lesion"} == {"the region is empty"}
+
+
+def test_a_finished_case_is_taken_up_again_only_when_nothing_changed(
+    make_job, write_synthetic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = make_job()
+    first = evaluate_case(job)
+    monkeypatch.setattr(cases, "_scored", lambda job: pytest.fail("scored again"))
+    again = evaluate_case(job)
+    assert again.case == first.case
+    assert again.reference_scale == first.reference_scale
+    assert list(again.records) == list(first.records)
+    for one, other in zip(first.records[SYNTHETIC], again.records[SYNTHETIC], strict=True):
+        assert one == other or (math.isnan(one.value) and math.isnan(other.value) and one.status == other.status)
+    monkeypatch.undo()
+    write_synthetic("04", noise=60.0)
+    assert psnr(evaluate_case(job)) < psnr(first) - 3
+    job.part.write_text("{ half a file")
+    assert evaluate_case(job).case == first.case
+
+
+def test_training_voxels_are_on_the_protocols_scale(prepared: Path) -> None:
+    training = read_reference(prepared, "T2w", "test").training[0]
+    samples = sample_training_case(training, "T2w", ("T1w",), "recontrast", True, 100, (0, 0))
+    assert set(samples) == {"brain", "rest of the head"}
+    assert samples["brain"].sources.shape == (100, 1)
+    assert 0 < samples["brain"].target.min() < samples["brain"].target.max() < 1.5
+    with pytest.raises(MissingContrastError, match="no FLAIR"):
+        sample_training_case(training, "T2w", ("FLAIR",), "recontrast", True, 100, (0, 0))
+
+
+def test_the_head_is_found_where_no_mask_is_given(prepared: Path) -> None:
+    expected = read_reference(prepared, "T2w", "test").expected[0]
+    reference = read_volume(expected.images["T2w"])
+    found = case_regions(ExpectedCase(expected.case, expected.images), reference)
+    assert set(found) == {"head"}
+    assert found["head"].mean() == pytest.approx(case_regions(expected, reference)["head"].mean(), rel=0.05)

@@ -1,0 +1,129 @@
+"""Tables: the subject is the unit, nothing is dropped, protocols are not mixed."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from recontrast.errors import ConfigError
+from recontrast.evaluation.protocols import PROTOCOLS
+from recontrast.evaluation.scores import IDENTICAL, OK, Blocks, Record
+from recontrast.evaluation.tables import ScoredCase, combine_scores, conclusions, scores_table, statistics_table
+from recontrast.io.bids import Case
+
+OURS = PROTOCOLS.get("recontrast")
+
+
+def record(value: float, metric: str = "mae", slabs: int = 0) -> Record:
+    blocks = Blocks((value,) * slabs, (1,) * slabs, 1.0) if slabs else None
+    return Record("brain", metric, "volume", value, OK if math.isfinite(value) else IDENTICAL, blocks=blocks)
+
+
+def cohort(synthetic: dict[str, float], **controls: dict[str, float]) -> list[ScoredCase]:
+    """Cases named "01" or "01/1" (session) with one value for each estimator."""
+    cases = []
+    for key in synthetic:
+        subject, _, session = key.partition("/")
+        records = {"synthetic": [record(synthetic[key])]}
+        records |= {name: [record(values[key])] for name, values in controls.items() if key in values}
+        cases.append(ScoredCase(Case(subject, session or None), records))
+    return cases
+
+
+def statistics(cases: list[ScoredCase], **changes: object):
+    return statistics_table(cases, OURS, **({"missing": 0, "leak_check": "passed", "seed": 0} | changes))
+
+
+def test_sessions_are_averaged_within_their_subject() -> None:
+    cases = cohort({"01/1": 1.0, "01/2": 3.0, "02": 5.0, "03": 6.0})
+    row = statistics(cases).iloc[0]
+    assert row["subjects"] == 3
+    assert row["mean"] == pytest.approx((2 + 5 + 6) / 3)
+    assert row["sd"] == pytest.approx(np.std([2, 5, 6], ddof=1))
+
+
+def test_differences_are_paired_by_subject_and_p_adjusted_over_controls(rng: np.random.Generator) -> None:
+    subjects = [f"{n:02d}" for n in range(10)]
+    base = {s: float(v) for s, v in zip(subjects, rng.random(10), strict=True)}
+    cases = cohort(
+        base,
+        ridge={s: v + 0.5 + 0.01 * i for i, (s, v) in enumerate(base.items())},
+        identity={s: v + (-1) ** i * 0.3 for i, (s, v) in enumerate(base.items())},
+    )
+    table = statistics(cases).set_index("control")
+    ridge, identity = table.loc["ridge"], table.loc["identity"]
+    assert ridge["difference"] == pytest.approx(-0.545)
+    assert ridge["better"] == "synthetic"  # a smaller error
+    assert ridge["difference_ci_high"] < 0
+    assert ridge["p_unadjusted"] == pytest.approx(2 / 1024)
+    assert ridge["p"] == pytest.approx(4 / 1024)
+    assert identity["better"] == "undecided"
+    assert "Holm over 2 controls" in ridge["test"]
+
+
+def test_undefined_and_missing_are_counted_never_dropped() -> None:
+    cases = cohort({"01": 1.0, "02": math.nan, "03": 2.0}, ridge={"01": 2.0, "02": 2.0, "03": 2.0})
+    table = statistics(cases, missing=4)
+    plain = table[(table["estimator"] == "synthetic") & (table["control"] == "")].iloc[0]
+    assert (plain["subjects"], plain["undefined"], plain["missing"]) == (2, 1, 4)
+    assert "2 subjects" in plain["interval"]
+    paired = table[table["control"] == "ridge"].iloc[0]
+    assert (paired["subjects"], paired["undefined"]) == (2, 1)
+    assert len(scores_table(cases, OURS, "passed")) == 6
+
+
+def test_nothing_defined_gives_a_row_all_the_same() -> None:
+    row = statistics(cohort({"01": math.nan, "02": math.nan}, ridge={"01": 1.0, "02": 1.0}))
+    plain = row[(row["estimator"] == "synthetic") & (row["control"] == "")].iloc[0]
+    assert (plain["subjects"], plain["undefined"]) == (0, 2)
+    assert math.isnan(plain["mean"])
+    assert row[row["control"] == "ridge"].iloc[0]["better"] == "undecided"
+
+
+def test_one_subject_is_resampled_within_itself_and_labelled() -> None:
+    cases = [
+        ScoredCase(Case("01"), {"synthetic": [record(1.0, slabs=8)], "ridge": [record(1.5, slabs=8)]}),
+    ]
+    table = statistics(cases)
+    assert table["interval"].str.startswith("WITHIN ONE SUBJECT").all()
+    assert table.iloc[-1]["difference_ci_high"] == pytest.approx(-0.5)
+    assert math.isnan(table.iloc[-1]["p"])
+    assert "none: 1 subject" in table.iloc[-1]["test"]
+
+
+def test_one_subject_without_slabs_has_no_interval() -> None:
+    table = statistics(cohort({"01": 1.0}, ridge={"01": 2.0}))
+    assert table["interval"].str.startswith("none").all()
+
+
+def test_the_leak_check_stands_in_every_row() -> None:
+    said = "TRAINING SUBJECTS INCLUDED: sub-01"
+    cases = cohort({"01": 1.0, "02": 2.0}, ridge={"01": 2.0, "02": 2.0})
+    assert (statistics(cases, leak_check=said)["leak_check"] == said).all()
+    assert (scores_table(cases, OURS, said)["leak_check"] == said).all()
+
+
+def test_tables_of_two_protocols_are_refused() -> None:
+    cases = cohort({"01": 1.0})
+    tables = [scores_table(cases, PROTOCOLS.get(name), "passed") for name in ("recontrast", "osman2022")]
+    assert len(combine_scores([tables[0], tables[0]])) == 2
+    with pytest.raises(ConfigError, match="not comparable"):
+        combine_scores(tables)
+
+
+def test_no_case_gives_empty_tables_with_columns() -> None:
+    assert "better" in statistics([]).columns
+    assert "status" in scores_table([], OURS, "passed").columns
+
+
+def test_conclusions_are_about_the_primary_metric_and_region() -> None:
+    values = {f"{n:02d}": 20.0 + n for n in range(8)}
+    cases = [
+        ScoredCase(Case(s), {"synthetic": [record(v, "psnr"), record(v)], "ridge": [record(v - 2, "psnr"), record(v)]})
+        for s, v in values.items()
+    ]
+    found = conclusions(statistics(cases), OURS, "brain")
+    assert len(found) == 1
+    assert found[0].startswith("psnr in brain: the synthetic image is better than ridge (difference +2")
