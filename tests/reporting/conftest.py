@@ -66,7 +66,8 @@ def write_run(folder: Path, *, steps: int = 60, best: int = 50) -> None:
 def write_provenance(folder: Path, stage: str, settings: Mapping[str, Any]) -> None:
     content = {
         "stage": stage, "created": "2026-11-20T10:00:00+00:00", "command": f"recontrast {stage} a b",
-        "settings": settings, "inputs": {"sub-01_T1w.nii.gz": "0" * 64}, "versions": {"python": "3.11", "recontrast": "0.1.0"},
+        "settings": settings, "inputs": {"sub-01_T1w.nii.gz": "0" * 64},
+        "versions": {"python": "3.11", "recontrast": "0.1.0"},
         "machine": {"system": "Linux", "processor": "x86_64"},
     }  # fmt: skip
     write_json(folder / "provenance.json", content)
@@ -97,8 +98,8 @@ def write_scores(folder: Path, values: Mapping[str, float], *, regions: tuple[st
     columns = ["case", "subject", "session", "estimator", "region", "metric", "unit", "value", "protocol", "status"]
     write_table(folder / "scores.tsv", pd.DataFrame(scores, columns=columns))
     columns = [
-        "estimator", "region", "metric", "protocol", "subjects", "undefined", "mean", "sd", "ci_low", "ci_high", "control",
-        "difference", "difference_ci_low", "difference_ci_high", "p", "test", "better", "interval",
+        "estimator", "region", "metric", "protocol", "subjects", "undefined", "mean", "sd", "ci_low", "ci_high",
+        "control", "difference", "difference_ci_low", "difference_ci_high", "p", "test", "better", "interval",
     ]  # fmt: skip
     write_table(folder / "statistics.tsv", pd.DataFrame(statistics, columns=columns))
 
@@ -111,7 +112,8 @@ def write_evaluation(
     rows = []
     for case, files in cases.items():
         paths = {name: os.path.relpath(path, folder) for name, path in files.items()}
-        rows.append({"case": case, "subject": case.split("_")[0], "session": "n/a", "status": "ok", "message": "", **paths,
+        subject = case.split("_")[0]
+        rows.append({"case": case, "subject": subject, "session": "n/a", "status": "ok", "message": "", **paths,
                      **{f"{which}_offset": 0.0 for which in ("reference", "synthetic")},
                      **{f"{which}_factor": 1000.0 for which in ("reference", "synthetic")}})  # fmt: skip
     rows.append({"case": "sub-98", "subject": "sub-98", "status": "missing", "message": "no synthetic image"})

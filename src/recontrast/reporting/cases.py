@@ -15,6 +15,7 @@ from scipy import ndimage
 from recontrast.errors import FormatError, LayoutError
 from recontrast.io.bids import BidsName
 from recontrast.io.nifti import EXTENSIONS, read_volume
+from recontrast.metrics import Undefined
 from recontrast.metrics.structure import ssim_map
 from recontrast.preparation.mask import head_mask
 from recontrast.reporting.planes import Slice, choose_slices, crop, cropped, picture, pixel_size, tilt_degrees
@@ -155,7 +156,7 @@ def cut_case(
         convention: Radiological or neurological.
         data_range: The protocol's range, in scored units, for the SSIM map.
         ssim_options: The protocol's other options of `metrics.structure.ssim_map` (window, axis, …). An axis counts on
-            the reference's own grid, as it is stored.
+            the grid turned to R, A, S, as protocols have it.
 
     Raises:
         FormatError: An image cannot be read.
@@ -172,7 +173,7 @@ def cut_case(
 
     reference = native.with_data(_scaled(native.data, files.reference_scale))
     synthetic = _scaled(estimate.data, files.synthetic_scale)
-    similarity = ssim_map(reference.data, synthetic, data_range=data_range)
+    similarity = _similarity(reference.data, synthetic, data_range, ssim_options or {}, notes)
     difference = np.abs(synthetic - reference.data)[head]
 
     box = crop(reference, head, MARGIN_MM)
@@ -243,6 +244,17 @@ def _read_sources(files: CaseFiles, grid: Volume) -> tuple[dict[str, NDArray[Any
     return sources, notes
 
 
+def _similarity(
+    reference: NDArray[Any], synthetic: NDArray[Any], data_range: float, options: Mapping[str, Any], notes: list[str]
+) -> NDArray[Any]:
+    """The SSIM map; not a number everywhere, with a note, where the image is smaller than the window."""
+    try:
+        return np.asarray(ssim_map(reference, synthetic, data_range=data_range, **options))
+    except Undefined as reason:
+        notes.append(f"there is no SSIM map: {reason}")
+        return np.full(reference.shape, np.nan, dtype=np.float32)
+
+
 def _resampled(volume: Volume, grid: Volume) -> Volume:
     change = np.linalg.inv(volume.affine) @ grid.affine
     data = ndimage.affine_transform(volume.data, change[:3, :3], change[:3, 3], output_shape=grid.shape, order=1)
@@ -255,7 +267,7 @@ def _scaled(data: NDArray[Any], scale: tuple[float, float]) -> NDArray[Any]:
 
 def _window(values: NDArray[Any]) -> tuple[float, float]:
     low, high = (float(v) for v in np.percentile(values, WINDOW_PERCENTILES))
-    low = 0.0 if 0 < low < 0.25 * high else low  # black is no signal wherever that costs little contrast
+    low = 0.0 if 0 < low < 0.5 * high else low  # black is no signal wherever that costs little contrast
     return (low, high) if high > low else (low, low + 1.0)
 
 

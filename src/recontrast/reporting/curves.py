@@ -61,6 +61,8 @@ class Curves:
         if not self.metrics or len(self.validation_steps) < 4:
             return f"Too few validations ({len(self.validation_steps)}) to read the curve."
         label, values = next(iter(self.metrics.items()))
+        if not np.isfinite(values).any():
+            return f"No validation gave a finite {Measure.of(label).name}, so the curve cannot be read."
         measure = Measure.of(label)
         signed = values if measure.higher_is_better else -values
         state, best, name = _state(signed, self), int(self.validation_steps[int(np.nanargmax(signed))]), measure.name
@@ -81,15 +83,16 @@ def read_curves(events: Sequence[Mapping[str, Any]]) -> Curves | None:
     A resumed run may log a step twice: the later line counts. Where several regions were validated, the brain, else the
     first region, is shown.
     """
-    losses = {int(e["step"]): _number(e.get("loss")) for e in events if e.get("event") == "step" and "step" in e}
-    validations = [e for e in events if e.get("event") == "validation" and "step" in e]
+    counted = [e for e in events if isinstance(e.get("step"), int)]
+    losses = {int(e["step"]): _number(e.get("loss")) for e in counted if e.get("event") == "step"}
+    validations = [e for e in counted if e.get("event") == "validation" and isinstance(e.get("metrics"), Mapping)]
     if not losses and not validations:
         return None
     regions = list(dict.fromkeys(str(e.get("region", "")) for e in validations))
     region = "brain" if "brain" in regions else (regions[0] if regions else "")
     chosen = {int(e["step"]): e for e in validations if str(e.get("region", "")) == region}
     ordered = [chosen[step] for step in sorted(chosen)]
-    names = list(dict.fromkeys(name for e in ordered for name in e.get("metrics", {})))
+    names = list(dict.fromkeys(name for e in ordered for name in e["metrics"]))
     names.sort(key=lambda name: _PREFERRED.index(name) if name in _PREFERRED else len(_PREFERRED))
     steps = np.array(sorted(losses), dtype=np.int64)
     if len(steps) > _MAX_POINTS:
@@ -98,17 +101,17 @@ def read_curves(events: Sequence[Mapping[str, Any]]) -> Curves | None:
         steps=steps,
         loss=np.array([losses[int(step)] for step in steps], dtype=float),
         validation_steps=np.array(sorted(chosen), dtype=np.int64),
-        metrics={n: np.array([_number(e.get("metrics", {}).get(n)) for e in ordered], dtype=float) for n in names},
+        metrics={n: np.array([_number(e["metrics"].get(n)) for e in ordered], dtype=float) for n in names},
         titles={n: Measure.of(n).title + (f", {region}" if region else "") for n in names},
         region=region,
         protocol=str(ordered[-1].get("protocol", "")) if ordered else "",
-        subjects=int(ordered[-1]["subjects"]) if ordered and "subjects" in ordered[-1] else None,
+        subjects=int(ordered[-1]["subjects"]) if ordered and isinstance(ordered[-1].get("subjects"), int) else None,
         best_step=_best_step(events, ordered),
     )
 
 
 def _best_step(events: Sequence[Mapping[str, Any]], ordered: Sequence[Mapping[str, Any]]) -> int | None:
-    ends = [e for e in events if e.get("event") == "end" and e.get("best_step") is not None]
+    ends = [e for e in events if e.get("event") == "end" and isinstance(e.get("best_step"), int)]
     if ends:
         return int(ends[-1]["best_step"])
     marked = [int(e["step"]) for e in ordered if e.get("best")]

@@ -16,7 +16,7 @@ import pandas as pd
 
 from recontrast.atomic import PARTIAL
 from recontrast.errors import FormatError, LayoutError
-from recontrast.io.tables import read_table
+from recontrast.io.tables import read_table, require_columns
 from recontrast.provenance import FILE_NAME as PROVENANCE
 
 T = TypeVar("T")
@@ -26,6 +26,14 @@ TEXT_COLUMNS = (
     "status", "message", "synthetic", "reference", "source", "split", "test", "better", "contrast",
 )  # fmt: skip
 """Columns that are words even where they look like numbers (subject `01`)."""
+
+SCORE_COLUMNS = ("case", "subject", "estimator", "region", "metric", "value", "protocol")
+STATISTICS_COLUMNS = (
+    "estimator", "region", "metric", "protocol", "subjects", "undefined", "mean", "sd", "ci_low", "ci_high",
+    "control", "difference", "difference_ci_low", "difference_ci_high", "p", "better",
+)  # fmt: skip
+CASE_COLUMNS = ("case", "status")
+"""Columns without which a table cannot be used."""
 
 _NOT_ENTERED = ("checkpoints",)
 
@@ -137,12 +145,12 @@ def find_evidence(folder: Path) -> Evidence:
             evidence.provenance[place] = reader.json(PROVENANCE)
         if "evaluation.json" in names or {"scores.tsv", "statistics.tsv"} <= names:
             evidence.evaluations.append(_evaluation(reader))
-        elif "log.jsonl" in names or _is_lone_translator(place, names) or _holds_translator(place):
+        elif "log.jsonl" in names or _is_lone_translator(place, names, folder) or _holds_translator(place):
             evidence.runs.append(_run(reader))
         elif names & {"splits.tsv", "quality.tsv"}:
             evidence.prepared.append(_prepared(reader))
         elif "cases.tsv" in names:
-            evidence.translations.append(Translation(place, reader.table("cases.tsv")))
+            evidence.translations.append(Translation(place, reader.table("cases.tsv", CASE_COLUMNS)))
         elif "participants.tsv" in names:
             evidence.cohorts.append(Cohort(place, reader.table("participants.tsv")))
     return evidence
@@ -159,8 +167,9 @@ def _folders(root: Path) -> Iterator[tuple[Path, set[str]]]:
         yield Path(place), {name for name in files if not name.startswith(PARTIAL)}
 
 
-def _is_lone_translator(place: Path, names: set[str]) -> bool:
-    return "translator.json" in names and not (place.name == "translator" and _is_run(place.parent))
+def _is_lone_translator(place: Path, names: set[str], root: Path) -> bool:
+    inside_a_run = place != root and place.name == "translator" and _is_run(place.parent)
+    return "translator.json" in names and not inside_a_run
 
 
 def _holds_translator(place: Path) -> bool:
@@ -179,11 +188,15 @@ class _Reader:
         self.place = place
         self.names = names
 
-    def table(self, name: str) -> pd.DataFrame:
+    def table(self, name: str, required: tuple[str, ...] = ()) -> pd.DataFrame:
         path = self.place / name
-        if not path.is_file():
-            return pd.DataFrame()
-        return self._attempt(path, lambda: read_table(path, TEXT_COLUMNS), pd.DataFrame())
+
+        def read() -> pd.DataFrame:
+            table = read_table(path, TEXT_COLUMNS)
+            require_columns(path, table, required)
+            return table
+
+        return self._attempt(path, read, pd.DataFrame()) if path.is_file() else pd.DataFrame()
 
     def text(self, *parts: str) -> str:
         path = self.place.joinpath(*parts)
@@ -210,9 +223,9 @@ def _evaluation(reader: _Reader) -> Evaluation:
     return Evaluation(
         reader.place,
         reader.json("evaluation.json"),
-        reader.table("scores.tsv"),
-        reader.table("statistics.tsv"),
-        reader.table("cases.tsv"),
+        reader.table("scores.tsv", SCORE_COLUMNS),
+        reader.table("statistics.tsv", STATISTICS_COLUMNS),
+        reader.table("cases.tsv", CASE_COLUMNS),
     )
 
 
@@ -230,7 +243,12 @@ def _run(reader: _Reader) -> Run:
 
 
 def _prepared(reader: _Reader) -> Prepared:
-    return Prepared(reader.place, reader.table("splits.tsv"), reader.table("quality.tsv"), reader.table("cases.tsv"))
+    return Prepared(
+        reader.place,
+        reader.table("splits.tsv", ("subject", "split")),
+        reader.table("quality.tsv"),
+        reader.table("cases.tsv", CASE_COLUMNS),
+    )
 
 
 def _text_of(path: Path) -> str:

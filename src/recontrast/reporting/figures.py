@@ -70,10 +70,11 @@ def plot_learning_curves(curves: Curves) -> Figure:
         steps, loss = curves.smooth_loss()
         grid[0].plot(curves.steps, curves.loss, color="#b8b8b8", linewidth=0.5, label="each logged step")
         grid[0].plot(steps, loss, color="black", linewidth=1.1, label="running median")
-        if len(curves.loss) and np.nanmin(curves.loss) > 0:
+        finite = curves.loss[np.isfinite(curves.loss)]
+        if finite.size and finite.min() > 0:
             grid[0].set_yscale("log")
         grid[0].set_title("training loss", loc="left")
-        grid[0].legend(frameon=False, loc="upper right")
+        grid[0].legend(frameon=True, framealpha=0.9, edgecolor="none", loc="upper right")
         for axes, (name, values) in zip(grid[1:panels], curves.metrics.items(), strict=True):
             axes.plot(curves.validation_steps, values, color=SYNTHETIC_COLOUR, linewidth=1.1, marker="o", markersize=2)
             axes.set_title(f"validation {curves.titles[name]}", loc="left")
@@ -123,7 +124,7 @@ def plot_values(values: Mapping[str, Sequence[float]], label: str, subjects: Seq
                 )  # fmt: skip
             axes.scatter(row, place + offsets, s=9, color=colour, alpha=0.75, linewidths=0, zorder=3)
             if defined.size:
-                axes.scatter([defined.mean()], [place], s=30, marker="D", facecolor="white", edgecolor=colour, zorder=4)
+                axes.scatter([defined.mean()], [place], s=30, marker="D", facecolor="none", edgecolor=colour, zorder=4)
         axes.set_yticks(places, labels=names)
         for tick in axes.get_yticklabels():
             tick.set_fontweight("bold" if tick.get_text() == "synthetic" else "normal")

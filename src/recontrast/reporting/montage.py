@@ -29,6 +29,9 @@ _LEFT, _RIGHT, _TOP, _BOTTOM, _GAP = 0.42, 0.04, 0.36, 0.46, 0.05
 """Margins in inches."""
 
 _OUTSIDE = {GREY: "black", DIVERGING: "white", SEQUENTIAL: "#d9d9d9"}
+_LESION = {DIVERGING: "black", SEQUENTIAL: "#ff2d9b"}
+"""Colours of the lesion outline: on no scale does its own colour occur."""
+
 _OUTLINE = {
     ink: [patheffects.withStroke(linewidth=1.4, foreground=paper)]
     for ink, paper in (("white", "black"), ("black", "white"))
@@ -63,7 +66,7 @@ class _Column:
     def pixels(self, plane: PlanePictures) -> NDArray[Any]:
         """The values to draw; masked where nothing is to be drawn."""
         if self.name == "ssim":
-            return np.ma.masked_where(~plane.head, plane.ssim)
+            return np.ma.masked_where(~plane.head | ~np.isfinite(plane.ssim), plane.ssim)
         if self.name.startswith("source-"):
             return plane.sources[self.name.removeprefix("source-")]
         return np.asarray({"synthetic": plane.synthetic, "reference": plane.reference}.get(self.name, plane.difference))
@@ -125,7 +128,7 @@ def _columns(pictures: CasePictures, limit: float) -> list[_Column]:
     target, shared = pictures.target, Normalize(*pictures.window)
     signed = Normalize(-limit, limit)
     own = [
-        _Column(f"source-{label}", "source", label, Normalize(*window), GREY, "image units, own window")
+        _Column(f"source-{label}", "source", label, Normalize(*window), GREY, "image units")
         for label, window in pictures.source_windows.items()
     ]
     return [
@@ -151,17 +154,17 @@ def _draw_panel(axes: Axes, plane: PlanePictures, column: _Column, pictures: Cas
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
-    ink = "black" if column.colours == DIVERGING else "white"
+    ink = "white" if column.colours == GREY else "black"
     if column.colours != GREY and pictures.region.startswith("lesion") and plane.region.any():
         x, y = np.arange(cols) + 0.5, np.arange(rows) + 0.5
-        axes.contour(x, y, plane.region.astype(float), levels=[0.5], colors=ink, linewidths=0.5)
+        axes.contour(x, y, plane.region.astype(float), levels=[0.5], colors=_LESION[column.colours], linewidths=0.6)
     letters = sides(plane.where.plane, pictures.convention)
     _inscribe(axes, 0.015, 0.5, letters.left, "left", "center", ink)
     _inscribe(axes, 0.985, 0.5, letters.right, "right", "center", ink)
     _inscribe(axes, 0.5, 0.985, letters.top, "center", "top", ink)
     _inscribe(axes, 0.5, 0.015, letters.bottom, "center", "bottom", ink)
     if column.name == "synthetic":
-        _inscribe(axes, 0.03, 0.03, "synthetic", "left", "bottom", ink, size=5.5)
+        _inscribe(axes, 0.03, 0.975, "synthetic", "left", "top", ink, size=5.5)
 
 
 def _inscribe(axes: Axes, x: float, y: float, text: str, across: Across, up: Up, ink: str, size: float = 6.5) -> None:
@@ -201,7 +204,7 @@ def _draw_bar(figure: Figure, column: _Column, place: tuple[float, float, float,
 
 def _draw_ruler(axes: Axes, plane: PlanePictures) -> None:
     extent_mm = plane.reference.shape[1] * plane.pixel_mm[0]
-    length = next((mm for mm in (50, 20, 10, 5, 2) if mm < 0.4 * extent_mm), 1)
+    length = next((mm for mm in (50, 20, 10, 5, 2) if mm < 0.3 * extent_mm), 1)
     share = length / extent_mm
     axes.plot(
         [0.97 - share, 0.97], [0.035, 0.035], transform=axes.transAxes, color="white", linewidth=1.4,

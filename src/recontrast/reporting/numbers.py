@@ -66,11 +66,15 @@ class Measure:
         return f"{METRICS.get(self.metric).title} {variant}".strip()
 
     @property
+    def arrow(self) -> str:
+        """↑ where higher is better, ↓ where lower is; empty where it is not known."""
+        return ("↑" if self.higher_is_better else "↓") if self.known else ""
+
+    @property
     def title(self) -> str:
         """Name, unit and direction: `PSNR (dB) ↑`."""
         unit = f" ({self.unit})" if self.unit else ""
-        arrow = (" ↑" if self.higher_is_better else " ↓") if self.known else ""
-        return self.name + unit + arrow
+        return f"{self.name}{unit} {self.arrow}".strip()
 
     def amount(self, value: float, decimals: int, *, signed: bool = False) -> str:
         """A value with unit and name: `2.1 dB PSNR`."""

@@ -35,10 +35,10 @@ class Heading:
 
 @dataclass(frozen=True)
 class Cell:
-    """An entry of a table: its text, a second line in small type, and its look ('', 'best', 'good', 'bad', 'head')."""
+    """An entry of a table: its text, further lines in small type, and its look ('', 'best', 'good', 'bad', 'head')."""
 
     text: str
-    small: str = ""
+    small: Sequence[str] = ()
     look: str = ""
 
 
@@ -47,7 +47,7 @@ class Table:
     """A table with its caption; `numeric` counts the columns at the right that are aligned as numbers."""
 
     caption: str
-    header: Sequence[str]
+    header: Sequence[Cell]
     rows: Sequence[Sequence[Cell]]
     numeric: int = 0
     note: str = ""

@@ -98,7 +98,7 @@ def problem_section(evidence: Evidence, failed: Mapping[str, str]) -> Section | 
     rows = [[Cell(path), Cell(reason)] for path, reason in {**evidence.problems, **failed}.items()]
     if not rows:
         return None
-    table = Table("What could not be read or shown.", ["file or case", "reason"], rows)
+    table = Table("What could not be read or shown.", [Cell("file or case"), Cell("reason")], rows)
     return Section("problems", "Problems met while making this page", [table])
 
 
@@ -130,7 +130,7 @@ def _prepared(evidence: Evidence, prepared: Prepared) -> list[Block]:
         groups = {str(split): list(part["subject"]) for split, part in prepared.splits.groupby("split", sort=False)}
         caption = f"Splits of {name}, by subject."
         rows = [[Cell(split), Cell(str(len(who))), Cell(", ".join(map(str, who)))] for split, who in groups.items()]
-        blocks.append(Table(caption, ["split", "subjects", "who"], rows))
+        blocks.append(Table(caption, [Cell("split"), Cell("subjects"), Cell("who")], rows))
     else:
         blocks.append(Text("No splits.tsv: which subjects were held out is not recorded here.", KIND_ABSENT))
     if len(prepared.quality):
@@ -169,8 +169,10 @@ def _engines(evidence: Evidence) -> list[Block]:
         ]
     groups = Counter(_making(content) for content in sidecars.values())
     rows = [[*(Cell(part) for part in making), Cell(str(amount))] for making, amount in sorted(groups.items())]
-    header = ["translator (weights, SHA-256)", "preset", "precision", "engine", "images"]
-    blocks: list[Block] = [Table("What made the synthetic images, from their sidecars.", header, rows, 1)]
+    names = ("translator (weights, SHA-256)", "preset", "precision", "engine", "images")
+    blocks: list[Block] = [
+        Table("What made the synthetic images, from their sidecars.", [Cell(name) for name in names], rows, 1)
+    ]
     unmarked = sum(content.get("Synthetic") is not True for content in sidecars.values())
     if unmarked or unreadable:
         text = f"{count(unmarked, 'image')} not marked Synthetic in the sidecar; {unreadable} damaged sidecars."
@@ -267,13 +269,14 @@ def _seeds(content: Any, prefix: str = "") -> list[tuple[str, Any]]:
 
 
 def _table(table: pd.DataFrame, caption: str, bad_word: tuple[str, ...] = ()) -> Table:
+    table = table.drop(columns=[name for name in table if name == "message" and table[name].isna().all()])
     rows = []
     for record in table.head(MOST_ROWS).itertuples(index=False):
         texts = [_entry(value) for value in record]
         rows.append([Cell(text, look="bad" if text in bad_word else "") for text in texts])
     left_out = len(table) - len(rows)
     note = f"{left_out} further rows are not shown on this page; the file holds them." if left_out else ""
-    return Table(caption, [str(column) for column in table.columns], rows, note=note)
+    return Table(caption, [Cell(str(column)) for column in table.columns], rows, note=note)
 
 
 def _entry(value: Any) -> str:

@@ -32,6 +32,7 @@ from recontrast.reporting.verdict import (
     protocols_of,
     select,
     split_rows,
+    subjects_in_words,
 )
 
 FILE_NAME = "report.html"
@@ -116,8 +117,8 @@ def headline(evidence: Evidence, choice: Choice, title: str = "") -> Headline:
             verdict = judge(evaluation, primary)
             verdicts.append((verdict.outcome, place + verdict.sentence))
             leak = leak_warning(evaluation)
-            if leak:
-                verdicts.append(("worse", place + leak))
+            if leak is not None:
+                verdicts.append((leak[0], place + leak[1]))
             if not tiles:
                 tiles = _tiles(evaluation, primary, verdict.control)
     if not evidence.evaluations:

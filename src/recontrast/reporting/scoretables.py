@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -11,11 +12,21 @@ from recontrast.evaluation.tables import SYNTHETIC
 from recontrast.reporting import figures
 from recontrast.reporting.evidence import Evaluation, records
 from recontrast.reporting.numbers import ABSENT, Measure, count, decimals_for, interval, is_number, number, p_value
-from recontrast.reporting.page import KIND_ABSENT, Block, Cell, Facts, Fold, Picture, Table, Text
-from recontrast.reporting.verdict import Primary, protocol_fields, split_rows, subject_values
+from recontrast.reporting.page import KIND_ABSENT, KIND_WARNING, Block, Cell, Facts, Fold, Picture, Table, Text
+from recontrast.reporting.verdict import Primary, leak_remark, protocol_fields, split_rows, subject_values
 
 _MARKS = {"synthetic": "▲", "control": "▼", "undecided": "○"}
 _LOOKS = {"synthetic": "good", "control": "bad"}
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """What the tables of one region share: protocol, region, columns, and a remark on training subjects."""
+
+    protocol: str
+    region: str
+    measures: Sequence[Measure]
+    leak: str
 
 
 def score_tables(evaluation: Evaluation, protocol: str, primary: Primary | None) -> list[Block]:
@@ -39,14 +50,16 @@ def score_tables(evaluation: Evaluation, protocol: str, primary: Primary | None)
     for region in regions:
         plain, compared = split_rows(table[table["region"] == region])
         place = open_blocks if region == first or str(region).startswith("lesion") or not first else folded
-        place.append(_means(plain, region, measures, protocol, interval_words(evaluation, plain)))
+        frame = _Frame(protocol, str(region), measures, leak_remark(evaluation))
+        names = [str(name) for name in dict.fromkeys(plain["estimator"])]
+        controls = _titles_of_controls(evaluation, names) if not place else ""
+        place.append(_means(plain, frame, f"Intervals: {interval_words(evaluation, plain)}.{controls}"))
         if len(compared):
-            place.append(
-                _differences(compared, plain, region, measures, protocol, interval_words(evaluation, compared))
-            )
+            place.append(_differences(compared, plain, frame, f"Intervals: {interval_words(evaluation, compared)}."))
+    open_blocks.extend(_controls_not_scored(evaluation))
     if folded:
-        names = ", ".join(r for r in regions if r != first and not str(r).startswith("lesion"))
-        open_blocks.append(Fold(f"Other regions: {names}", folded))
+        others = ", ".join(r for r in regions if r != first and not str(r).startswith("lesion"))
+        open_blocks.append(Fold(f"Other regions: {others}", folded))
     return open_blocks
 
 
@@ -90,6 +103,26 @@ def protocol_facts(evaluation: Evaluation, protocol: str) -> Block:
     return Fold(f"Protocol {protocol}: full definition, and how the controls were fitted", blocks)
 
 
+def _controls_not_scored(evaluation: Evaluation) -> list[Block]:
+    """A line for each control that was asked for and has no score."""
+    controls = evaluation.facts.get("controls")
+    told = controls.items() if isinstance(controls, Mapping) else ()
+    return [
+        Text(f"Control {name} was not scored: {how.get('reason', 'no reason given')}.", KIND_WARNING)
+        for name, how in told
+        if isinstance(how, Mapping) and how.get("scored") is False
+    ]
+
+
+def _titles_of_controls(evaluation: Evaluation, names: Sequence[str]) -> str:
+    """What each control is, in a few words, where the evaluation says so."""
+    controls = evaluation.facts.get("controls")
+    told = controls if isinstance(controls, Mapping) else {}
+    titles = {name: told[name].get("title") for name in names if isinstance(told.get(name), Mapping)}
+    words = "; ".join(f"{name}: {title}" for name, title in titles.items() if title)
+    return f" Controls: {words}." if words else ""
+
+
 def interval_words(evaluation: Evaluation, rows: pd.DataFrame) -> str:
     """What the intervals of some rows are, and over what: as the rows say, else as the evaluation says."""
     if "interval" in rows:
@@ -102,7 +135,8 @@ def interval_words(evaluation: Evaluation, rows: pd.DataFrame) -> str:
     return str(stated).rstrip(".") if stated else "the evaluation does not say what they are over"
 
 
-def _means(plain: pd.DataFrame, region: str, measures: Sequence[Measure], protocol: str, over: str) -> Table:
+def _means(plain: pd.DataFrame, frame: _Frame, note: str) -> Table:
+    measures = frame.measures
     cells = {(row["estimator"], row["metric"]): row for row in records(plain)}
     names = _ordered(plain, measures)
     best = {m.label: _best(plain, m) for m in measures}
@@ -122,30 +156,33 @@ def _means(plain: pd.DataFrame, region: str, measures: Sequence[Measure], protoc
         for name in names
     ]
     caption = (
-        f"Protocol {protocol}, region {region}: mean ± SD over subjects [95 % interval]. ↑ higher is better, ↓ lower "
-        "is better; the best mean is bold."
+        f"Protocol {frame.protocol}, region {frame.region}: mean ± SD over subjects [95 % interval]. ↑ higher is "
+        f"better, ↓ lower is better; the best mean is bold.{frame.leak}"
     )
-    return Table(
-        caption, ["estimator", *(m.title for m in measures), "subjects"], rows, len(measures) + 1, f"Intervals: {over}."
-    )
+    header = [Cell("estimator"), *_header(measures), Cell("subjects")]
+    return Table(caption, header, rows, len(measures) + 1, note)
+
+
+def _header(measures: Sequence[Measure]) -> list[Cell]:
+    return [Cell(f"{m.name} {m.arrow}".strip(), [m.unit] if m.unit else []) for m in measures]
 
 
 def _mean_cell(row: Mapping[str, Any] | None, decimals: int, best: bool, subjects: int) -> Cell:
     if row is None:
-        return Cell(ABSENT, "not scored")
+        return Cell(ABSENT, ("not scored",))
     undefined, there = _whole(row.get("undefined")), _whole(row.get("subjects"))
-    remarks = [interval(row.get("ci_low"), row.get("ci_high"), decimals)]
+    ends = interval(row.get("ci_low"), row.get("ci_high"), decimals)
+    remarks = [ends] if ends != ABSENT else []
     if there != subjects:
         remarks.append(count(there, "subject"))
     if undefined:
         remarks.append(f"{undefined} undefined")
     spread = f" ± {number(row.get('sd'), decimals)}" if is_number(row.get("sd")) else ""
-    return Cell(number(row.get("mean"), decimals) + spread, ", ".join(remarks), "best" if best else "")
+    return Cell(number(row.get("mean"), decimals) + spread, remarks, "best" if best else "")
 
 
-def _differences(
-    compared: pd.DataFrame, plain: pd.DataFrame, region: str, measures: Sequence[Measure], protocol: str, over: str
-) -> Table:
+def _differences(compared: pd.DataFrame, plain: pd.DataFrame, frame: _Frame, note: str) -> Table:
+    measures = frame.measures
     cells = {(row["control"], row["metric"]): row for row in records(compared)}
     names = [name for name in _ordered(plain, measures) if name in set(compared["control"])]
     names += [name for name in dict.fromkeys(compared["control"]) if name not in names]
@@ -154,26 +191,28 @@ def _differences(
         [Cell(name), *(_difference_cell(cells.get((name, m.label)), decimals[m.label]) for m in measures)]
         for name in names
     ]
-    corrected = "corrected" if "p_unadjusted" in compared else "not corrected"
+    adjusted = (
+        "p values are adjusted for the number of controls, not for the number of metrics and regions."
+        if "p_unadjusted" in compared
+        else "p values are not adjusted for the number of comparisons."
+    )
     tests = ", ".join(str(test) for test in dict.fromkeys(compared["test"].dropna())) if "test" in compared else ""
     caption = (
-        f"Protocol {protocol}, region {region}: synthetic minus each control, mean of differences within subjects "
-        "[95 % interval], p value. ▲ synthetic better, ▼ control better, ○ undecided."
+        f"Protocol {frame.protocol}, region {frame.region}: synthetic minus each control, mean of differences within "
+        f"subjects [95 % interval], p value. ▲ synthetic better, ▼ control better, ○ undecided.{frame.leak}"
     )
-    note = (
-        f"Intervals: {over}. Test: {tests or 'not stated'}. p values are {corrected} for the number of "
-        "controls, and not for the number of metrics and regions."
-    )
-    return Table(caption, ["synthetic −", *(m.title for m in measures)], rows, len(measures), note)
+    tested = f"{note} Test: {tests or 'not stated'}." + (f" {adjusted}" if compared["p"].notna().any() else "")
+    return Table(caption, [Cell("synthetic −"), *_header(measures)], rows, len(measures), tested)
 
 
 def _difference_cell(row: Mapping[str, Any] | None, decimals: int) -> Cell:
     if row is None or not is_number(row.get("difference")):
-        return Cell(ABSENT, "not compared")
+        return Cell(ABSENT, ("not compared",))
     better = str(row.get("better", ""))
-    remarks = [interval(row.get("difference_ci_low"), row.get("difference_ci_high"), decimals), p_value(row.get("p"))]
+    ends = interval(row.get("difference_ci_low"), row.get("difference_ci_high"), decimals)
+    remarks = [ends if ends != ABSENT else "", p_value(row.get("p"))]
     text = f"{_MARKS.get(better, '')} {number(row['difference'], decimals, signed=True)}".strip()
-    return Cell(text, ", ".join(remark for remark in remarks if remark), _LOOKS.get(better, ""))
+    return Cell(text, [remark for remark in remarks if remark], _LOOKS.get(better, ""))
 
 
 def _ordered(plain: pd.DataFrame, measures: Sequence[Measure]) -> list[str]:

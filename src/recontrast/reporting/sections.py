@@ -77,7 +77,7 @@ def learning_section(evidence: Evidence) -> Section:
     """Learning curves of each run, and how they read."""
     blocks: list[Block] = []
     for run in evidence.runs:
-        blocks.append(Heading(f"Run {evidence.name_of(run.folder)}"))
+        blocks.append(Heading(f"Training run: {evidence.name_of(run.folder)}"))
         blocks.extend(_learning(run))
     absent = Text(
         "No training run was found in this folder: run `recontrast train PREPARED RUN`, or put the run's folder here.",
@@ -214,7 +214,8 @@ def montage_caption(pictures: CasePictures, limit: float, *, full: bool) -> str:
         f"{pictures.key}. Slices through the largest section of the {pictures.region}: {where} (world coordinates)"
         f"{tilt}. "
         f"Voxels {mm} mm (left-right, front-back, up-down), drawn to scale. "
-        f"Synthetic and reference share one window, {low:.3g} to {high:.3g} in scored units, taken from the reference."
+        f"Synthetic and reference share one window, {low:.3g} to {high:.3g} in scored units, "
+        "taken from the reference; each source has its own."
     )
     outline = " The thin line outlines the lesion mask." if pictures.region.startswith("lesion") else ""
     notes = "".join(f" {note[0].upper()}{note[1:]}." for note in pictures.notes)
@@ -274,5 +275,5 @@ def _learning(run: Run) -> list[Block]:
 
 def _plain(value: Any) -> str:
     if isinstance(value, list):
-        return f"{len(value)}: {', '.join(map(str, value))}"
+        return f"{', '.join(map(str, value))} ({len(value)})"
     return str(value)

@@ -146,20 +146,29 @@ def _sentence(
     return f"The translator {verb} the best control ({control}) by {size} {within} {where}.{end}"
 
 
-def leak_warning(evaluation: Evaluation) -> str:
-    """What the headline must say of training subjects among those evaluated; empty when the check passed."""
-    status = leak_status(evaluation)
-    if status in ("passed", ""):
-        return ""
-    if status.startswith("not possible"):
-        return f"That the subjects were held out from training was not checked ({status})."
-    return f"{status}. These scores are no evidence of how the translator does on new subjects."
-
-
 def leak_status(evaluation: Evaluation) -> str:
     """The evaluation's own words on training subjects among those evaluated; empty when it says nothing."""
     check = evaluation.facts.get("leak_check")
     return str(check.get("status", "") if isinstance(check, Mapping) else check or "")
+
+
+def leak_warning(evaluation: Evaluation) -> tuple[str, str] | None:
+    """What the headline must say of training subjects among those evaluated, as outcome and sentence; None: nothing."""
+    status = leak_status(evaluation)
+    if status in ("passed", ""):
+        return None
+    check = evaluation.facts.get("leak_check")
+    reasons = check.get("reasons") if isinstance(check, Mapping) else None
+    why = f": {'; '.join(map(str, reasons))}" if isinstance(reasons, list) and reasons else ""
+    if status.startswith("not possible"):
+        return "not", f"Whether the translator was trained on these subjects could not be checked ({status}{why})."
+    return "worse", f"{status}{why}. These scores are no evidence of how the translator does on new subjects."
+
+
+def leak_remark(evaluation: Evaluation) -> str:
+    """The same for captions, with a space before it; empty when the check passed."""
+    status = leak_status(evaluation)
+    return "" if status in ("passed", "") else f" Check for training subjects: {status}."
 
 
 def subjects_in_words(evaluation: Evaluation, amount: int) -> str:

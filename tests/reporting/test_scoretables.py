@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from recontrast.io.tables import read_table, write_table
+from recontrast.reporting.evidence import Evaluation, find_evidence
+from recontrast.reporting.page import Fold, Picture, Table, Text
+from recontrast.reporting.scoretables import protocol_facts, score_tables, values_picture
+from recontrast.reporting.verdict import Primary, choose_primary
+
+
+@pytest.fixture
+def evaluation(example: Any) -> Evaluation:
+    return find_evidence(example.root).evaluations[0]
+
+
+@pytest.fixture
+def primary(evaluation: Evaluation) -> Primary:
+    chosen = choose_primary(evaluation, "recontrast")
+    assert chosen is not None
+    return chosen
+
+
+def test_means_stand_with_interval_subjects_and_direction(evaluation: Evaluation, primary: Primary) -> None:
+    means = score_tables(evaluation, "recontrast", primary)[0]
+    assert isinstance(means, Table)
+    assert [cell.text for cell in means.header] == ["estimator", "PSNR ↑", "MAE ↓", "subjects"]
+    assert [row[0].text for row in means.rows] == ["synthetic", "boosting", "identity"]
+    assert means.rows[0][1].text == "23.90 ± 2.95"
+    assert list(means.rows[0][1].small) == ["[20.95, 26.85]"]
+    assert means.rows[0][1].look == "best"
+    assert "Protocol recontrast, region brain" in means.caption
+    assert "BCa bootstrap over 3 subjects" in means.note
+
+
+def test_differences_are_marked_by_what_the_evaluation_decided(evaluation: Evaluation, primary: Primary) -> None:
+    differences = score_tables(evaluation, "recontrast", primary)[1]
+    assert isinstance(differences, Table)
+    boosting = differences.rows[0]
+    assert boosting[1].text == "▲ +2.00"
+    assert list(boosting[1].small) == ["[1.40, 2.60]", "p = 0.030"]
+    assert boosting[2].text.startswith("▲ −")
+
+
+def test_undefined_values_and_absent_rows_are_shown(example: Any) -> None:
+    path = example.evaluation / "statistics.tsv"
+    table = read_table(path)
+    ssim = table[
+        (table["metric"] == "psnr") & (table["estimator"] == "synthetic") & (table["control"].fillna("") == "")
+    ]
+    rows = ssim.assign(metric="ssim", subjects=2, undefined=1)
+    write_table(path, pd.concat([table, rows]))
+    evaluation = find_evidence(example.root).evaluations[0]
+    means = score_tables(evaluation, "recontrast", choose_primary(evaluation, "recontrast"))[0]
+    assert isinstance(means, Table)
+    column = [cell.text for cell in means.header].index("SSIM ↑")
+    assert list(means.rows[0][column].small)[1:] == ["2 subjects", "1 undefined"]
+    assert list(means.rows[1][column].small) == ["not scored"]
+
+
+def test_two_protocols_never_share_a_table(example: Any) -> None:
+    path = example.evaluation / "statistics.tsv"
+    table = read_table(path)
+    write_table(path, pd.concat([table, table.assign(protocol="osman2022", mean=99.0)]))
+    evaluation = find_evidence(example.root).evaluations[0]
+    means = score_tables(evaluation, "recontrast", choose_primary(evaluation, "recontrast"))[0]
+    assert isinstance(means, Table)
+    assert len(means.rows) == 3
+    assert "99" not in means.rows[0][1].text
+
+
+def test_other_regions_stand_behind_a_fold(evaluation: Evaluation, primary: Primary) -> None:
+    table = evaluation.statistics
+    more = pd.concat([table, table.assign(region="GM"), table.assign(region="lesion")])
+    wide = Evaluation(evaluation.folder, evaluation.facts, evaluation.scores, more, evaluation.cases)
+    blocks = score_tables(wide, "recontrast", primary)
+    assert [type(block) for block in blocks] == [Table, Table, Table, Table, Fold]
+    assert blocks[-1].title == "Other regions: GM"  # type: ignore[union-attr]
+
+
+def test_controls_that_were_not_scored_and_leaks_are_said_aloud(example: Any) -> None:
+    path = example.evaluation / "evaluation.json"
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    facts["controls"]["ridge"] = {"scored": False, "reason": "no training subjects"}
+    facts["leak_check"] = {"status": "TRAINING SUBJECTS INCLUDED: sub-01"}
+    path.write_text(json.dumps(facts), encoding="utf-8")
+    evaluation = find_evidence(example.root).evaluations[0]
+    blocks = score_tables(evaluation, "recontrast", choose_primary(evaluation, "recontrast"))
+    assert [b.text for b in blocks if isinstance(b, Text)] == ["Control ridge was not scored: no training subjects."]
+    assert all("TRAINING SUBJECTS INCLUDED" in b.caption for b in blocks if isinstance(b, Table))
+
+
+def test_subjects_are_drawn_and_their_absence_is_said(evaluation: Evaluation, primary: Primary) -> None:
+    assert isinstance(values_picture(evaluation, primary)[0], Picture)
+    empty = Evaluation(evaluation.folder, {}, pd.DataFrame(), pd.DataFrame(), pd.DataFrame())
+    assert values_picture(empty, primary)[0].kind == "absent"  # type: ignore[union-attr]
+    assert score_tables(empty, "recontrast", primary)[0].kind == "absent"  # type: ignore[union-attr]
+
+
+def test_the_protocol_is_defined_in_full(evaluation: Evaluation) -> None:
+    fold = protocol_facts(evaluation, "recontrast")
+    assert isinstance(fold, Fold)
+    names = [name for block in fold.blocks for name, _ in block.pairs]  # type: ignore[union-attr]
+    assert {"data range", "normaliser", "aggregation", "control boosting"} <= set(names)
