@@ -26,7 +26,6 @@ TINY = (
     "loop.accelerator=cpu",
     "loop.precision=fp32",
 )
-"""Overrides that make a preset small enough for a test."""
 
 MakePrepared = Callable[..., Path]
 
@@ -39,6 +38,12 @@ def contrasts(shape: tuple[int, int, int], seed: int) -> dict[str, np.ndarray]:
     core = np.sqrt((i - 0.3 * rng.random()) ** 2 + j**2 + (k - 0.2 * rng.random()) ** 2) < 0.45
     t1w = np.where(inside, np.where(core, 700.0, 400.0), 0.0) + 5 * rng.random(shape)
     return {"T1w": t1w, "T2w": np.where(inside, 1000.0 - t1w, 0.0), "FLAIR": np.where(inside, 0.3 * t1w + 100, 0.0)}
+
+
+@pytest.fixture
+def tiny() -> tuple[str, ...]:
+    """Overrides that make a preset small enough for a test."""
+    return TINY
 
 
 @pytest.fixture

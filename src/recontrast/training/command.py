@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from recontrast.atomic import make_folder
 from recontrast.config import to_plain, write_settings
@@ -50,7 +50,7 @@ class TrainSettings:
     preset: str = "osman2022"
     """Way of training: a name (`recontrast list presets`) or a TOML file like those in presets/."""
 
-    scale: str = "cpu"
+    scale: Literal["paper", "cpu"] = "cpu"
     """paper (the published size) or cpu (the same method made small enough for two cores)."""
 
     set: tuple[str, ...] = ()
@@ -80,6 +80,7 @@ def train(settings: TrainSettings) -> Summary:
     plan = read_plan(settings.preset, settings.scale, settings.set)
     cohort = read_cohort(settings.prepared)
     job = _job(settings, plan, cohort)
+    _check_members(job)
     facts = _facts(job)
     if _is_finished(settings, facts):
         return Summary([f"{settings.run / FOLDER}: finished before, with these settings; nothing was done"])
@@ -192,6 +193,27 @@ def _model_options(plan: Plan, fixed: dict[str, Any]) -> dict[str, Any]:
     return {**plan.model.options, **fixed}
 
 
+def _check_members(job: Job) -> None:
+    """Build network and recipe once without memory, so that a wrong option is answered before anything is written."""
+    import torch
+
+    from recontrast.evaluation.protocols import PROTOCOLS
+    from recontrast.models import MODELS
+    from recontrast.recipes import RECIPES
+
+    plan = job.plan
+    PROTOCOLS.get(plan.loop.protocol)
+    choose_precision(plan.loop.precision, accelerated=True)
+    if plan.data.batch % plan.loop.devices:
+        raise ConfigError(
+            f"data.batch {plan.data.batch} cannot be shared by {plan.loop.devices} ranks (loop.devices): "
+            "make it a multiple"
+        )
+    with torch.device("meta"):
+        network = MODELS.build(plan.model.name, job.description.model.options)
+        RECIPES.build(plan.recipe.name, {"network": network, **plan.recipe.options})
+
+
 def _median_scale(scales: Sequence[Scale]) -> Scale:
     return Scale(
         scales[0].name,
@@ -219,9 +241,10 @@ def _is_finished(settings: TrainSettings, facts: dict[str, Any]) -> bool:
         ConfigError: It holds something else, or a part of this training and `resume` was not asked for.
     """
     path = settings.run / FILE_NAME
+    begun = (settings.run / "checkpoints" / "last" / "state.json").is_file()
+    if not begun and settings.resume:
+        log.info("%s: nothing to resume; the training starts from the beginning", settings.run)
     if not path.is_file():
-        if settings.resume:
-            log.info("%s: nothing to resume; the training starts from the beginning", settings.run)
         return False
     try:
         former = json.loads(path.read_text(encoding="utf-8"))
@@ -230,7 +253,7 @@ def _is_finished(settings: TrainSettings, facts: dict[str, Any]) -> bool:
     if former.get("stage") != "train":
         raise ConfigError(f"{settings.run} was made by `recontrast {former.get('stage')}`; train in another folder")
     different = [key for key in facts if _without_budgets(former.get(key)) != _without_budgets(facts[key])]
-    if different:
+    if different and begun:
         raise ConfigError(
             f"{settings.run} holds a training with other settings ({', '.join(different)} differ: "
             f"{_difference(former, facts, different[0])}); train in another folder, or remove this one"
@@ -238,7 +261,7 @@ def _is_finished(settings: TrainSettings, facts: dict[str, Any]) -> bool:
     same_budget = former.get("plan") == facts["plan"]
     if "result" in former and same_budget:
         return True
-    if not settings.resume and (settings.run / "checkpoints" / "last" / "state.json").is_file():
+    if begun and not settings.resume:
         kind = "an unfinished training" if same_budget else "a training with another budget"
         raise ConfigError(
             f"{settings.run} holds {kind}; add --resume to go on from its last checkpoint, or train in another folder"
@@ -270,11 +293,6 @@ def _launch(job: Job) -> Learned:
     from recontrast.training.loop import learn
 
     loop = job.plan.loop
-    if job.plan.data.batch % loop.devices:
-        raise ConfigError(
-            f"data.batch {job.plan.data.batch} cannot be shared by {loop.devices} ranks (loop.devices): "
-            "make it a multiple"
-        )
     on_gpu = loop.accelerator != "cpu" and torch.cuda.is_available()
     precision = choose_precision(loop.precision, accelerated=on_gpu and torch.cuda.is_bf16_supported())
     fabric = Fabric(

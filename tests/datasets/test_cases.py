@@ -1,0 +1,115 @@
+"""The cache holds what the prepared images hold, and is rebuilt when they change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recontrast.datasets.cases import PLANES, CachedCase, DataSettings, cache_cases, slices_back, slices_first
+from recontrast.errors import ConfigError, GeometryError, IntensityError, UnknownNameError
+from recontrast.io.nifti import read_volume, write_volume
+from recontrast.preparation.cohort import PreparedCase
+from recontrast.volume import Volume
+
+MakeCase = Callable[..., PreparedCase]
+ALL = slice(None)
+
+
+def cached(case: PreparedCase, folder: Path, **settings: object) -> CachedCase:
+    return cache_cases([case], ["T1w"], "T2w", DataSettings(**settings), folder)[0]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_slices_are_the_scaled_image(make_case: MakeCase, tmp_path: Path, plane: str) -> None:
+    case = make_case()
+    stack = cached(case, tmp_path / "cache", plane=plane)
+    for channel, label in enumerate(("T1w", "T2w")):
+        scaled = case.scales[label].apply(read_volume(case.images[label]).data)
+        found = np.stack([stack.read(n, ALL, ALL, ALL)[channel] for n in range(len(stack.images))])
+        np.testing.assert_array_equal(slices_back(found, plane), scaled)
+    assert stack.spacing_ras(plane) == pytest.approx((1.0, 1.5, 3.0))
+    assert stack.spacing[0] == pytest.approx((1.0, 1.5, 3.0)[PLANES[plane]])
+
+
+def test_uint16_is_close(make_case: MakeCase, tmp_path: Path) -> None:
+    case = make_case()
+    exact, coarse = (cached(case, tmp_path / kind, cache_type=kind) for kind in ("float32", "uint16"))
+    assert coarse.images.dtype == np.uint16
+    for n in range(len(exact.images)):
+        np.testing.assert_allclose(coarse.read(n, ALL, ALL, ALL), exact.read(n, ALL, ALL, ALL), atol=6 / 65535)
+
+
+def test_air_is_native_zero(make_case: MakeCase, tmp_path: Path) -> None:
+    np.testing.assert_allclose(cached(make_case(), tmp_path / "cache").air, [-0.5, 0.0])
+
+
+def test_cache_is_reused_and_rebuilt_when_an_image_changes(make_case: MakeCase, tmp_path: Path) -> None:
+    case, folder = make_case(), tmp_path / "cache"
+    cached(case, folder)
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    cached(case, folder)
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+    image = read_volume(case.images["T1w"])
+    write_volume(case.images["T1w"], image.with_data(image.data + 1))
+    stack = cached(case, folder)
+    assert not set(before) & set(folder.iterdir())
+    assert len(list(folder.iterdir())) == 3
+    np.testing.assert_array_equal(
+        slices_first(case.scales["T1w"].apply(image.data + 1), "axial")[0], stack.read(0, ALL, ALL, ALL)[0]
+    )
+
+
+def test_half_written_cache_is_written_again(make_case: MakeCase, tmp_path: Path) -> None:
+    case, folder = make_case(), tmp_path / "cache"
+    cached(case, folder)
+    next(folder.glob("*.json")).unlink()
+    next(folder.glob("*_images.npy")).write_bytes(b"cut off")
+    assert cached(case, folder).images.shape == (7, 2, 10, 12)
+
+
+def test_slices_with_head_or_brain_are_chosen(make_case: MakeCase, tmp_path: Path) -> None:
+    case = make_case()
+    for choice, expected in {"all": range(7), "head": range(1, 6), "brain": range(2, 5)}.items():
+        settings = DataSettings(slices=choice)
+        assert cached(case, tmp_path / "cache").chosen_slices(settings).tolist() == list(expected)
+    without = cached(make_case("02", brain=False), tmp_path / "other")
+    assert without.chosen_slices(DataSettings(slices="brain")).tolist() == list(range(1, 6))
+
+
+def test_head_box(make_case: MakeCase, tmp_path: Path) -> None:
+    assert cached(make_case(), tmp_path / "cache").head_box() == (slice(2, 9), slice(3, 10))
+
+
+def test_images_on_different_grids_are_refused(make_case: MakeCase, tmp_path: Path) -> None:
+    case = make_case()
+    image = read_volume(case.images["T2w"])
+    write_volume(case.images["T2w"], Volume(image.data, np.diag([2.0, 2, 2, 1])))
+    with pytest.raises(GeometryError, match="sub-01: T1w and T2w"):
+        cached(case, tmp_path / "cache")
+
+
+def test_values_that_are_not_finite_are_refused(make_case: MakeCase, tmp_path: Path) -> None:
+    case = make_case()
+    image = read_volume(case.images["T1w"])
+    image.data[3, 3, 3] = np.nan
+    write_volume(case.images["T1w"], image)
+    with pytest.raises(IntensityError, match="not finite"):
+        cached(case, tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ({"plane": "axal"}, UnknownNameError),
+        ({"slices": "heads"}, UnknownNameError),
+        ({"cache_type": "int8"}, UnknownNameError),
+        ({"batch": 0}, ConfigError),
+        ({"neighbours": -1}, ConfigError),
+    ],
+)
+def test_wrong_settings(settings: dict[str, object], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        DataSettings(**settings)  # type: ignore[arg-type]

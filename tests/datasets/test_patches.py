@@ -1,0 +1,111 @@
+"""Batches: order, windows, neighbours, ranks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from recontrast.datasets.augment import AugmentSettings
+from recontrast.datasets.cases import CachedCase, DataSettings, cache_cases
+from recontrast.datasets.patches import SliceBatches, read_sources
+from recontrast.errors import IntensityError, RecontrastWarning
+from recontrast.preparation.cohort import PreparedCase
+from recontrast.translation.slices import SliceStack
+
+MakeCase = Callable[..., PreparedCase]
+ALL = slice(None)
+
+
+def two_cases(make_case: MakeCase, folder: Path) -> list[CachedCase]:
+    cases = [make_case("01"), make_case("02", shape=(14, 11, 8))]
+    return cache_cases(cases, ["T1w"], "T2w", DataSettings(), folder / "cache")
+
+
+def test_an_epoch_shows_every_slice_once(make_case: MakeCase, tmp_path: Path) -> None:
+    cases = two_cases(make_case, tmp_path)
+    batches = SliceBatches(cases, DataSettings(batch=1, slices="head", size=(16, 16), clip_target=False), seed=3)
+    assert batches.epoch_length == 5 + 6
+    for epoch in range(2):
+        shown = Counter(batches.batch(epoch * 11 + n).target.sum().item() for n in range(11))
+        assert set(shown.values()) == {1}
+    assert [batches.epoch_of(step) for step in (0, 10, 11, 22)] == [0, 0, 1, 2]
+
+
+def test_batches_depend_on_seed_and_number_only(make_case: MakeCase, tmp_path: Path) -> None:
+    cases = two_cases(make_case, tmp_path)
+    augment = AugmentSettings(shift_voxels=2, source_gain=0.1, source_noise=0.1, mirror=True)
+    settings = DataSettings(batch=4, augment=augment)
+    first, second = SliceBatches(cases, settings, seed=1), SliceBatches(cases, settings, seed=1)
+    for step in range(6):
+        first.batch(step)
+    for step in (5, 0, 3):
+        for one, other in zip(first.batch(step), second.batch(step), strict=True):
+            assert torch.equal(one, other)
+    assert not torch.equal(first.batch(0).source, SliceBatches(cases, settings, seed=2).batch(0).source)
+
+
+def test_ranks_share_a_batch(make_case: MakeCase, tmp_path: Path) -> None:
+    batches = SliceBatches(two_cases(make_case, tmp_path), DataSettings(batch=6), seed=0)
+    whole = batches.batch(2).source
+    parts = [batches.batch(2, rank, 2).source for rank in range(2)]
+    assert torch.equal(whole, torch.stack(parts, dim=1).flatten(0, 1))
+
+
+def test_window_lies_around_the_head_and_is_filled_with_air(make_case: MakeCase, tmp_path: Path) -> None:
+    (case,) = cache_cases([make_case()], ["T1w"], "T2w", DataSettings(), tmp_path / "cache")
+    batches = SliceBatches([case], DataSettings(batch=1, size=(20, 4), clip_target=False), seed=0)
+    batch = batches.batch(0)
+    index = batches.places[batches._at(0)][1]
+    # Head rows 2..8 have their centre at 5, so row 0 of the image lies in row 5 of the window of 20.
+    np.testing.assert_array_equal(batch.source[0, 0, 5:15], case.read(index, ALL, ALL, slice(4, 8))[0])
+    np.testing.assert_array_equal(batch.target[0, 0, 5:15], case.read(index, ALL, ALL, slice(4, 8))[1])
+    assert (batch.source[0, 0, :5] == case.air[0]).all()
+    assert (batch.target[0, 0, 15:] == case.air[1]).all()
+    assert batch.mask[0, 0, 5:15].numpy().sum() == case.regions[index, 0, :, 4:8].sum()
+
+
+def test_common_size_holds_every_head(make_case: MakeCase, tmp_path: Path) -> None:
+    batches = SliceBatches(two_cases(make_case, tmp_path), DataSettings(margin_mm=3.0), seed=0)
+    # Heads of 7 x 7 and 11 x 6 voxels of 1 x 1.5 mm, 3 and 2 voxels of air, rounded up to 16.
+    assert batches.size == (32, 16)
+
+
+def test_a_much_larger_head_is_pointed_out(make_case: MakeCase, tmp_path: Path) -> None:
+    cases = [make_case("01"), make_case("02"), make_case("03", shape=(40, 40, 5))]
+    stacks = cache_cases(cases, ["T1w"], "T2w", DataSettings(), tmp_path / "cache")
+    with pytest.warns(RecontrastWarning, match="sub-03"):
+        SliceBatches(stacks, DataSettings(margin_mm=0), seed=0)
+
+
+def test_target_is_clipped_where_asked(make_case: MakeCase, tmp_path: Path) -> None:
+    cases = cache_cases([make_case()], ["T2w"], "T1w", DataSettings(), tmp_path / "cache")
+    for clip in (True, False):
+        target = SliceBatches(cases, DataSettings(batch=5, clip_target=clip), seed=0).batch(0).target
+        assert (bool(target.min() >= 0), bool(target.max() <= 1)) == (clip, clip)
+
+
+@pytest.mark.parametrize("neighbours", [0, 1, 2])
+def test_channels_are_ordered_as_in_translation(make_case: MakeCase, tmp_path: Path, neighbours: int) -> None:
+    (case,) = cache_cases([make_case()], ["T1w", "T2w"], "T1w", DataSettings(), tmp_path / "cache")
+    volumes = [np.moveaxis(np.asarray(case.images[:, channel]), 0, 2) for channel in range(2)]
+    stack = SliceStack(volumes, "axial", neighbours)
+    for index in (0, 3, 6):
+        np.testing.assert_array_equal(read_sources(case, index, neighbours), stack.batch([index])[0])
+
+
+def test_neighbours_are_channels_of_the_batch(make_case: MakeCase, tmp_path: Path) -> None:
+    cases = cache_cases([make_case()], ["T1w", "T2w"], "T1w", DataSettings(), tmp_path / "cache")
+    batch = SliceBatches(cases, DataSettings(batch=2, neighbours=1), seed=0).batch(0)
+    assert batch.source.shape[:2] == (2, 6)
+    assert batch.target.shape[:2] == (2, 1)
+
+
+def test_nothing_to_learn_from_is_an_error(make_case: MakeCase, tmp_path: Path) -> None:
+    (case,) = cache_cases([make_case()], ["T1w"], "T2w", DataSettings(), tmp_path / "cache")
+    with pytest.raises(IntensityError, match="no slice of sub-01"):
+        SliceBatches([case], DataSettings(minimum_area=2.0), seed=0)

@@ -1,0 +1,228 @@
+"""The command: what it asks for, what it refuses, what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from recontrast.config import read_toml
+from recontrast.errors import (
+    ConfigError,
+    LayoutError,
+    MissingContrastError,
+    OutputError,
+    RecontrastWarning,
+    UnknownNameError,
+)
+from recontrast.io.nifti import read_volume
+from recontrast.preparation.cohort import read_cohort
+from recontrast.training import command
+from recontrast.training.command import TrainSettings, train
+from recontrast.translation.description import read_description, subject_hash
+from recontrast.translation.translator import load_translator
+
+MakePrepared = Callable[..., Path]
+
+
+@pytest.fixture
+def settings(tmp_path: Path, tiny: tuple[str, ...]) -> Callable[..., TrainSettings]:
+    def make(prepared: Path, *overrides: str, **others: object) -> TrainSettings:
+        values = {"run": tmp_path / "run", "source": ("T1w",), "target": "T2w", **others}
+        return TrainSettings(prepared=prepared, set=(*tiny, "loop.steps=3", *overrides), **values)  # type: ignore[arg-type]
+
+    return make
+
+
+MakeSettings = Callable[..., TrainSettings]
+
+
+def test_a_run_holds_a_translator_that_works(make_prepared: MakePrepared, settings: MakeSettings) -> None:
+    prepared = make_prepared()
+    given = settings(prepared)
+    summary = train(given)
+    assert not summary.failed
+    assert summary.done[-1].endswith("translator")
+    names = {path.name for path in given.run.iterdir()}
+    assert names == {"config.toml", "provenance.json", "log.jsonl", "validation.tsv", "checkpoints", "translator"}
+    description = read_description(given.run)
+    cohort = read_cohort(prepared)
+    scales = [case.scales["T2w"].factor for case in cohort.split("train")]
+    assert (description.sources, description.target, description.preset) == (("T1w",), "T2w", "osman2022")
+    assert description.target_scale.factor == pytest.approx(np.median(scales))
+    assert description.training_subjects == tuple(sorted(subject_hash(s) for s in ("01", "02")))
+    assert len(description.training_images) == 4
+    assert description.clip_output
+    assert description.trained_steps == 3
+    case = cohort.split("test")[0]
+    synthetic = load_translator(given.run).translate({"T1w": read_volume(case.images["T1w"])})
+    assert synthetic.shape == (18, 20, 12)
+    assert np.isfinite(synthetic.data).all()
+
+
+def test_settings_are_kept_resolved(make_prepared: MakePrepared, settings: MakeSettings) -> None:
+    given = settings(make_prepared())
+    train(given)
+    config = read_toml(given.run / "config.toml")
+    assert config["plan"]["loop"]["steps"] == 3
+    assert config["plan"]["loop"]["betas"] == [0.9, 0.999]
+    assert config["train"]["source"] == ["T1w"]
+    provenance = json.loads((given.run / "provenance.json").read_text())
+    assert provenance["stage"] == "train"
+    assert provenance["train_cases"] == ["sub-01", "sub-02"]
+    assert provenance["result"]["step"] == 3
+
+
+def test_finished_run_is_left_alone(make_prepared: MakePrepared, settings: MakeSettings) -> None:
+    given = settings(make_prepared())
+    train(given)
+    before = (given.run / "translator/translator.json").stat().st_mtime_ns
+    assert "nothing was done" in train(given).done[0]
+    assert (given.run / "translator/translator.json").stat().st_mtime_ns == before
+
+
+def test_other_settings_are_not_mixed_in(make_prepared: MakePrepared, settings: MakeSettings) -> None:
+    prepared = make_prepared()
+    train(settings(prepared))
+    with pytest.raises(ConfigError, match=r"other settings.*plan\.loop\.seed was 0, is 1"):
+        train(settings(prepared, "loop.seed=1", resume=True))
+    with pytest.raises(ConfigError, match=r"other settings \(sources differ"):
+        train(settings(prepared, source=("FLAIR",)))
+
+
+def test_a_run_can_go_on_with_a_larger_budget(make_prepared: MakePrepared, settings: MakeSettings) -> None:
+    prepared = make_prepared()
+    train(settings(prepared))
+    with pytest.raises(ConfigError, match="another budget; add --resume"):
+        train(settings(prepared, "loop.steps=5"))
+    train(settings(prepared, "loop.steps=5", resume=True))
+    provenance = json.loads((settings(prepared).run / "provenance.json").read_text())
+    assert provenance["result"]["step"] == 5
+
+
+def test_unfinished_run_asks_for_resume(
+    make_prepared: MakePrepared, settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = make_prepared()
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "_save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            train(settings(prepared))
+    with pytest.raises(ConfigError, match="unfinished training; add --resume"):
+        train(settings(prepared))
+    train(settings(prepared, resume=True))
+    assert (settings(prepared).run / "translator/translator.json").is_file()
+
+
+def test_resume_without_a_run_starts_one(make_prepared: MakePrepared, settings: MakeSettings) -> None:
+    assert train(settings(make_prepared(), resume=True)).done
+
+
+def test_folder_of_another_command_is_refused(make_prepared: MakePrepared, settings: MakeSettings) -> None:
+    prepared = make_prepared()
+    with pytest.raises(ConfigError, match="made by `recontrast prepare`"):
+        train(settings(prepared, run=prepared))
+
+
+@pytest.mark.parametrize(
+    ("contrasts", "message"),
+    [
+        ({"source": ("T1w",), "target": "T1w"}, "source and target"),
+        ({"source": (), "target": "T2w"}, "name the contrasts"),
+        ({"source": ("T1w",), "target": ""}, "name the contrasts"),
+        ({"source": ("T1w", "T1w"), "target": "T2w"}, "named twice"),
+    ],
+)
+def test_contrasts_must_make_sense(
+    make_prepared: MakePrepared, settings: MakeSettings, contrasts: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        train(settings(make_prepared(), **contrasts))
+
+
+@pytest.mark.parametrize("contrasts", [{"source": ("PDw",)}, {"target": "PDw"}])
+def test_missing_contrast_is_answered_with_those_that_exist(
+    make_prepared: MakePrepared, settings: MakeSettings, contrasts: dict[str, object]
+) -> None:
+    with pytest.raises(MissingContrastError, match="no case has PDw; there is: FLAIR, T1w, T2w"):
+        train(settings(make_prepared(), **contrasts))
+
+
+def test_a_case_without_the_contrast_is_left_out_and_named(make_prepared: MakePrepared, settings: MakeSettings) -> None:
+    given = settings(make_prepared(absent=(("02", "T2w"),)))
+    with pytest.warns(RecontrastWarning, match=r"sub-02: has no T2w, it is left out of the train"):
+        train(given)
+    assert len(read_description(given.run).training_subjects) == 1
+
+
+def test_one_subject_only(make_prepared: MakePrepared, settings: MakeSettings) -> None:
+    given = settings(make_prepared({"01": "train"}))
+    with pytest.warns(RecontrastWarning, match="no validation subject"):
+        train(given)
+    assert not (given.run / "validation.tsv").exists()
+    assert read_description(given.run).trained_steps == 3
+
+
+def test_without_validation_the_averaged_weights_are_saved(make_prepared: MakePrepared, settings: MakeSettings) -> None:
+    given = settings(make_prepared({"01": "train"}), "loop.ema=0.9")
+    with pytest.warns(RecontrastWarning, match="no validation subject"):
+        train(given)
+    from recontrast.training.checkpoint import load_checkpoint
+
+    averaged = load_checkpoint(given.run / "checkpoints/last").part("averaged.network")
+    for name, value in load_translator(given.run).network.state_dict().items():
+        assert torch.equal(value, averaged[name])
+
+
+def test_no_training_subject(make_prepared: MakePrepared, settings: MakeSettings) -> None:
+    with pytest.raises(LayoutError, match=r"no training subject \(cases: 0 train, 0 validation, 1 test\)"):
+        train(settings(make_prepared({"01": "test"})))
+
+
+@pytest.mark.parametrize(
+    ("override", "error"),
+    [
+        ("loop.stps=1", UnknownNameError),
+        ("model.options.widht=8", ConfigError),
+        ("model.options.in_channels=4", ConfigError),
+        ("model.name=umet", UnknownNameError),
+        ("recipe.options.loss=mes", UnknownNameError),
+        ("loop.protocol=recontrats", UnknownNameError),
+        ("loop.precision=fp8", UnknownNameError),
+        ("loop.devices=3", ConfigError),
+    ],
+)
+def test_wrong_overrides(
+    make_prepared: MakePrepared, settings: MakeSettings, override: str, error: type[Exception]
+) -> None:
+    prepared = make_prepared()
+    with pytest.raises(error):
+        train(settings(prepared, override))
+    assert not settings(prepared).run.exists()
+
+
+def test_a_run_that_never_began_may_be_begun_differently(
+    make_prepared: MakePrepared, settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = make_prepared()
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "_launch", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            train(settings(prepared))
+    assert train(settings(prepared, "loop.seed=1")).done
+
+
+def test_unwritable_run_folder(make_prepared: MakePrepared, settings: MakeSettings, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="file"):
+        train(settings(make_prepared(), run=tmp_path / "file" / "run"))
+
+
+def test_cache_is_kept_where_asked(make_prepared: MakePrepared, settings: MakeSettings) -> None:
+    given = settings(make_prepared(), "data.keep_cache=true")
+    train(given)
+    assert len(list((given.run / "cache").glob("*.npy"))) == 6

@@ -1,0 +1,218 @@
+"""The loop as a whole: resuming, ending, failing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from recontrast.errors import OutputError, TrainingError
+from recontrast.io.tables import read_table
+from recontrast.training import loop as loop_module
+from recontrast.training.checkpoint import load_checkpoint
+from recontrast.training.command import TrainSettings, train
+from recontrast.training.learner import Learner
+from recontrast.training.log import read_log
+
+MakePrepared = Callable[..., Path]
+
+
+class Stopped(Exception):
+    """Stands for a kill in the middle."""
+
+
+@pytest.fixture
+def learn_from(make_prepared: MakePrepared, tmp_path: Path, tiny: tuple[str, ...]) -> Callable[..., Path]:
+    """Train in a folder of that name; returns the run."""
+    prepared = make_prepared()
+
+    def learn(name: str, *overrides: str, resume: bool = False) -> Path:
+        settings = TrainSettings(
+            prepared=prepared,
+            run=tmp_path / name,
+            source=("T1w", "FLAIR"),
+            target="T2w",
+            set=(*tiny, "loop.steps=12", "loop.validate_every=4", "loop.checkpoint_minutes=0", *overrides),
+            resume=resume,
+        )
+        train(settings)
+        return settings.run
+
+    return learn
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, step: int, error: type[BaseException] = Stopped) -> None:
+    original = Learner.step
+
+    def step_or_stop(self: Learner, batch: Any, number: int) -> Any:
+        if number == step:
+            raise error(f"stopped in step {number}")
+        return original(self, batch, number)
+
+    monkeypatch.setattr(Learner, "step", step_or_stop)
+
+
+@pytest.mark.parametrize("overrides", [(), ("loop.ema=0.8", "loop.schedule=linear", "data.augment.shift_voxels=1")])
+def test_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
+    learn_from: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, overrides: tuple[str, ...]
+) -> None:
+    whole = learn_from("whole", *overrides)
+    with monkeypatch.context() as patch:
+        stop_at(patch, 7)
+        with pytest.raises(Stopped):
+            learn_from("parts", *overrides)
+    assert load_checkpoint(whole.parent / "parts/checkpoints/last").state["step"] == 7
+    assert not (whole.parent / "parts/translator").exists()
+    torch.manual_seed(999)
+    np.random.seed(999)  # noqa: NPY002 - the state of generators must not matter
+    parts = learn_from("parts", *overrides, resume=True)
+    for place in ("checkpoints/last", "checkpoints/best"):
+        one, other = (load_checkpoint(run / place) for run in (whole, parts))
+        assert one.tensors.keys() == other.tensors.keys()
+        assert all(torch.equal(value, other.tensors[name]) for name, value in one.tensors.items())
+        assert {**one.state, "seconds": 0} == {**other.state, "seconds": 0}
+    one, other = (load_file(run / "translator/weights.safetensors") for run in (whole, parts))
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    losses = [[e["loss"] for e in read_log(run) if e["event"] == "step"] for run in (whole, parts)]
+    assert losses[0] == losses[1]
+    assert read_table(whole / "validation.tsv").equals(read_table(parts / "validation.tsv"))
+
+
+def test_log_and_table_hold_what_was_promised(learn_from: Callable[..., Path]) -> None:
+    run = learn_from("run")
+    events = read_log(run)
+    assert [event["event"] for event in events] == [
+        "start", "step", "validation", "validation", "step", "step", "validation", "end",
+    ]  # fmt: skip
+    start, step = events[0], events[1]
+    assert start["parameters"] > 1000
+    assert (start["train_subjects"], start["validation_subjects"]) == (["01", "02"], ["03"])
+    assert (start["device"], start["precision"], start["seed"]) == ("cpu", "fp32", 0)
+    assert step.keys() == {"event", "step", "epoch", "loss", "parts", "lr", "seconds"}
+    validation = events[2]
+    assert set(validation["metrics"]) >= {"psnr", "mae", "ssim"}
+    assert (validation["protocol"], validation["region"], validation["subjects"]) == ("recontrast", "brain", 1)
+    best = max((e for e in events if e["event"] == "validation"), key=lambda e: e["metrics"]["psnr"])
+    assert events[-1]["best_step"] == best["step"]
+    table = read_table(run / "validation.tsv")
+    assert table.set_index("metric")["value"]["psnr"] == pytest.approx(best["metrics"]["psnr"])
+    assert set(table["step"]) == {best["step"]}
+
+
+def test_seed_decides_the_first_weights(learn_from: Callable[..., Path]) -> None:
+    losses = [
+        read_log(learn_from(f"run{n}", f"loop.seed={seed}", "loop.steps=1"))[1]["loss"]
+        for n, seed in enumerate((3, 3, 4))
+    ]
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_patience_ends_the_run_and_the_best_weights_are_kept(
+    learn_from: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([20.0, 21.0, 19.0, 20.0, 25.0])
+    original = loop_module.Validator.summarise
+
+    def scripted(self: Any, values: Any) -> Any:
+        result = original(self, values)
+        return type(result)(result.values, {**result.metrics, "psnr": (score := next(scores))}, score)
+
+    monkeypatch.setattr(loop_module.Validator, "summarise", scripted)
+    run = learn_from("run", "loop.patience=2", "loop.steps=40")
+    end = read_log(run)[-1]
+    assert (end["step"], end["best_step"]) == (16, 8)
+    assert "no better validation in 2" in end["reason"]
+    assert load_checkpoint(run / "checkpoints/best").state["step"] == 8
+    best = load_checkpoint(run / "checkpoints/best").part("network")
+    saved = load_file(run / "translator/weights.safetensors")
+    assert all(torch.equal(saved[name], value) for name, value in best.items())
+
+
+def test_minutes_end_the_run(learn_from: Callable[..., Path]) -> None:
+    end = read_log(learn_from("run", "loop.steps=0", "loop.schedule=constant", "loop.minutes=0.001"))[-1]
+    assert end["step"] >= 1
+    assert "minutes used" in end["reason"]
+
+
+def test_loss_that_is_not_finite_keeps_the_last_checkpoint(
+    learn_from: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    original = loop_module.SliceBatches.batch
+
+    def poisoned(self: Any, step: int, *ranks: int) -> Any:
+        batch = original(self, step, *ranks)
+        if step == 5:
+            batch.source[:] = float("nan")
+        return batch
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop_module.SliceBatches, "batch", poisoned)
+        with pytest.raises(TrainingError, match=r"step 6.*is nan.*last good checkpoint, step 5, is kept") as error:
+            learn_from("run")
+    assert "\n" not in str(error.value)
+    assert load_checkpoint(tmp_path / "run/checkpoints/last").state["step"] == 5
+    assert read_log(learn_from("run", resume=True))[-1]["step"] == 12
+
+
+def test_full_disk_is_said_and_nothing_finished_is_lost(
+    learn_from: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    original, calls = Path.write_bytes, []
+
+    def full(self: Path, data: bytes) -> int:
+        calls.append(self)
+        if len(calls) > 5:
+            raise OSError(28, "No space left on device")
+        return original(self, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(OutputError, match="the disk is full"):
+            learn_from("run")
+    assert load_checkpoint(tmp_path / "run/checkpoints/last").state["step"] >= 3
+    assert read_log(learn_from("run", resume=True))[-1]["step"] == 12
+
+
+def test_whole_volumes_are_learned_from_several_sizes_and_planes(
+    make_prepared: MakePrepared, tmp_path: Path, tiny: tuple[str, ...]
+) -> None:
+    prepared = make_prepared(shapes={"01": (22, 14, 10), "03": (16, 24, 11)})
+    for plane in ("sagittal", "coronal"):
+        settings = TrainSettings(
+            prepared=prepared,
+            run=tmp_path / plane,
+            source=("T1w",),
+            target="T2w",
+            set=(*tiny, "loop.steps=2", f"data.plane={plane}", "data.neighbours=1", "data.cache_type=uint16"),
+        )
+        train(settings)
+        description = json.loads((settings.run / "translator/translator.json").read_text())
+        assert (description["plane"], description["neighbours"]) == (plane, 1)
+        assert description["model"]["options"]["in_channels"] == 3
+        assert description["spacing_mm"] == pytest.approx([1.0, 1.5, 3.0])
+
+
+@pytest.mark.slow
+@pytest.mark.distributed
+def test_two_ranks_learn_together(learn_from: Callable[..., Path]) -> None:
+    alone = learn_from("alone", "model.options.dropout=[]")
+    together = learn_from("together", "model.options.dropout=[]", "loop.devices=2")
+    one, other = (load_file(run / "translator/weights.safetensors") for run in (alone, together))
+    for name, value in one.items():
+        torch.testing.assert_close(other[name], value, atol=2e-4, rtol=2e-2)
+    assert [e["event"] for e in read_log(together)].count("start") == 1
+    assert read_log(together)[-1]["step"] == 12
+
+
+@pytest.mark.slow
+def test_compiled_network_learns_the_same(learn_from: Callable[..., Path]) -> None:
+    eager = learn_from("eager", "model.options.dropout=[]")
+    compiled = learn_from("compiled", "model.options.dropout=[]", "loop.compiled=true")
+    losses = [[e["loss"] for e in read_log(run) if e["event"] == "step"] for run in (eager, compiled)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)

@@ -1,0 +1,91 @@
+"""Presets resolve in the stated order, and say what is wrong with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from recontrast.errors import ConfigError, UnknownNameError
+from recontrast.models import MODELS
+from recontrast.recipes import RECIPES
+from recontrast.training.plan import SCALES, LoopSettings, preset_paths, preset_summary, read_plan
+
+
+@pytest.mark.parametrize("preset", preset_paths())
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_preset_builds(preset: str, scale: str) -> None:
+    plan = read_plan(preset, scale)
+    network = MODELS.build(plan.model.name, plan.model.options)
+    RECIPES.build(plan.recipe.name, {"network": network, **plan.recipe.options})
+    assert plan.summary == preset_summary(preset_paths()[preset])
+    assert plan.summary
+
+
+def test_osman2022_at_paper_scale_is_the_published_method() -> None:
+    plan = read_plan("osman2022", "paper")
+    network = MODELS.build(plan.model.name, plan.model.options)
+    assert sum(parameter.numel() for parameter in network.parameters()) == 1_962_337
+    assert plan.recipe.options == {"loss": "mse"}
+    loop, data = plan.loop, plan.data
+    assert (loop.learning_rate, loop.betas, loop.epochs, loop.patience) == (1e-3, (0.9, 0.999), 120, 20)
+    assert (loop.schedule, loop.steps, loop.minutes, loop.ema) == ("constant", 0, 0, 0)
+    assert (data.batch, data.size, data.clip_target) == (32, (224, 224), True)
+
+
+def test_scales_keep_network_and_loss() -> None:
+    paper, cpu = (read_plan("osman2022", scale) for scale in SCALES)
+    assert paper.model == cpu.model
+    assert paper.recipe == cpu.recipe
+    assert cpu.loop.minutes > 0
+
+
+def test_overrides_win_and_are_typed() -> None:
+    plan = read_plan(
+        "osman2022", "cpu", ["loop.steps=7", "recipe.options.loss=l1", "data.size=[32,48]", "model.options.width = 8"]
+    )
+    assert (plan.loop.steps, plan.recipe.options["loss"], plan.data.size) == (7, "l1", (32, 48))
+    assert (plan.model.options["width"], plan.model.options["depth"]) == (8, 4)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("loop.stepz=3", "did you mean 'loop.steps'"),
+        ("lop.steps=3", "did you mean 'loop'"),
+        ("data.augment.miror=true", "did you mean 'data.augment.mirror'"),
+        ("loop.steps", "write section.name=value"),
+        ("steps=3", "write section.name=value"),
+        ("loop.steps=many", "loop.steps"),
+        ("loop.schedule=cosinus", "did you mean 'cosine'"),
+        ("loop.ema=1.5", "below 1"),
+        ("data.plane=axal", "axial"),
+    ],
+)
+def test_wrong_overrides_are_explained(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_plan("osman2022", "cpu", [override])
+
+
+def test_unknown_preset_and_scale() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'osman2022'"):
+        read_plan("osman2002", "cpu")
+    with pytest.raises(UnknownNameError, match="there is: cpu, paper"):
+        read_plan("osman2022", "gpu")
+
+
+def test_a_preset_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('[model]\nname = "unet"\n[recipe]\nname = "supervised"\n[cpu.loop]\nsteps = 5\n')
+    assert read_plan(str(path), "cpu").loop.steps == 5
+    with pytest.raises(ConfigError, match="has no end"):
+        read_plan(str(path), "paper", ["loop.seed=1"])
+    path.write_text('[model]\nname = "unet"\n[recipe]\nname = "supervised"\n[cpu.lopp]\nsteps = 5\n')
+    with pytest.raises(UnknownNameError, match="did you mean 'loop'"):
+        read_plan(str(path), "cpu")
+
+
+def test_a_falling_rate_needs_to_know_the_end() -> None:
+    with pytest.raises(ConfigError, match=r"needs loop\.steps or loop\.epochs"):
+        LoopSettings(minutes=3, schedule="cosine")
+    LoopSettings(minutes=3)

@@ -1,0 +1,104 @@
+"""Validation scores a network as the saved translator will be scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from recontrast.datasets.cases import DataSettings, cache_cases
+from recontrast.errors import ConfigError, UnknownNameError
+from recontrast.evaluation.protocols import PROTOCOLS
+from recontrast.evaluation.scores import score_volume
+from recontrast.io.nifti import read_volume
+from recontrast.preparation.cohort import read_cohort
+from recontrast.training.validation import Validator
+from recontrast.translation.description import Member, TranslatorDescription
+
+MakePrepared = Callable[..., Path]
+
+
+class Half(torch.nn.Module):
+    """Half the source: a network whose score can be computed by hand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = torch.nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, source: torch.Tensor) -> torch.Tensor:
+        return source[:, :1] * self.factor
+
+
+def make(prepared: Path, folder: Path, protocol: str = "recontrast", plane: str = "axial") -> Validator:
+    cohort = read_cohort(prepared)
+    cases = cohort.split("validation")
+    description = TranslatorDescription(
+        preset="test",
+        sources=("T1w",),
+        target="T2w",
+        model=Member(name="unet"),
+        recipe=Member(name="supervised"),
+        target_scale=cases[0].scales["T2w"],
+        spacing_mm=(1, 1, 1),
+        plane=plane,  # type: ignore[arg-type]
+    )
+    cached = cache_cases(cases, ["T1w"], "T2w", DataSettings(plane=plane), folder)  # type: ignore[arg-type]
+    return Validator(cases, cached, protocol, description)
+
+
+@pytest.mark.parametrize("plane", ["axial", "sagittal"])
+def test_scores_are_those_of_the_protocol(make_prepared: MakePrepared, tmp_path: Path, plane: str) -> None:
+    prepared = make_prepared()
+    validator = make(prepared, tmp_path / "cache", plane=plane)
+    result = validator.summarise(validator.score_cases(Half(), "fp32").numpy())
+    (case,) = read_cohort(prepared).split("validation")
+    source, target = (case.scales[label].apply(read_volume(case.images[label]).data) for label in ("T1w", "T2w"))
+    brain = read_volume(case.regions["brain"], np.uint8).data > 0
+    estimate = np.clip(source / 2, 0, 1)
+    records = score_volume(PROTOCOLS.get("recontrast"), target, estimate, {"brain": brain, "head": brain})
+    expected = {record.metric: record.value for record in records if record.region == "brain"}
+    assert validator.region == "brain"
+    assert result.score == result.metrics["psnr"]
+    for label, value in result.metrics.items():
+        assert value == pytest.approx(expected[label], rel=1e-5), label
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS.names())
+def test_every_protocol_can_validate(make_prepared: MakePrepared, tmp_path: Path, protocol: str) -> None:
+    validator = make(make_prepared(), tmp_path / "cache", protocol)
+    result = validator.summarise(validator.score_cases(Half(), "fp32").numpy())
+    assert np.isfinite(result.score)
+    table = validator.table(result, 5)
+    assert list(table["case"].unique()) == ["sub-03"]
+    assert set(table["metric"]) == set(validator.labels)
+
+
+def test_without_brain_the_head_decides(make_prepared: MakePrepared, tmp_path: Path) -> None:
+    assert make(make_prepared(brain=False), tmp_path / "cache").region == "head"
+
+
+def test_ranks_fill_their_own_rows(make_prepared: MakePrepared, tmp_path: Path) -> None:
+    prepared = make_prepared({"01": "validation", "02": "validation", "03": "validation"})
+    validator = make(prepared, tmp_path / "cache")
+    whole = validator.score_cases(Half(), "fp32")
+    parts = [validator.score_cases(Half(), "fp32", rank, 2) for rank in range(2)]
+    assert torch.equal(whole, parts[0] + parts[1])
+    assert validator.subjects == 3
+    assert (parts[0][1] == 0).all()
+
+
+def test_better_follows_the_direction_of_the_metric(make_prepared: MakePrepared, tmp_path: Path) -> None:
+    validator = make(make_prepared(), tmp_path / "cache")
+    assert validator.is_better(20.0, None)
+    assert validator.is_better(20.1, 20.0)
+    assert not validator.is_better(20.0, 20.0)
+    assert not validator.is_better(float("nan"), None)
+
+
+def test_unknown_protocol(make_prepared: MakePrepared, tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="recontrast"):
+        make(make_prepared(), tmp_path / "cache", "recontrsat")
+    assert issubclass(UnknownNameError, ConfigError)
