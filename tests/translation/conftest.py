@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -76,10 +76,6 @@ def save(tmp_path: Path, describe: Callable[..., TranslatorDescription]) -> Call
     return make
 
 
-UNET = Member(name="unet", options={"width": 4, "depth": 2})
-"""A network that does something."""
-
-
 @pytest.fixture
 def data_set(tmp_path: Path, make_volume: Callable[..., Volume]) -> Path:
     """A raw BIDS data set: two subjects with T1w and T2w, a third with two sessions, T1w only in the second."""
@@ -93,12 +89,3 @@ def data_set(tmp_path: Path, make_volume: Callable[..., Volume]) -> Path:
     for seed, name in enumerate(images):
         write_volume(root / f"{name}.nii.gz", make_volume(seed=seed))
     return root
-
-
-@pytest.fixture
-def quiet_threads() -> Iterator[None]:
-    """Torch with one thread, as in a busy cluster job."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

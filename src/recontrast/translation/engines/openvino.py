@@ -83,9 +83,10 @@ class OpenVINOEngine:
             with torch.no_grad(), warnings.catch_warnings():
                 # Tracing warns of branches on the size of the input, which is fixed here, and of its own old age.
                 warnings.simplefilter("ignore")
+                traced = torch.jit.trace(self._network, torch.zeros(1, *shape[1:]), check_trace=False)
                 # openvino.convert_model does the same, but reports usage statistics over the network first.
-                decoder = TorchScriptPythonDecoder(self._network, example_input=torch.zeros(shape))
                 frontend = FrontEndManager().load_by_framework("pytorch")
+                decoder = TorchScriptPythonDecoder(traced)  # named, for OpenVINO does not keep it alive
                 model = frontend.convert(frontend.load(decoder))
             model.inputs[0].get_node().set_partial_shape(openvino.PartialShape(list(shape)))
             model.validate_nodes_and_infer_types()
