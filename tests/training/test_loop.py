@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from recontrast.errors import OutputError, TrainingError
+from recontrast.errors import IntensityError, OutputError, TrainingError
 from recontrast.io.tables import read_table
 from recontrast.training import loop as loop_module
 from recontrast.training.checkpoint import load_checkpoint
@@ -211,6 +211,15 @@ def test_two_ranks_learn_together(learn_from: Callable[..., Path]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.distributed
+def test_an_error_of_a_rank_is_one_line(learn_from: Callable[..., Path]) -> None:
+    with pytest.raises(IntensityError, match="no slice of sub-01, sub-02 has head or brain in it") as error:
+        learn_from("run", "loop.devices=2", "data.minimum_area=2.0")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")  # raised inside torch.compile
 def test_compiled_network_learns_the_same(learn_from: Callable[..., Path]) -> None:
     eager = learn_from("eager", "model.options.dropout=[]")
     compiled = learn_from("compiled", "model.options.dropout=[]", "loop.compiled=true")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import logging
 import shutil
@@ -13,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from recontrast import errors
 from recontrast.atomic import make_folder
 from recontrast.config import to_plain, write_settings
 from recontrast.contrasts import Contrast
-from recontrast.errors import ConfigError, LayoutError, MissingContrastError, RecontrastWarning
+from recontrast.errors import ConfigError, LayoutError, MissingContrastError, RecontrastError, RecontrastWarning
 from recontrast.execution.runtime import choose_precision
 from recontrast.execution.workers import Summary
 from recontrast.preparation.cohort import PreparedCase, PreparedCohort, read_cohort
@@ -289,8 +291,9 @@ def _launch(job: Job) -> Learned:
     """Start the ranks and train; Lightning Fabric brings device and ranks."""
     import torch
     from lightning_fabric import Fabric
+    from torch.multiprocessing.spawn import ProcessRaisedException
 
-    from recontrast.training.loop import learn
+    from recontrast.training.loop import Learned, State
 
     loop = job.plan.loop
     on_gpu = loop.accelerator != "cpu" and torch.cuda.is_available()
@@ -300,8 +303,26 @@ def _launch(job: Job) -> Learned:
         devices=loop.devices,
         strategy="auto" if loop.devices == 1 else "ddp_spawn",
     )
-    learned: Learned = fabric.launch(learn, dataclasses.replace(job, precision=precision))
-    return learned
+    # Fabric takes arguments and results apart and refuses frozen dataclasses: the job is bound, the result plain.
+    start = functools.partial(_learn_plainly, job=dataclasses.replace(job, precision=precision))
+    try:
+        plain = fabric.launch(start)
+    except ProcessRaisedException as error:
+        raise _error_of_rank(error) from error
+    return Learned(**{**plain, "state": State(**plain["state"])})
+
+
+def _learn_plainly(fabric: Any, job: Job) -> dict[str, Any]:
+    from recontrast.training.loop import learn
+
+    return dataclasses.asdict(learn(fabric, job))
+
+
+def _error_of_rank(error: Exception) -> Exception:
+    """Our own error, when that is what a rank raised; the last line of its traceback names it."""
+    name, _, message = str(error).strip().splitlines()[-1].partition(": ")
+    kind = getattr(errors, name.removeprefix("recontrast.errors."), None)
+    return kind(message) if isinstance(kind, type) and issubclass(kind, RecontrastError) else error
 
 
 def _save(job: Job, learned: Learned) -> dict[str, Any]:
