@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from recontrast.errors import ConfigError, DependencyError, RecontrastWarning, UnknownNameError
+from recontrast.translation.engines import choice, openvino
+from recontrast.translation.engines.choice import TOLERANCE, Engines, EngineSettings
+
+PROBE = np.linspace(0, 1, 3 * 8 * 8, dtype=np.float32).reshape(3, 1, 8, 8)
+
+
+class Off:
+    """An engine that is off by a constant."""
+
+    version = "1"
+
+    def __init__(self, name: str, precision: Any, offset: float) -> None:
+        self.name, self.precision, self.offset = name, precision, offset
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        return batch + np.float32(self.offset)
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Pretend a machine: which engines and precisions there are, and how far each is off."""
+
+    def build(
+        *, fast: bool = True, bf16: bool = True, off: dict[tuple[str, str], float] | None = None, **asked: Any
+    ) -> Any:
+        errors = off or {}
+        monkeypatch.setattr(openvino, "installed", lambda: fast)
+        monkeypatch.setattr(choice, "has_bf16", lambda device: bf16)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        monkeypatch.setattr(
+            openvino, "OpenVINOEngine", lambda _, p: Off("openvino", p, errors.get(("openvino", p), 0.0))
+        )
+        monkeypatch.setattr(
+            choice,
+            "PyTorchEngine",
+            lambda _, p, d, compiled=False: Off("compiled" if compiled else "torch", p, errors.get(("torch", p), 0.0)),
+        )
+        chosen = Engines(torch.nn.Identity(), (0.0, 1.0), EngineSettings(**asked)).choose(PROBE)
+        return chosen.engine.name, chosen.engine.precision, chosen.rms
+
+    return build
+
+
+def test_auto_takes_the_fastest_that_agrees(machine: Any) -> None:
+    too_far = 2 * TOLERANCE
+    assert machine()[:2] == ("openvino", "bf16")
+    assert machine(fast=False)[:2] == ("torch", "bf16")
+    assert machine(bf16=False)[:2] == ("openvino", "fp32")
+    assert machine(fast=False, bf16=False) == ("torch", "fp32", 0.0)
+    assert machine(off={("openvino", "bf16"): too_far})[:2] == ("openvino", "fp32")
+    assert machine(fast=False, off={("torch", "bf16"): too_far}) == ("torch", "fp32", 0.0)
+
+
+def test_a_difference_that_is_not_a_number_is_not_agreement(machine: Any) -> None:
+    assert machine(fast=False, off={("torch", "bf16"): np.nan})[:2] == ("torch", "fp32")
+
+
+def test_the_difference_is_measured_relative_to_the_range(machine: Any) -> None:
+    assert machine(off={("openvino", "bf16"): 0.002})[2] == pytest.approx(0.002, rel=1e-3)
+
+
+def test_fp32_and_torch_are_always_one_option_away(machine: Any) -> None:
+    assert machine(precision="fp32")[:2] == ("openvino", "fp32")
+    assert machine(precision="fp32", engine="torch") == ("torch", "fp32", 0.0)
+    assert machine(engine="torch")[:2] == ("torch", "bf16")
+
+
+def test_what_was_asked_for_is_used_even_when_it_is_off_but_not_silently(machine: Any) -> None:
+    with pytest.warns(RecontrastWarning, match="differs from PyTorch in fp32 by 0.1000 of the range"):
+        assert machine(engine="openvino", precision="bf16", off={("openvino", "bf16"): 0.1})[:2] == ("openvino", "bf16")
+
+
+def test_openvino_asked_for_but_absent(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino, "installed", lambda: False)
+    with pytest.raises(DependencyError, match=r"recontrast\[fast\]"):
+        Engines(torch.nn.Identity(), (0.0, 1.0), EngineSettings(engine="openvino"))
+
+
+def test_auto_falls_back_to_pytorch_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Fails(Off):
+        def __call__(self, batch: np.ndarray) -> np.ndarray:
+            raise DependencyError("OpenVINO cannot run this network")
+
+    monkeypatch.setattr(openvino, "installed", lambda: True)
+    monkeypatch.setattr(openvino, "OpenVINOEngine", lambda _, p: Fails("openvino", p, 0.0))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    engines = Engines(torch.nn.Identity(), (0.0, 1.0), EngineSettings(precision="fp32"))
+    with caplog.at_level(logging.WARNING):
+        assert engines.choose(PROBE).engine.name == "torch"
+        assert engines.choose(PROBE).engine.name == "torch"
+    assert caplog.text.count("PyTorch is used instead") == 1
+
+
+def test_settings_are_checked() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'openvino'"):
+        EngineSettings(engine="openvin")  # type: ignore[arg-type]
+    with pytest.raises(UnknownNameError, match="precision"):
+        EngineSettings(precision="fp16")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="at least 1"):
+        EngineSettings(batch=0)
+
+
+def test_a_gpu_asked_for_but_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(DependencyError, match="--device cpu"):
+        Engines(torch.nn.Identity(), (0.0, 1.0), EngineSettings(device="cuda"))

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from recontrast.errors import DependencyError
+from recontrast.models import MODELS
+from recontrast.translation.engines import openvino
+from recontrast.translation.engines.openvino import OpenVINOEngine
+from recontrast.translation.engines.pytorch import PyTorchEngine
+
+
+@pytest.fixture
+def network() -> torch.nn.Module:
+    pytest.importorskip("openvino", reason="the optional package openvino is not installed")
+    torch.manual_seed(0)
+    built: torch.nn.Module = MODELS.build("unet", {"in_channels": 2, "width": 4, "depth": 2, "dropout": (0.3,)})
+    return built.train()
+
+
+def test_fp32_agrees_with_pytorch_for_every_batch_size_and_shape(
+    network: torch.nn.Module, rng: np.random.Generator
+) -> None:
+    engine, reference = OpenVINOEngine(network), PyTorchEngine(network)
+    for shape in ((3, 2, 18, 21), (2, 2, 18, 21), (1, 2, 18, 21), (2, 2, 25, 16)):
+        batch = rng.random(shape, dtype=np.float32)
+        assert np.abs(engine(batch) - reference(batch)).max() < 1e-5
+    assert network.training
+
+
+def test_precision_is_what_was_asked_for(network: torch.nn.Module, rng: np.random.Generator) -> None:
+    batch = rng.random((2, 2, 18, 21), dtype=np.float32)
+    reference = PyTorchEngine(network)(batch)
+    single, half = (OpenVINOEngine(network, precision)(batch) for precision in ("fp32", "bf16"))
+    assert np.abs(single - reference).max() < 1e-5
+    assert np.sqrt(np.mean((half - reference) ** 2)) < 0.02
+    assert half.dtype == np.float32
+
+
+def test_only_a_few_shapes_are_kept(network: torch.nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino, "_KEPT_SHAPES", 1)
+    engine = OpenVINOEngine(network)
+    for size in (8, 12):
+        engine(np.zeros((1, 2, size, size), np.float32))
+    assert list(engine._compiled) == [(1, 2, 12, 12)]
+
+
+def test_a_network_it_cannot_convert_is_said_to_be_so() -> None:
+    pytest.importorskip("openvino", reason="the optional package openvino is not installed")
+
+    class Strange(torch.nn.Module):
+        def forward(self, source: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError("not traceable")
+
+    with pytest.raises(DependencyError, match=r"cannot run this network.*--engine torch"):
+        OpenVINOEngine(Strange())(np.zeros((1, 1, 8, 8), np.float32))
+
+
+def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino, "installed", lambda: False)
+    with pytest.raises(DependencyError, match=r"pip install recontrast\[fast\]"):
+        OpenVINOEngine(torch.nn.Identity())

@@ -1,0 +1,360 @@
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from recontrast.atomic import PARTIAL
+from recontrast.errors import (
+    CheckpointError,
+    ConfigError,
+    FormatError,
+    GeometryError,
+    IntensityError,
+    OutputError,
+    UnknownNameError,
+)
+from recontrast.io.bids import read_sidecar
+from recontrast.io.nifti import read_header, read_volume, write_volume
+from recontrast.io.tables import read_table
+from recontrast.preparation.cohort import read_cohort
+from recontrast.preparation.normalize import fit_scale
+from recontrast.preparation.pipeline import PrepareSettings, prepare
+from recontrast.provenance import sha256_of
+from recontrast.translation import command
+from recontrast.translation.command import TranslateSettings, translate
+from recontrast.translation.description import Member, read_description, subject_hash
+from recontrast.volume import Volume
+
+UNET = Member(name="unet", options={"width": 4, "depth": 2})
+TORCH: dict[str, Any] = {"engine": "torch", "precision": "fp32", "device": "cpu"}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Images and sidecars of a folder; provenance holds the time and is left out."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "provenance.json"
+    }
+
+
+def test_a_data_set_is_translated_and_what_cannot_be_is_listed(
+    save: Callable[..., Path], data_set: Path, tmp_path: Path
+) -> None:
+    run = save(sources=("T1w", "PDw"), model=UNET, training_subjects=(subject_hash("99"),))
+    before = contents(data_set)
+    out = tmp_path / "out"
+    summary = translate(TranslateSettings(run=run, input=data_set, out=out, **TORCH))
+    assert list(summary.failed) == ["sub-03_ses-1"]
+    assert "has no T1w" in summary.failed["sub-03_ses-1"]
+    assert contents(data_set) == before
+    image = out / "sub-03/ses-2/anat/sub-03_ses-2_desc-synthetic_T2w.nii.gz"
+    source = read_volume(data_set / "sub-03/ses-2/anat/sub-03_ses-2_T1w.nii.gz")
+    result = read_volume(image)
+    assert result.shape == source.shape
+    assert np.array_equal(result.affine, source.affine)
+    assert b"not for diagnosis" in bytes(nib.load(image).header["descrip"])
+    table = read_table(out / "cases.tsv", text_columns=("subject", "session")).set_index("case")
+    assert list(table["status"]) == ["ok", "ok", "failed", "ok"]
+    provenance = json.loads((out / "provenance.json").read_text())
+    assert provenance["stage"] == "translate"
+    assert len(provenance["inputs"]) == 6
+    assert json.loads((out / "dataset_description.json").read_text())["DatasetType"] == "derivative"
+
+
+def test_the_sidecar_says_from_what_by_what_and_how(save: Callable[..., Path], data_set: Path, tmp_path: Path) -> None:
+    run, out = save(), tmp_path / "out"
+    translate(TranslateSettings(run=run, input=data_set, out=out, subjects=("01",), **TORCH))
+    sidecar = read_sidecar(out / "sub-01/anat/sub-01_desc-synthetic_T2w.nii.gz")
+    source = data_set / "sub-01/anat/sub-01_T1w.nii.gz"
+    assert (out / sidecar["Sources"][0]).resolve() == source
+    assert sidecar["SourcesSHA256"] == [sha256_of(source)]
+    assert sidecar["Translator"]["weights_sha256"] == read_description(run).weights_sha256
+    assert read_description(out / sidecar["Translator"]["folder"]).target == "T2w"
+    assert sidecar["Scale"] == {"name": "percentile", "offset": 0.0, "factor": 1000.0}
+    assert sidecar["SourceScales"]["T1w"]["factor"] == pytest.approx(fit_scale(read_volume(source)).factor)
+    assert sidecar["Synthetic"] is True
+    assert "Not for diagnosis" in sidecar["SyntheticStatement"]
+    assert (sidecar["Engine"], sidecar["Precision"], sidecar["DifferenceFromFp32"]["rms"]) == ("torch", "fp32", 0)
+    assert sidecar["SkullStripped"] is False
+
+
+def test_same_input_same_bytes_with_any_number_of_workers(
+    save: Callable[..., Path], data_set: Path, tmp_path: Path
+) -> None:
+    run = save(model=UNET)
+    results = []
+    for number, workers in enumerate((1, 3)):
+        out = tmp_path / f"out{number}"
+        translate(TranslateSettings(run=run, input=data_set, out=out, workers=workers, **TORCH))
+        results.append(contents(out))
+    assert results[0] == results[1]
+
+
+def test_one_file_into_a_named_file_and_into_a_folder(
+    save: Callable[..., Path], data_set: Path, tmp_path: Path
+) -> None:
+    run = save()
+    source = data_set / "sub-01/anat/sub-01_T1w.nii.gz"
+    named = tmp_path / "my_synthetic.nii"
+    summary = translate(TranslateSettings(run=run, input=source, out=named, **TORCH))
+    assert "wrote" in summary.done[0]
+    assert sorted(path.name for path in tmp_path.glob("my*")) == ["my_synthetic.json", "my_synthetic.nii"]
+    assert "kept" in translate(TranslateSettings(run=run, input=source, out=named, **TORCH)).done[0]
+    out = tmp_path / "out"
+    other = data_set / "sub-02/anat/sub-02_T1w.nii.gz"
+    for path in (source, other):
+        translate(TranslateSettings(run=run, input=path, out=out, **TORCH))
+    assert sorted(path.name for path in out.glob("*.nii.gz")) == [
+        f"sub-{n}_desc-synthetic_T2w.nii.gz" for n in ("01", "02")
+    ]
+    assert len(read_table(out / "cases.tsv")) == 2
+    assert len(json.loads((out / "provenance.json").read_text())["inputs"]) == 2
+    assert np.array_equal(read_volume(named).data, read_volume(out / "sub-01_desc-synthetic_T2w.nii.gz").data)
+
+
+def test_a_prepared_folder_by_split_with_the_scales_of_preparation(
+    save: Callable[..., Path], data_set: Path, tmp_path: Path
+) -> None:
+    prepared, out = tmp_path / "prepared", tmp_path / "out"
+    prepare(
+        PrepareSettings(
+            bids=data_set, out=prepared, contrasts=("T1w", "PDw"), align=False, test=("02", "03"), validation=("01",)
+        )
+    )
+    run = save(sources=("T1w",))
+    summary = translate(TranslateSettings(run=run, input=prepared, out=out, split="test", **TORCH))
+    assert list(summary.failed) == ["sub-03_ses-1"]
+    assert "was not prepared" in summary.failed["sub-03_ses-1"]
+    cohort = read_cohort(prepared)
+    assert len(cohort.split("test")) == 2
+    for case in cohort.split("test"):
+        image = out / case.case.folder / "anat" / f"{case.key}_desc-synthetic_T2w.nii.gz"
+        source = read_volume(case.images["T1w"])
+        expected = 1000 * case.scales["T1w"].apply(source.data)
+        assert np.allclose(read_volume(image).data, expected, atol=0.05)
+        assert read_sidecar(image)["SourceScales"]["T1w"] == case.scales["T1w"].to_dict()
+    assert len(list(out.rglob("*.nii.gz"))) == 2
+
+
+def test_several_sources_given_as_files(save: Callable[..., Path], data_set: Path, tmp_path: Path) -> None:
+    run = save(sources=("T1w", "PDw"), model=Member(name="copy", options={"channel": 1}))
+    anat = data_set / "sub-01" / "anat"
+    out = tmp_path / "synthetic.nii.gz"
+    settings = TranslateSettings(
+        run=run, input=anat / "sub-01_T1w.nii.gz", also=(f"PDw={anat / 'sub-01_PDw.nii.gz'}",), out=out, **TORCH
+    )
+    translate(settings)
+    second = read_volume(anat / "sub-01_PDw.nii.gz")
+    assert np.allclose(read_volume(out).data, 1000 * fit_scale(second).apply(second.data), atol=0.5)
+
+
+def test_a_plain_folder_of_files(save: Callable[..., Path], tmp_path: Path, make_volume: Callable[..., Volume]) -> None:
+    scans = tmp_path / "scans"
+    for name in ("head one", "sub-05_FLAIR"):
+        write_volume(scans / f"{name}.nii.gz", make_volume())
+    summary = translate(TranslateSettings(run=save(), input=scans, out=tmp_path / "out", **TORCH))
+    assert not summary.failed
+    assert "1 files skipped" in summary.done[0]
+    assert [path.name for path in (tmp_path / "out").glob("*.nii.gz")] == ["head one_desc-synthetic_T2w.nii.gz"]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "float32"])
+def test_the_sources_type_is_stored_with_half_a_step_accuracy(
+    save: Callable[..., Path], tmp_path: Path, make_volume: Callable[..., Volume], dtype: str
+) -> None:
+    run = save()
+    source = tmp_path / "head.nii.gz"
+    write_volume(source, make_volume(), dtype)
+    exact, stored = tmp_path / "a_synthetic.nii.gz", tmp_path / "b_synthetic.nii.gz"
+    for path, kind in ((exact, "float32"), (stored, "source")):
+        translate(TranslateSettings(run=run, input=source, out=path, dtype=kind, **TORCH))  # type: ignore[arg-type]
+    assert read_header(stored).dtype == np.dtype(dtype)
+    assert read_header(exact).dtype == np.float32
+    step = float(nib.load(stored).dataobj.slope) if dtype != "float32" else 0.0
+    error = np.abs(read_volume(stored, np.float64).data - read_volume(exact, np.float64).data).max()
+    assert error <= step / 2 + 1e-3
+
+
+def test_finished_cases_are_kept_and_changed_ones_made_again(
+    save: Callable[..., Path], data_set: Path, tmp_path: Path, make_volume: Callable[..., Volume]
+) -> None:
+    run, out = save(model=UNET), tmp_path / "out"
+    settings = TranslateSettings(run=run, input=data_set, out=out, **TORCH)
+    translate(settings)
+    images = {path.name: path.stat().st_mtime_ns for path in out.rglob("*.nii.gz")}
+    write_volume(data_set / "sub-02/anat/sub-02_T1w.nii.gz", make_volume(seed=9))
+    (out / "sub-01/anat/sub-01_desc-synthetic_T2w.json").unlink()
+    summary = translate(settings)
+    assert "1 were finished before" in summary.done[0]
+    changed = {path.name for path in out.rglob("*.nii.gz") if path.stat().st_mtime_ns != images[path.name]}
+    assert changed == {"sub-01_desc-synthetic_T2w.nii.gz", "sub-02_desc-synthetic_T2w.nii.gz"}
+    undisturbed = tmp_path / "undisturbed"
+    translate(TranslateSettings(run=run, input=data_set, out=undisturbed, **TORCH))
+    assert contents(out) == contents(undisturbed)
+
+
+def test_another_translator_makes_all_again_but_never_mixes(
+    save: Callable[..., Path], data_set: Path, tmp_path: Path
+) -> None:
+    run, out = save(model=UNET), tmp_path / "out"
+    translate(TranslateSettings(run=run, input=data_set, out=out, **TORCH))
+    save(run, model=Member(name="unet", options={"width": 2, "depth": 2}))
+    with pytest.raises(ConfigError, match="another translator"):
+        translate(TranslateSettings(run=run, input=data_set, out=out, subjects=("01",), **TORCH))
+    summary = translate(TranslateSettings(run=run, input=data_set, out=out, **TORCH))
+    assert "finished before" not in summary.done[0]
+    with pytest.raises(ConfigError, match="dtype was 'float32', is now 'source'"):
+        translate(TranslateSettings(run=run, input=data_set, out=out, dtype="source", **TORCH))
+
+
+def test_stopped_in_the_middle_nothing_finished_is_lost(
+    save: Callable[..., Path], data_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full at the second image: the first stays whole, and the next run makes only the rest."""
+    run, out = save(model=UNET), tmp_path / "out"
+    settings = TranslateSettings(run=run, input=data_set, out=out, **TORCH)
+    save_image, written = nib.save, []
+
+    def disk_of_one_image(image: Any, path: Path) -> None:
+        written.append(path)
+        if len(written) > 1:
+            Path(path).write_bytes(b"half of it")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save_image(image, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("recontrast.io.nifti.nib.save", disk_of_one_image)
+        with pytest.raises(OutputError, match="the disk is full"):
+            translate(settings)
+    images = list(out.rglob("*.nii.gz"))
+    assert len(images) == 1
+    before = images[0].stat().st_mtime_ns
+    assert not list(out.rglob(f"{PARTIAL}*"))
+    assert "1 were finished before" in translate(settings).done[0]
+    assert images[0].stat().st_mtime_ns == before
+    assert len(list(out.rglob("*.nii.gz"))) == 3
+
+
+def test_bad_cases_do_not_stop_the_good_ones(
+    save: Callable[..., Path], data_set: Path, tmp_path: Path, make_volume: Callable[..., Volume]
+) -> None:
+    run = save(sources=("T1w", "PDw"), model=UNET)
+    anat = data_set / "sub-01" / "anat"
+    write_volume(anat / "sub-01_PDw.nii.gz", make_volume((20, 24, 17)))
+    (data_set / "sub-02/anat/sub-02_T1w.nii.gz").write_bytes(b"not an image")
+    summary = translate(TranslateSettings(run=run, input=data_set, out=tmp_path / "out", **TORCH))
+    assert "recontrast prepare" in summary.failed["sub-01"]
+    assert "sub-02_T1w.nii.gz" in summary.failed["sub-02"]
+    assert set(summary.failed) == {"sub-01", "sub-02", "sub-03_ses-1"}
+    assert all("\n" not in reason for reason in summary.failed.values())
+    assert len(list((tmp_path / "out").rglob("*.nii.gz"))) == 1
+
+
+def test_a_bad_single_file_is_the_error_itself(
+    save: Callable[..., Path], tmp_path: Path, make_volume: Callable[..., Volume]
+) -> None:
+    run, volume, source = save(), make_volume(), tmp_path / "head.nii.gz"
+    settings = TranslateSettings(run=run, input=source, out=tmp_path / "synthetic.nii.gz", **TORCH)
+    for data in (np.zeros_like(volume.data), np.full_like(volume.data, np.nan), np.full_like(volume.data, 7)):
+        write_volume(source, volume.with_data(data))
+        with pytest.raises(IntensityError, match=r"head\.nii\.gz"):
+            translate(settings)
+    nib.save(nib.Nifti1Image(np.ones((4, 4, 4, 2), np.float32), np.eye(4)), source)
+    with pytest.raises(FormatError, match="4 axes"):
+        translate(settings)
+    write_volume(source, volume)
+    other = tmp_path / "pd.nii.gz"
+    write_volume(other, make_volume((20, 24, 17)))
+    two = save(tmp_path / "two", sources=("T1w", "PDw"))
+    with pytest.raises(GeometryError, match="grids differ"):
+        translate(TranslateSettings(run=two, input=source, also=(f"PDw={other}",), out=settings.out, **TORCH))
+    assert not (tmp_path / "synthetic.nii.gz").exists()
+
+
+def test_wrong_settings_and_wrong_places(save: Callable[..., Path], data_set: Path, tmp_path: Path) -> None:
+    run = save()
+    source = data_set / "sub-01/anat/sub-01_T1w.nii.gz"
+    with pytest.raises(UnknownNameError, match="dtype"):
+        translate(TranslateSettings(run=run, input=data_set, out=tmp_path / "o", dtype="int16"))  # type: ignore[arg-type]
+    with pytest.raises(UnknownNameError, match="did you mean 'torch'"):
+        translate(TranslateSettings(run=run, input=data_set, out=tmp_path / "o", engine="torsch"))  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="workers"):
+        translate(TranslateSettings(run=run, input=data_set, out=tmp_path / "o", workers=0))
+    with pytest.raises(CheckpointError, match="no such folder"):
+        translate(TranslateSettings(run=tmp_path / "no", input=data_set, out=tmp_path / "o"))
+    with pytest.raises(ConfigError, match="for example"):
+        translate(TranslateSettings(run=run, input=source, out=tmp_path / "T2w.nii.gz"))
+    with pytest.raises(ConfigError, match="must not be mixed"):
+        translate(TranslateSettings(run=run, input=data_set, out=data_set))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError):
+        translate(TranslateSettings(run=run, input=data_set, out=tmp_path / "file" / "out", **TORCH))
+    assert not (tmp_path / "o").exists()
+
+
+def test_derivatives_of_the_input_are_a_good_place(save: Callable[..., Path], data_set: Path) -> None:
+    out = data_set / "derivatives" / "recontrast"
+    settings = TranslateSettings(run=save(), input=data_set, out=out, **TORCH)
+    translate(settings)
+    assert "3 were finished before" in translate(settings).done[0]
+
+
+def test_reading_and_writing_overlap_with_the_network(
+    save: Callable[..., Path], data_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    active, most = 0, 0
+    lock, original = threading.Lock(), command._translate_case
+
+    def watched(*arguments: Any) -> Any:
+        nonlocal active, most
+        with lock:
+            active += 1
+            most = max(most, active)
+        time.sleep(0.05)
+        try:
+            return original(*arguments)
+        finally:
+            with lock:
+                active -= 1
+
+    monkeypatch.setattr(command, "_translate_case", watched)
+    translate(TranslateSettings(run=save(), input=data_set, out=tmp_path / "out", workers=1, **TORCH))
+    assert most == 2
+
+
+def test_an_input_is_never_overwritten(
+    save: Callable[..., Path], tmp_path: Path, make_volume: Callable[..., Volume]
+) -> None:
+    source = tmp_path / "my_synthetic.nii.gz"
+    write_volume(source, make_volume())
+    (tmp_path / "my_synthetic.json").write_text('{"Synthetic": true}')
+    before = source.read_bytes()
+    with pytest.raises(ConfigError, match="would be overwritten"):
+        translate(TranslateSettings(run=save(), input=source, out=source, **TORCH))
+    assert source.read_bytes() == before
+
+
+def test_moved_together_input_and_output_are_still_known(
+    save: Callable[..., Path], data_set: Path, tmp_path: Path
+) -> None:
+    run, out = save(), tmp_path / "out"
+    translate(TranslateSettings(run=run, input=data_set, out=out, **TORCH))
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for folder in (run, data_set, out):
+        shutil.move(folder, moved / folder.name)
+    summary = translate(
+        TranslateSettings(run=moved / run.name, input=moved / data_set.name, out=moved / out.name, **TORCH)
+    )
+    assert "3 were finished before" in summary.done[0]
