@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from joblib import Parallel, delayed
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
@@ -65,6 +66,7 @@ def run_cases(
 
     Raises:
         OutputError: A result could not be written (full disk): the rest would fail too, so it stops here.
+        RecontrastError: The system killed a worker process.
 
     Example:
         >>> [o.value for o in run_cases(abs, {"sub-01": (-1,)}, workers=1, description="abs")]
@@ -74,9 +76,15 @@ def run_cases(
     jobs = (delayed(_attempt)(function, key, arguments) for key, arguments in cases.items())
     count = max(1, min(workers, len(cases)))
     with progress(description, len(cases)) as advance:
-        for outcome in Parallel(n_jobs=count, return_as="generator_unordered")(jobs):
-            outcomes[outcome.case] = outcome
-            advance()
+        try:
+            for outcome in Parallel(n_jobs=count, return_as="generator_unordered")(jobs):
+                outcomes[outcome.case] = outcome
+                advance()
+        except TerminatedWorkerError as error:
+            raise RecontrastError(
+                "a worker process was killed, most likely for lack of memory; finished cases are kept: "
+                "run the same command again with fewer workers"
+            ) from error
     return [outcomes[key] for key in cases]
 
 

@@ -153,7 +153,7 @@ def _affine(path: Path, image: nib.Nifti1Image) -> NDArray[np.float64]:
             stacklevel=3,
         )
     if sform_code and qform_code and qform is not None:
-        last = np.array([*(n - 1 for n in image.shape[:3]), 1.0])
+        last = np.array([*(n - 1 for n in (*image.shape, 1, 1, 1)[:3]), 1.0])
         apart = max(np.abs((sform - qform)[:3] @ corner).max() for corner in (last, np.array([0, 0, 0, 1.0])))
         if apart > max(0.1, AFFINE_TOLERANCE_MM):
             warnings.warn(

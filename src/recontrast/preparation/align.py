@@ -15,7 +15,7 @@ from scipy import ndimage
 from recontrast.errors import GeometryError, RecontrastWarning
 from recontrast.preparation.itk import to_itk, to_itk_transform, to_matrix
 from recontrast.preparation.mask import head_mask
-from recontrast.preparation.normalize import fit_scale
+from recontrast.preparation.normalize import ScaleSettings, fit_scale
 from recontrast.preparation.resample import resample
 from recontrast.volume import Volume
 
@@ -30,8 +30,11 @@ class AlignSettings:
     samples: int = 60_000
     """voxels looked at per level"""
 
-    bins: int = 40
+    bins: int = 32
     """bins of the joint histogram"""
+
+    high: float = 99.0
+    """percentile of the head above which values count as one (bright fat and vessels leave bins to the brain)"""
 
     iterations: int = 100
     """optimiser steps per level at most"""
@@ -97,7 +100,7 @@ def align(
     moving_head, fixed_head = heads if heads is not None else (head_mask(moving), head_mask(fixed))
     region = _dilated(fixed_head, settings.margin_mm)
     pair = [
-        to_itk(v.with_data(np.clip(fit_scale(v, head=head).apply(v.data), 0, 1)))
+        to_itk(v.with_data(np.clip(fit_scale(v, ScaleSettings(high=settings.high), head).apply(v.data), 0, 1)))
         for v, head in ((fixed, fixed_head), (moving, moving_head))
     ]
     try:

@@ -1,0 +1,114 @@
+"""BIDS names and folders."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from recontrast.contrasts import Contrast
+from recontrast.errors import FormatError, LayoutError
+from recontrast.io.bids import (
+    BidsName,
+    Case,
+    by_case,
+    find_images,
+    is_bids,
+    read_sidecar,
+    sidecar_path,
+    stray_images,
+    write_description,
+    write_sidecar,
+)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sub-01_T1w.nii.gz",
+        "sub-01_ses-2_acq-localizer_ce-gadolinium_run-1_space-MNI_desc-prepared_T1w.nii.gz",
+        "sub-SF02_res-1p4mm_T1w.nii",
+        "sub-01_label-GM_probseg.nii.gz",
+    ],
+)
+def test_names_there_and_back(name):
+    assert BidsName.parse(name).filename == name
+
+
+def test_a_name_of_a_case_has_its_entities_in_order():
+    name = BidsName.of(Case("01", "2"), Contrast.parse("ce-gadolinium_T1w"), desc="synthetic", acq="x")
+    assert name.filename == "sub-01_ses-2_acq-x_ce-gadolinium_desc-synthetic_T1w.nii.gz"
+    assert name.case == Case("01", "2")
+    assert name.with_extension(".json").filename.endswith("_T1w.json")
+
+
+@pytest.mark.parametrize(
+    "name", ["T1w.nii.gz", "sub-01_T1w_desc-cord_mask.nii.gz", "sub-01_a-_T1w.nii.gz", "x_T1w.nii"]
+)
+def test_other_names_are_refused(name):
+    with pytest.raises(LayoutError, match=name):
+        BidsName.parse(name)
+
+
+@pytest.mark.parametrize("key", ["sub-01", "sub-01_ses-2"])
+def test_case_keys(key):
+    assert Case.parse(key).key == key
+
+
+@pytest.mark.parametrize("key", ["01", "sub-01_run-1", "sub-01/../x", ""])
+def test_what_is_not_a_case(key):
+    with pytest.raises(LayoutError, match="sub-01"):
+        Case.parse(key)
+
+
+def fill(root):
+    for name in (
+        "sub-02/ses-1/anat/sub-02_ses-1_T1w.nii.gz",
+        "sub-01/anat/sub-01_T1w.nii.gz",
+        "sub-01/anat/sub-01_T1w.json",
+        "sub-01/anat/.partial-1-sub-01_T2w.nii.gz",
+        "sub-01/anat/stray name.nii.gz",
+        "derivatives/x/sub-01/anat/sub-01_T1w.nii.gz",
+        "other/sub-01_T1w.nii.gz",
+    ):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"")
+
+
+def test_images_are_found_by_case(tmp_path):
+    fill(tmp_path)
+    cases = by_case(find_images(tmp_path))
+    assert [case.key for case in cases] == ["sub-01", "sub-02_ses-1"]
+    assert [image.path.name for image in cases[Case("01")]] == ["sub-01_T1w.nii.gz"]
+    assert [path.name for path in stray_images(tmp_path)] == ["stray name.nii.gz"]
+    assert is_bids(tmp_path)
+
+
+def test_no_data_set(tmp_path):
+    with pytest.raises(LayoutError, match="no sub-"):
+        find_images(tmp_path)
+    with pytest.raises(LayoutError, match="no such folder"):
+        find_images(tmp_path / "absent")
+    assert not is_bids(tmp_path)
+    assert not is_bids(tmp_path / "absent")
+
+
+def test_sidecars(tmp_path):
+    image = tmp_path / "sub-01_T1w.nii.gz"
+    assert read_sidecar(image) == {}
+    write_sidecar(image, {"EchoTime": 0.01})
+    assert sidecar_path(image).name == "sub-01_T1w.json"
+    assert read_sidecar(image) == {"EchoTime": 0.01}
+    for bad in ("[1]", "{", b"\xff".decode("latin-1")):
+        sidecar_path(image).write_text(bad, encoding="latin-1")
+        with pytest.raises(FormatError, match=r"sub-01_T1w\.json"):
+            read_sidecar(image)
+
+
+def test_description_keeps_a_readme_that_is_there(tmp_path):
+    (tmp_path / "README.md").write_text("mine")
+    write_description(tmp_path, "Prepared", version="1", derivative=True, sources=["../raw"])
+    content = json.loads((tmp_path / "dataset_description.json").read_text())
+    assert content["DatasetType"] == "derivative"
+    assert content["SourceDatasets"] == [{"URL": "../raw"}]
+    assert (tmp_path / "README.md").read_text() == "mine"

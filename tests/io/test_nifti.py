@@ -1,0 +1,153 @@
+"""NIfTI there and back, and files that are not what they say."""
+
+from __future__ import annotations
+
+import gzip
+import warnings
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from recontrast.errors import FormatError, GeometryError, OutputError, RecontrastWarning
+from recontrast.io.nifti import is_nifti, read_header, read_volume, write_volume
+from recontrast.volume import Volume, same_grid
+
+
+@pytest.mark.parametrize("extension", [".nii", ".nii.gz"])
+def test_floats_there_and_back(tmp_path, make_volume, extension):
+    volume = make_volume()
+    write_volume(tmp_path / f"a{extension}", volume)
+    back = read_volume(tmp_path / f"a{extension}")
+    np.testing.assert_array_equal(back.data, volume.data)
+    assert same_grid(back, volume)
+    assert back.data.dtype == np.float32
+
+
+@pytest.mark.parametrize("orientation", ["RAS", "LPS", "PSR", "IRA"])
+def test_orientation_is_kept(tmp_path, make_volume, orientation):
+    volume = make_volume().reoriented(orientation)
+    write_volume(tmp_path / "a.nii.gz", volume)
+    back = read_volume(tmp_path / "a.nii.gz")
+    assert back.orientation == orientation
+    np.testing.assert_allclose(back.affine, volume.affine, atol=1e-5)
+
+
+def test_same_volume_same_bytes(tmp_path, make_volume):
+    for name in ("a.nii.gz", "b.nii.gz"):
+        write_volume(tmp_path / name, make_volume())
+    assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
+
+
+def test_labels_above_127_survive(tmp_path):
+    labels = np.arange(256, dtype=np.int32).reshape(8, 8, 4)
+    write_volume(tmp_path / "a.nii.gz", Volume(labels, np.eye(4)), np.uint8)
+    assert read_header(tmp_path / "a.nii.gz").dtype == np.uint8
+    np.testing.assert_array_equal(read_volume(tmp_path / "a.nii.gz", np.int32).data, labels)
+
+
+def test_masks_are_written_as_bytes(tmp_path, make_volume):
+    mask = make_volume().with_data(make_volume().data > 500)
+    write_volume(tmp_path / "a.nii.gz", mask, bool)
+    np.testing.assert_array_equal(read_volume(tmp_path / "a.nii.gz", np.uint8).data, mask.data)
+
+
+def test_floats_as_integers_use_the_whole_range(tmp_path, make_volume):
+    volume = make_volume()
+    write_volume(tmp_path / "a.nii.gz", volume, np.int16)
+    back = read_volume(tmp_path / "a.nii.gz")
+    step = float(np.ptp(volume.data)) / 65000
+    np.testing.assert_allclose(back.data, volume.data, atol=2 * step)
+
+
+def test_big_endian_and_scaled_integers(tmp_path):
+    stored = np.arange(60, dtype=">i2").reshape(3, 4, 5)
+    image = nib.Nifti1Image(stored, np.diag([1, 2, 3, 1.0]), nib.Nifti1Header(endianness=">"))
+    image.header.set_slope_inter(0.5, 10)
+    nib.save(image, tmp_path / "a.nii")
+    back = read_volume(tmp_path / "a.nii")
+    assert back.data.dtype == np.dtype("=f4")
+    nib_values = nib.load(tmp_path / "a.nii").get_fdata()
+    np.testing.assert_allclose(back.data, nib_values)
+
+
+def test_a_fourth_axis_of_one_is_dropped_and_a_longer_one_refused(tmp_path):
+    nib.save(nib.Nifti1Image(np.zeros((3, 4, 5, 1), np.float32), np.eye(4)), tmp_path / "one.nii")
+    nib.save(nib.Nifti1Image(np.zeros((3, 4, 5, 2), np.float32), np.eye(4)), tmp_path / "two.nii")
+    assert read_volume(tmp_path / "one.nii").shape == (3, 4, 5)
+    with pytest.raises(FormatError, match=r"two\.nii: has 4 axes \(shape \(3, 4, 5, 2\)\)"):
+        read_volume(tmp_path / "two.nii")
+
+
+def test_a_single_slice_becomes_a_volume(tmp_path):
+    image = nib.Nifti1Image(np.ones((3, 4), np.float32), np.eye(4))
+    image.set_sform(np.eye(4), 1)
+    image.set_qform(np.eye(4), 1)
+    nib.save(image, tmp_path / "a.nii")
+    assert read_volume(tmp_path / "a.nii").shape == (3, 4, 1)
+
+
+def test_complex_values_are_refused(tmp_path):
+    nib.save(nib.Nifti1Image(np.zeros((3, 4, 5), np.complex64), np.eye(4)), tmp_path / "a.nii")
+    with pytest.raises(FormatError, match="complex"):
+        read_volume(tmp_path / "a.nii")
+
+
+def test_damaged_files_are_named(tmp_path, make_volume):
+    write_volume(tmp_path / "whole.nii.gz", make_volume())
+    content = (tmp_path / "whole.nii.gz").read_bytes()
+    (tmp_path / "cut.nii.gz").write_bytes(content[: len(content) // 2])
+    (tmp_path / "text.nii").write_text("not an image")
+    (tmp_path / "plain.nii.gz").write_bytes(gzip.decompress(content))
+    (tmp_path / "empty.nii.gz").write_bytes(b"")
+    for name in ("cut.nii.gz", "text.nii", "plain.nii.gz", "empty.nii.gz", "absent.nii"):
+        with pytest.raises(FormatError, match=name):
+            read_volume(tmp_path / name)
+    (tmp_path / "a.dcm").write_bytes(b"")
+    with pytest.raises(FormatError, match="not a NIfTI file by its name"):
+        read_volume(tmp_path / "a.dcm")
+
+
+def test_disagreeing_forms_give_a_warning_and_the_sform_wins(tmp_path):
+    image = nib.Nifti1Image(np.zeros((3, 4, 5), np.float32), None)
+    image.set_qform(np.eye(4), 1)
+    image.set_sform(np.diag([2.0, 2, 2, 1]), 1)
+    nib.save(image, tmp_path / "a.nii")
+    with pytest.warns(RecontrastWarning, match=r"a\.nii: qform and sform differ"):
+        assert read_volume(tmp_path / "a.nii").spacing == (2, 2, 2)
+
+
+def test_no_orientation_gives_a_warning(tmp_path):
+    image = nib.Nifti1Image(np.zeros((3, 4, 5), np.float32), None)
+    nib.save(image, tmp_path / "a.nii")
+    with pytest.warns(RecontrastWarning, match="no orientation"):
+        read_volume(tmp_path / "a.nii")
+
+
+def test_a_flat_affine_is_refused(tmp_path):
+    image = nib.Nifti1Image(np.zeros((3, 4, 5), np.float32), None)
+    image.set_sform(np.diag([1.0, 1, 0, 1]), 1)
+    nib.save(image, tmp_path / "a.nii")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(GeometryError, match=r"a\.nii"):
+            read_volume(tmp_path / "a.nii")
+
+
+def test_space_codes_follow_a_template(tmp_path, make_volume):
+    image = nib.Nifti1Image(make_volume().data, make_volume().affine)
+    image.set_sform(make_volume().affine, 4)
+    nib.save(image, tmp_path / "mni.nii")
+    write_volume(tmp_path / "a.nii", make_volume(), like=tmp_path / "mni.nii")
+    assert int(nib.load(tmp_path / "a.nii").header["sform_code"]) == 4
+
+
+def test_a_folder_that_cannot_be_made(tmp_path, make_volume):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="file"):
+        write_volume(tmp_path / "file" / "a.nii", make_volume())
+
+
+def test_names(tmp_path):
+    assert is_nifti(tmp_path / "A.NII.GZ")
+    assert not is_nifti(tmp_path / "a.nii.json")
