@@ -134,6 +134,15 @@ def test_slices_show_the_head_where_it_is(tiny_anatomy):
     assert centres[1] == pytest.approx(centres[0], abs=2.0)
 
 
+def test_a_coarse_scan_of_uneven_voxels_shows_the_head_too(tiny_anatomy):
+    (image,) = acquire(
+        make_subject(tiny_anatomy), scans_of("acq-localizer_T1w"), Motion(), np.inf, np.random.default_rng(0)
+    )
+    assert len(set(image.grid.spacing)) > 1
+    assert np.isfinite(image.values).all()
+    assert np.abs(image.values).max() > 0
+
+
 def test_truth_agrees_with_the_tissues(tiny_anatomy):
     subject = make_subject(tiny_anatomy)
     numbers = {name: i for i, name in enumerate(tiny_anatomy.tissues, start=1)}

@@ -209,7 +209,7 @@ def acquire(
     images = []
     for scan, signal, noise_rng in zip(scans, signals, noise_rngs, strict=True):
         grid = image_grid(subject.view, scan, slice_mm, gap_mm)
-        image = _encode(subject, signal, motion, grid, slice_mm)
+        image = _encode(subject, signal, motion, grid, 0.0 if scan.three_dimensional else slice_mm)
         if scan.phase:
             if phase is None:
                 phase = np.exp(0.8j * smooth_field(phase_rng, grid, 70.0, subject.view.region)).astype(np.complex64)
@@ -229,10 +229,9 @@ def _encode(subject: Subject, signal: Array, motion: Motion, grid: Grid, slice_m
     """The image of a signal at the resolution of `grid`: motion, coil, k-space, slices."""
     fine = subject.view.fine
     seen = move(signal, fine, motion) * subject.coil
-    sliced = grid.spacing[2] != grid.spacing[0]
-    slices = fine.shape[2] if sliced else grid.shape[2]
+    slices = fine.shape[2] if slice_mm > 0 else grid.shape[2]
     image = truncate(seen, (grid.shape[0], grid.shape[1], slices), sharpen=not motion.is_none)
-    return slice_profile(image, fine, grid, slice_mm) if sliced else image
+    return slice_profile(image, fine, grid, slice_mm) if slice_mm > 0 else image
 
 
 def fine_signal(subject: Subject, scan: Scan) -> Array:
