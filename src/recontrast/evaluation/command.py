@@ -29,7 +29,7 @@ from recontrast.evaluation.matching import (
     source_labels,
 )
 from recontrast.evaluation.protocols import PROTOCOLS, Protocol
-from recontrast.evaluation.scores import BLOCK_MM
+from recontrast.evaluation.scores import BLOCK_MM, BLOCKS
 from recontrast.evaluation.statistics import FEWEST_FOR_BOOTSTRAP, RESAMPLES, PairedTest
 from recontrast.evaluation.tables import ScoredCase, conclusions, scores_table, statistics_table
 from recontrast.execution.workers import Summary, failures, run_cases
@@ -307,8 +307,8 @@ def _describe_interval(statistics: pd.DataFrame) -> dict[str, Any]:
         "confidence": 0.95,
         "method": (
             f"from {FEWEST_FOR_BOOTSTRAP} subjects BCa bootstrap of the mean over subjects ({RESAMPLES} samples, level "
-            "widened for small samples), from 3 Student t, for 1 subject a bootstrap over slabs of axial slices of "
-            f"about {BLOCK_MM:g} mm within that subject, which says nothing of other subjects"
+            f"widened for small samples), from 3 Student t, for 1 subject a bootstrap over up to {BLOCKS} slabs of axial "
+            f"slices of at least {BLOCK_MM:g} mm within that subject, which says nothing of other subjects"
         ),
         "difference": "synthetic - control of the same subject",
         "used": sorted(set(statistics["interval"].dropna())) if len(statistics) else [],

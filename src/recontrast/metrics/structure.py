@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, Literal, get_args
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from recontrast.errors import ConfigError, GeometryError
 from recontrast.metrics import METRICS, Array, Undefined, VoxelForm, metric, no_constant
@@ -17,7 +18,7 @@ from recontrast.metrics import METRICS, Array, Undefined, VoxelForm, metric, no_
 Window = Literal["gaussian11", "uniform7"]
 """`gaussian11`: sigma 1.5 voxels, cut at 5 (Wang 2004). `uniform7`: seven equal weights (scikit-image's default)."""
 
-_BLOCK = 64
+_BLOCK = 32
 """Rows of the banded matrix multiplied at once: few enough to skip the zeros, enough to keep the processor busy."""
 
 
@@ -81,9 +82,9 @@ def ssim_map(
     true, judged = np.asarray(reference).astype(dtype), np.asarray(estimate).astype(dtype)
     count = len(weights) ** len(axes)
     correction = 1.0 if covariance == "population" else count / (count - 1)
-    luminance = _term(judged - true, smooth)
-    mean_sum, variance_sum = _term(judged + true, smooth)
-    mean_difference, variance_difference = luminance
+    with _threads().limit(limits=1, user_api="blas"):
+        mean_difference, variance_difference = _term(judged - true, smooth)
+        mean_sum, variance_sum = _term(judged + true, smooth)
     result = _ratio(mean_difference, mean_sum, 2 * (k1 * data_range) ** 2)
     result *= _ratio(variance_difference, variance_sum, 2 * (k2 * data_range) ** 2 / correction)
     return result
@@ -177,6 +178,13 @@ def _ratio(difference: Array, total: Array, constant: float) -> Array:
     difference *= -2
     difference += 1
     return difference
+
+
+@lru_cache(maxsize=1)
+def _threads() -> ThreadpoolController:
+    """Holds matrix products to one thread: ours are small, and threads that wait for each other cost more than they
+    bring as soon as the machine is shared. Cases are worked on side by side instead."""
+    return ThreadpoolController()
 
 
 @lru_cache(maxsize=4)
