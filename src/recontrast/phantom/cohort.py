@@ -94,10 +94,14 @@ def simulate(settings: SimulateSettings) -> Summary:
     write_provenance(out, "simulate", settings, _inputs(settings))
     failed = failures(outcomes)
     kept = len(cases) - len(todo)
-    done = [f"simulated {len(todo) - len(failed)} subjects in {out}: {', '.join(settings.contrasts)}"]
+    done = [f"simulated {_count(len(todo) - len(failed))} in {out}: {', '.join(settings.contrasts)}"]
     if kept:
-        done.append(f"kept {kept} subjects that were finished before")
+        done.append(f"kept {_count(kept)} finished before")
     return Summary(done, failed)
+
+
+def _count(subjects: int) -> str:
+    return f"{subjects} subject{'' if subjects == 1 else 's'}"
 
 
 def _run(settings: SimulateSettings, index: int, plan: dict[str, Any]) -> None:

@@ -384,7 +384,7 @@ def nulling_inversion_time_s(t1_s: float, recovery_s: float) -> float:
         recovery_s: TR less the duration of the echo train, s.
 
     Example:
-        >>> round(nulling_inversion_time_s(4.3, 9.0 - 0.16), 2)
-        2.47
+        >>> round(nulling_inversion_time_s(4.3, 9.0), 2)
+        2.48
     """
     return float(t1_s * (np.log(2) - np.log1p(np.exp(-recovery_s / t1_s))))
