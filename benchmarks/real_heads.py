@@ -27,7 +27,7 @@ from recontrast.translation.command import TranslateSettings, translate
 
 REPOSITORY = Path(__file__).parents[1]
 DATA = Path(os.environ.get("RECONTRAST_REALDATA", REPOSITORY.parent / "shared" / "data"))
-METRICS = ("psnr", "ssim_3d", "mae")
+METRICS = ("psnr", "ssim", "mae")
 
 
 @dataclass(frozen=True)

@@ -307,8 +307,8 @@ def _describe_interval(statistics: pd.DataFrame) -> dict[str, Any]:
         "confidence": 0.95,
         "method": (
             f"from {FEWEST_FOR_BOOTSTRAP} subjects BCa bootstrap of the mean over subjects ({RESAMPLES} samples, level "
-            f"widened for small samples), from 3 Student t, for 1 subject a bootstrap over up to {BLOCKS} slabs of axial "
-            f"slices of at least {BLOCK_MM:g} mm within that subject, which says nothing of other subjects"
+            f"widened for small samples), from 3 Student t, for 1 subject a bootstrap over up to {BLOCKS} slabs of "
+            f"axial slices of at least {BLOCK_MM:g} mm within that subject, which says nothing of other subjects"
         ),
         "difference": "synthetic - control of the same subject",
         "used": sorted(set(statistics["interval"].dropna())) if len(statistics) else [],

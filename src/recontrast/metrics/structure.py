@@ -182,8 +182,10 @@ def _ratio(difference: Array, total: Array, constant: float) -> Array:
 
 @lru_cache(maxsize=1)
 def _threads() -> ThreadpoolController:
-    """Holds matrix products to one thread: ours are small, and threads that wait for each other cost more than they
-    bring as soon as the machine is shared. Cases are worked on side by side instead."""
+    """Holds matrix products to one thread; cases are worked on side by side instead.
+
+    Ours are small, and threads that wait for each other cost more than they bring as soon as the machine is shared.
+    """
     return ThreadpoolController()
 
 
