@@ -7,8 +7,8 @@ import pandas as pd
 
 from recontrast.io.tables import write_table
 from recontrast.reporting.evidence import find_evidence
-from recontrast.reporting.page import Code, Facts, Fold, Section, Table, Text
-from recontrast.reporting.records import MOST_ROWS, case_section, problem_section, provenance_section
+from recontrast.reporting.page import MOST_ROWS, Code, Facts, Fold, Section, Table, Text
+from recontrast.reporting.records import case_section, problem_section, provenance_section
 
 
 def tables(section: Section) -> list[Table]:
@@ -65,7 +65,7 @@ def test_provenance_tells_command_versions_seeds_and_hashes(example: Any) -> Non
 
 def test_the_engine_that_made_the_images_is_told(example: Any) -> None:
     table = table_with(provenance_section(find_evidence(example.root), {}), "sidecars")
-    assert [cell.text for cell in table.rows[0]] == ["f" * 16 + "…", "osman2022", "bf16", "openvino", "3"]
+    assert [cell.text for cell in table.rows[0]] == ["f" * 16 + "…", "osman2022", "bf16", "openvino", "3", "not stated"]
 
 
 def test_unmarked_images_are_pointed_out(example: Any) -> None:

@@ -58,6 +58,7 @@ class Run:
         config: Text of `config.toml`; empty when absent.
         events: The lines of `log.jsonl`, in order.
         torn: Whether the last line of the log was cut in the middle (a killed run).
+        validation: Validation by subject at the best step; empty when absent.
         translator: Content of `translator.json`; empty when absent.
         card: Text of the translator's model card; empty when absent.
     """
@@ -66,6 +67,7 @@ class Run:
     config: str
     events: list[dict[str, Any]]
     torn: bool
+    validation: pd.DataFrame
     translator: dict[str, Any]
     card: str
 
@@ -237,6 +239,7 @@ def _run(reader: _Reader) -> Run:
         reader.text("config.toml"),
         events,
         torn,
+        reader.table("validation.tsv"),
         reader.json(*inside, "translator.json"),
         reader.text(*inside, "README.md"),
     )

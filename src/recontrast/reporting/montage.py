@@ -210,7 +210,7 @@ def _draw_ruler(axes: Axes, plane: PlanePictures) -> None:
         [0.97 - share, 0.97], [0.035, 0.035], transform=axes.transAxes, color="white", linewidth=1.4,
         path_effects=_OUTLINE["white"], solid_capstyle="butt", scalex=False, scaley=False,
     )  # fmt: skip
-    _inscribe(axes, 0.97 - share / 2, 0.05, f"{length} mm", "center", "bottom", "white", size=5.5)
+    _inscribe(axes, 0.97, 0.05, f"{length} mm", "right", "bottom", "white", size=5.5)
 
 
 def _fractions(inches: Sequence[float], total: float) -> tuple[float, float, float, float]:

@@ -8,12 +8,18 @@ from __future__ import annotations
 import importlib.resources
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 KIND_PLAIN = ""
 KIND_ABSENT = "absent"
 KIND_WARNING = "warning"
+
+
+MOST_ROWS = 400
+"""No table on the page is longer; the number left out and the file that holds them are named."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +141,24 @@ def plain_rows(rows: Iterable[Iterable[object]]) -> list[list[Cell]]:
     return [[Cell(str(value)) for value in row] for row in rows]
 
 
+def frame_table(table: pd.DataFrame, caption: str, bad_word: tuple[str, ...] = ()) -> Table:
+    """A data frame as a table; columns without a message are left out, rows beyond `MOST_ROWS` are counted.
+
+    Args:
+        table: The frame.
+        caption: Its caption.
+        bad_word: Entries shown as bad news.
+    """
+    table = table.drop(columns=[name for name in table if name == "message" and table[name].isna().all()])
+    rows = []
+    for record in table.head(MOST_ROWS).itertuples(index=False):
+        texts = [_entry(value) for value in record]
+        rows.append([Cell(text, look="bad" if text in bad_word else "") for text in texts])
+    left_out = len(table) - len(rows)
+    note = f"{left_out} further rows are not shown on this page; the file holds them." if left_out else ""
+    return Table(caption, [Cell(str(column)) for column in table.columns], rows, note=note)
+
+
 def render(headline: Headline, sections: Sequence[Section], version: str) -> str:
     """The page as HTML: no script, no address outside the page, everything escaped.
 
@@ -155,3 +179,9 @@ def render(headline: Headline, sections: Sequence[Section], version: str) -> str
         css = (folder / "report.css").read_text(encoding="utf-8")
         template = environment.get_template("report.html")
         return template.render(headline=headline, sections=sections, version=version, css=css)
+
+
+def _entry(value: Any) -> str:
+    if value is None or (isinstance(value, float) and value != value):
+        return "n/a"
+    return f"{value:.5g}".replace("-", "−") if isinstance(value, float) else str(value)

@@ -15,7 +15,7 @@ from recontrast.io.bids import read_sidecar
 from recontrast.io.nifti import is_nifti
 from recontrast.preparation.quality import FEWEST_LEVELS, LEAST_COVERAGE, LEAST_OVERLAP
 from recontrast.reporting.evidence import Evidence, Prepared
-from recontrast.reporting.numbers import count
+from recontrast.reporting.numbers import count, is_number
 from recontrast.reporting.page import (
     KIND_ABSENT,
     KIND_WARNING,
@@ -28,13 +28,12 @@ from recontrast.reporting.page import (
     Section,
     Table,
     Text,
+    frame_table,
+    plain_rows,
 )
 
 OPEN_ROWS = 30
 """Longer tables stand behind a fold."""
-
-MOST_ROWS = 400
-"""No table on the page is longer; the number left out and the file that holds them are named."""
 
 QUALITY_LIMITS = {"coverage": LEAST_COVERAGE, "overlap": LEAST_OVERLAP, "levels": FEWEST_LEVELS}
 """Figures of `quality.tsv` below which preparation warns."""
@@ -53,7 +52,9 @@ def case_section(evidence: Evidence) -> Section:
     for translation in evidence.translations:
         name = evidence.name_of(translation.folder)
         blocks.append(Heading(f"Translated cases: {name}"))
-        blocks.extend(_case_table(translation.cases, f"Cases of {name}", tuple(map(str, translation.cases))))
+        blocks.extend(
+            _case_table(translation.cases, f"Cases of {name}", ("case", "status", "message", "engine", "precision"))
+        )
     for prepared in evidence.prepared:
         blocks.extend(_prepared(evidence, prepared))
     if not evidence.prepared:
@@ -66,7 +67,7 @@ def case_section(evidence: Evidence) -> Section:
     for cohort in evidence.cohorts:
         name, table = evidence.name_of(cohort.folder), cohort.participants
         title = f"Participants of {name}: {len(table)}"
-        blocks.append(Fold(title, [_table(table, f"Participants of {name} (participants.tsv).")]))
+        blocks.append(Fold(title, [frame_table(table, f"Participants of {name} (participants.tsv).")]))
     return Section("listing", "Every case, quality and splits", blocks)
 
 
@@ -111,7 +112,7 @@ def _case_table(table: pd.DataFrame, caption: str, columns: Sequence[str]) -> li
     bad = any(status in counts for status in _BAD_FIRST)
     rank = table["status"].map(lambda status: _BAD_FIRST.get(str(status), 2))
     ordered = table.assign(_rank=rank).sort_values(["_rank", "case"], kind="stable")[[c for c in columns if c in table]]
-    shown = _table(ordered, f"{caption}: {words}.", bad_word=("failed", "missing"))
+    shown = frame_table(ordered, f"{caption}: {words}.", bad_word=("failed", "missing"))
     remarks = int(((rank == 2) & table["message"].fillna("").ne("")).sum()) if "message" in table else 0
     noted = f" {count(remarks, 'case')} with a remark." if remarks else ""
     summary = Text(f"{count(len(table), 'case')}: {words}.{noted}", KIND_WARNING if bad or remarks else "")
@@ -135,7 +136,7 @@ def _prepared(evidence: Evidence, prepared: Prepared) -> list[Block]:
         blocks.append(Text("No splits.tsv: which subjects were held out is not recorded here.", KIND_ABSENT))
     if len(prepared.quality):
         ordered, rule = _worst_first(prepared.quality)
-        table = _table(ordered, f"Quality of {name} (quality.tsv), {rule}.")
+        table = frame_table(ordered, f"Quality of {name} (quality.tsv), {rule}.")
         blocks.append(
             table if len(ordered) <= OPEN_ROWS else Fold(f"Quality of {len(ordered)} images, {rule}", [table])
         )
@@ -167,12 +168,18 @@ def _engines(evidence: Evidence) -> list[Block]:
         return [
             Text("No synthetic image was found in this folder: run `recontrast translate RUN INPUT OUT`.", KIND_ABSENT)
         ]
-    groups = Counter(_making(content) for content in sidecars.values())
-    rows = [[*(Cell(part) for part in making), Cell(str(amount))] for making, amount in sorted(groups.items())]
-    names = ("translator (weights, SHA-256)", "preset", "precision", "engine", "images")
-    blocks: list[Block] = [
-        Table("What made the synthetic images, from their sidecars.", [Cell(name) for name in names], rows, 1)
-    ]
+    groups: dict[tuple[str, ...], list[float]] = {}
+    for content in sidecars.values():
+        groups.setdefault(_making(content), []).append(_difference_from_fp32(content))
+    rows = [[*making, str(len(apart)), _largest(apart)] for making, apart in sorted(groups.items())]
+    names = ("translator (weights, SHA-256)", "preset", "precision", "engine", "images", "difference from fp32")
+    note = (
+        "Difference from fp32: root mean square on the network's scale, measured on a few slices of each image when "
+        "it was made; the largest is given."
+    )
+    header = [Cell(name) for name in names]
+    caption = "What made the synthetic images, from their sidecars."
+    blocks: list[Block] = [Table(caption, header, plain_rows(rows), 2, note)]
     unmarked = sum(content.get("Synthetic") is not True for content in sidecars.values())
     if unmarked or unreadable:
         text = f"{count(unmarked, 'image')} not marked Synthetic in the sidecar; {unreadable} damaged sidecars."
@@ -195,16 +202,28 @@ def _synthetic_images(evidence: Evidence) -> list[Path]:
     return list(found)
 
 
-def _making(sidecar: Mapping[str, Any]) -> tuple[str, str, str, str]:
+def _making(sidecar: Mapping[str, Any]) -> tuple[str, ...]:
     translator = sidecar.get("Translator")
     known = translator if isinstance(translator, Mapping) else {}
     weights = str(known.get("weights_sha256", "not stated"))
+    engine = f"{sidecar.get('Engine', 'not stated')} {sidecar.get('EngineVersion', '')}".strip()
     return (
         weights[:16] + ("…" if len(weights) > 16 else ""),
         str(known.get("preset", "not stated")),
         str(sidecar.get("Precision", "not stated")),
-        str(sidecar.get("Engine", "not stated")),
+        engine,
     )
+
+
+def _difference_from_fp32(sidecar: Mapping[str, Any]) -> float:
+    told = sidecar.get("DifferenceFromFp32")
+    value: Any = told.get("rms") if isinstance(told, Mapping) else None
+    return float(value) if is_number(value) else float("nan")
+
+
+def _largest(values: Sequence[float]) -> str:
+    known = [value for value in values if is_number(value)]
+    return f"{max(known):.2g}" if len(known) == len(values) else "not stated for all" if known else "not stated"
 
 
 def _translator(description: Mapping[str, Any], config: str, card: str) -> list[Block]:
@@ -250,7 +269,7 @@ def _provenance(content: Mapping[str, Any]) -> list[Block]:
     inputs = content.get("inputs")
     if isinstance(inputs, Mapping) and inputs:
         table = pd.DataFrame({"file": list(inputs), "SHA-256": [str(value) for value in inputs.values()]})
-        blocks.append(Fold(f"{count(len(inputs), 'input file')} with hashes", [_table(table, "Input files.")]))
+        blocks.append(Fold(f"{count(len(inputs), 'input file')} with hashes", [frame_table(table, "Input files.")]))
     known = ("stage", "created", "command", "settings", "inputs", "versions", "machine")
     rest = {key: value for key, value in content.items() if key not in known}
     if rest:
@@ -266,23 +285,6 @@ def _seeds(content: Any, prefix: str = "") -> list[tuple[str, Any]]:
                 found.append((prefix + str(key), value))
             found.extend(_seeds(value, f"{prefix}{key}."))
     return found
-
-
-def _table(table: pd.DataFrame, caption: str, bad_word: tuple[str, ...] = ()) -> Table:
-    table = table.drop(columns=[name for name in table if name == "message" and table[name].isna().all()])
-    rows = []
-    for record in table.head(MOST_ROWS).itertuples(index=False):
-        texts = [_entry(value) for value in record]
-        rows.append([Cell(text, look="bad" if text in bad_word else "") for text in texts])
-    left_out = len(table) - len(rows)
-    note = f"{left_out} further rows are not shown on this page; the file holds them." if left_out else ""
-    return Table(caption, [Cell(str(column)) for column in table.columns], rows, note=note)
-
-
-def _entry(value: Any) -> str:
-    if value is None or (isinstance(value, float) and value != value):
-        return "n/a"
-    return f"{value:.5g}".replace("-", "−") if isinstance(value, float) else str(value)
 
 
 def _inline(value: Any) -> str:

@@ -12,8 +12,8 @@ from recontrast.errors import ConfigError
 from recontrast.evaluation.tables import SYNTHETIC
 from recontrast.execution.workers import Summary
 from recontrast.provenance import version
-from recontrast.reporting.evidence import Evaluation, Evidence, find_evidence
-from recontrast.reporting.numbers import count, decimals_for, interval, is_number, number
+from recontrast.reporting.evidence import Evaluation, Evidence, find_evidence, records
+from recontrast.reporting.numbers import ABSENT, count, decimals_for, interval, is_number, number
 from recontrast.reporting.page import Headline, Tile, render
 from recontrast.reporting.planes import check_convention
 from recontrast.reporting.records import case_section, problem_section, provenance_section
@@ -148,6 +148,8 @@ def _subjects(evaluation: Evaluation, primary: Primary | None) -> int:
 
 
 def _tiles(evaluation: Evaluation, primary: Primary, control: str) -> list[Tile]:
+    if not len(evaluation.statistics):
+        return []
     plain, compared = split_rows(select(evaluation.statistics, primary))
     name = f"{primary.measure.name}, {primary.region}"
     unit = f" {primary.measure.unit}" if primary.measure.unit == "dB" else ""
@@ -156,20 +158,19 @@ def _tiles(evaluation: Evaluation, primary: Primary, control: str) -> list[Tile]
     tiles = [Tile(words, str(_subjects(evaluation, primary)), split)]
     decimals = decimals_for(plain["mean"], 3) if len(plain) else 2
     for estimator, label in ((SYNTHETIC, "synthetic"), (control, f"best control ({control})")):
-        rows = plain[plain["estimator"] == estimator] if len(plain) else plain
-        if len(rows):
-            row = rows.iloc[0]
-            detail = f"95 % interval {interval(row.get('ci_low'), row.get('ci_high'), decimals)}"
-            tiles.append(Tile(f"{name}, {label}", number(row["mean"], decimals) + unit, detail))
-    rows = (
-        compared[(compared["estimator"] == SYNTHETIC) & (compared["control"] == control)] if len(compared) else compared
-    )
-    if len(rows):
-        row = rows.iloc[0]
+        for row in records(plain[plain["estimator"] == estimator])[:1]:
+            ends = interval(row["ci_low"], row["ci_high"], decimals)
+            tiles.append(Tile(f"{name}, {label}", number(row["mean"], decimals) + unit, _interval(ends)))
+    for row in records(compared[(compared["estimator"] == SYNTHETIC) & (compared["control"] == control)])[:1]:
         digits = decimals_for([row["difference"]], 3)
-        detail = f"95 % interval {interval(row['difference_ci_low'], row['difference_ci_high'], digits, signed=True)}"
-        tiles.append(Tile("synthetic − best control", number(row["difference"], digits, signed=True) + unit, detail))
+        ends = interval(row["difference_ci_low"], row["difference_ci_high"], digits, signed=True)
+        value = number(row["difference"], digits, signed=True) + unit
+        tiles.append(Tile("synthetic − best control", value, _interval(ends)))
     return tiles
+
+
+def _interval(ends: str) -> str:
+    return "no interval" if ends == ABSENT else f"95 % interval {ends}"
 
 
 def _title(evidence: Evidence) -> str:

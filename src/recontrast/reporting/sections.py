@@ -19,7 +19,18 @@ from recontrast.reporting.curves import RULE, read_curves
 from recontrast.reporting.evidence import Evaluation, Evidence, Run, records
 from recontrast.reporting.montage import nice_limit, plot_case
 from recontrast.reporting.numbers import count, decimals_for, is_number
-from recontrast.reporting.page import KIND_ABSENT, KIND_WARNING, Block, Facts, Fold, Heading, Picture, Section, Text
+from recontrast.reporting.page import (
+    KIND_ABSENT,
+    KIND_WARNING,
+    Block,
+    Facts,
+    Fold,
+    Heading,
+    Picture,
+    Section,
+    Text,
+    frame_table,
+)
 from recontrast.reporting.scoretables import protocol_facts, score_tables, values_picture
 from recontrast.reporting.verdict import (
     Primary,
@@ -268,12 +279,16 @@ def _learning(run: Run) -> list[Block]:
     )
     start = next((e for e in run.events if e.get("event") == "start"), None)
     if start:
-        blocks.append(Facts([(key.replace("_", " "), _plain(start[key])) for key in start if key != "event"]))
+        blocks.append(Facts([(key.replace("_", " "), _plain(key, start[key])) for key in start if key != "event"]))
+    if len(run.validation):
+        table = frame_table(run.validation, "Validation of each subject at the best step (validation.tsv).")
+        blocks.append(Fold("Validation subject by subject", [table]))
     blocks.append(Fold("How the curves are read", [Text(RULE)]))
     return blocks
 
 
-def _plain(value: Any) -> str:
-    if isinstance(value, list):
-        return f"{', '.join(map(str, value))} ({len(value)})"
-    return str(value)
+def _plain(key: str, value: Any) -> str:
+    if not isinstance(value, list):
+        return str(value)
+    amount = f" ({len(value)})" if key.endswith("_subjects") else ""
+    return ", ".join(map(str, value)) + amount
