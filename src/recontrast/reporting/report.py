@@ -135,7 +135,8 @@ def _what(evaluation: Evaluation, primary: Primary | None, protocol: str) -> str
     on = subjects_in_words(evaluation, _subjects(evaluation, primary))
     held = f" (split {facts['split']})" if facts.get("split") else ""
     counts = facts.get("cases")
-    said = f" {counts.get('scored')} of {counts.get('expected')} expected cases were scored." if counts else ""
+    told = isinstance(counts, dict) and {"scored", "expected"} <= counts.keys()
+    said = f" {counts['scored']} of {counts['expected']} expected cases were scored." if told else ""
     return f"{target} made from {sources}, on {on}{held}, scored by protocol {protocol}.{said}"
 
 
