@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from recontrast.atomic import write_text
 from recontrast.config import to_plain
@@ -134,7 +135,7 @@ def _what(evaluation: Evaluation, primary: Primary | None, protocol: str) -> str
     sources, target = _direction(facts.get("sources"), facts.get("target"))
     on = subjects_in_words(evaluation, _subjects(evaluation, primary))
     held = f" (split {facts['split']})" if facts.get("split") else ""
-    counts = facts.get("cases")
+    counts: Any = facts.get("cases")
     told = isinstance(counts, dict) and {"scored", "expected"} <= counts.keys()
     said = f" {counts['scored']} of {counts['expected']} expected cases were scored." if told else ""
     return f"{target} made from {sources}, on {on}{held}, scored by protocol {protocol}.{said}"
