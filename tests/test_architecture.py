@@ -86,7 +86,8 @@ def test_commands_have_documented_settings(name: str) -> None:
     settings = getattr(module, command.settings_name)
     assert dataclasses.is_dataclass(settings)
     assert settings.__dataclass_params__.frozen  # type: ignore[attr-defined]
-    assert typing.get_type_hints(getattr(module, command.function))["settings"] is settings
+    parameters = inspect.signature(getattr(module, command.function)).parameters
+    assert [parameter.annotation for parameter in parameters.values()] == [command.settings_name]
     documented = documented_fields(settings)
     assert [field.name for field in dataclasses.fields(settings) if field.name not in documented] == []
 

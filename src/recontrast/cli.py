@@ -177,7 +177,7 @@ def _parse(name: str, command: Command, arguments: list[str]) -> tuple[Any, Shar
         values = read_toml(config)
         check_keys(cls, values, str(config))
         default = joined(settings=_partial(cls, values, str(config)), shared=SharedOptions())
-    options = tyro.cli(
+    options: Any = tyro.cli(
         joined,
         prog=f"recontrast {name}",
         description=f"{command.summary[0].upper()}{command.summary[1:]}.",
