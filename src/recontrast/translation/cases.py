@@ -133,7 +133,7 @@ def _file_case(path: Path, about: TranslatorDescription, selection: Selection) -
     if missing:
         raise MissingContrastError(
             f"{path}: the translator also needs {', '.join(missing)}; "
-            f"add {' '.join(f'--also {label}=FILE' for label in missing)}"
+            f"add --also {' '.join(f'{label}=FILE' for label in missing)}"
         )
     case = _case_of(path)
     return TranslationCase(key=stem(path), case=case, sources=sources, output=Path(output_name(path, about.target)))
