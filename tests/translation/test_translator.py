@@ -211,7 +211,7 @@ def test_a_failed_save_leaves_the_old_translator(
         (lambda folder: (folder / WEIGHTS).unlink(), "cannot be read"),
         (lambda folder: (folder / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes()[:-20]), "truncated"),
         (lambda folder: edit(folder, model={"name": "unett", "options": {}}), "unett.*did you mean 'unet'"),
-        (lambda folder: edit(folder, model={"name": "unet", "options": {"widht": 4}}), "widht.*'width'"),
+        (lambda folder: edit(folder, model={"name": "unet", "options": {"wdth": 4}}), "wdth.*'width'"),
         (lambda folder: edit(folder, model={"name": "unet", "options": {"width": "wide"}}), "cannot be built|width"),
         (lambda folder: edit(folder, model={"name": "unet", "options": {"width": 8, "depth": 2}}), "shape"),
         (lambda folder: edit(folder, model={"name": "unet", "options": {"width": 4, "depth": 3}}), "lacks"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -222,11 +223,22 @@ def _translate_file(case: TranslationCase, translator: Translator, settings: Tra
 def _translate_all(cases: Sequence[TranslationCase], job: _Job) -> tuple[dict[str, CaseReport], dict[str, str]]:
     """Reports of the cases that went well, and why the others did not."""
     failed = {case.key: case.problem for case in cases if case.problem and not case.skipped}
-    ready = {case.key: (case, job) for case in cases if not case.problem}
+    ready = {case.key: (case,) for case in cases if not case.problem}
     threads = job.settings.workers + 1
-    with joblib.parallel_config(backend="threading"):
-        outcomes = run_cases(_translate_case, ready, workers=threads, description="translate")
-    failed.update(failures(outcomes))
+    slots = threading.Semaphore(threads)
+
+    def translate_one(case: TranslationCase) -> CaseReport:
+        with slots:
+            return _translate_case(case, job)
+
+    try:
+        with joblib.parallel_config(backend="threading"):
+            outcomes = run_cases(translate_one, ready, workers=threads, description="translate")
+    finally:
+        # After a full disk or Ctrl-C other threads are still at work: let them finish their file, and start no other.
+        for _ in range(threads):
+            slots.acquire()
+    failed.update({key: reason.removeprefix(f"{key}: ") for key, reason in failures(outcomes).items()})
     return {outcome.case: outcome.value for outcome in outcomes if outcome.error is None}, failed
 
 
@@ -238,13 +250,13 @@ def _translate_case(case: TranslationCase, job: _Job) -> CaseReport:
     before = finished(image, facts)
     if before is not None:
         return CaseReport(hashes, str(before.get("Engine")), str(before.get("Precision")), kept=True)
+    forget(image)  # outdated: it must not be taken for the new one when the new one cannot be made
     volumes = {label: read_volume(path) for label, path in case.sources.items()}
     for label, volume in volumes.items():
         require_signal(volume, str(case.sources[label]))
     first = next(iter(job.translator.description.sources))
     scales, stripped = _scales(case, volumes, job.translator)
     made = job.translator.run(volumes, scales=scales, where=case.key)
-    forget(image)
     kept_type = read_header(case.sources[first]).dtype.newbyteorder("=")
     write_volume(
         image,

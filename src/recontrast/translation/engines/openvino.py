@@ -83,7 +83,7 @@ class OpenVINOEngine:
             with torch.no_grad(), warnings.catch_warnings():
                 # Tracing warns of branches on the size of the input, which is fixed here, and of its own old age.
                 warnings.simplefilter("ignore")
-                traced = torch.jit.trace(self._network, torch.zeros(1, *shape[1:]), check_trace=False)
+                traced = torch.jit.trace(self._network, torch.zeros(1, *shape[1:]), check_trace=False)  # type: ignore[no-untyped-call]
                 # openvino.convert_model does the same, but reports usage statistics over the network first.
                 frontend = FrontEndManager().load_by_framework("pytorch")
                 decoder = TorchScriptPythonDecoder(traced)  # named, for OpenVINO does not keep it alive
