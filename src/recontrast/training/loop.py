@@ -119,7 +119,7 @@ def learn(fabric: Any, job: Job) -> Learned:
     Raises:
         TrainingError: A loss or weight is not finite; the last good checkpoint is kept.
     """
-    _set_up_processor(fabric.world_size)
+    _set_up_processor(job.plan.loop.threads, fabric.world_size)
     with fabric.rank_zero_first():
         wanted, about = (*job.train, *job.validation), job.description
         cached = cache_cases(wanted, about.sources, about.target, job.plan.data, job.run / CACHE)
@@ -300,7 +300,7 @@ def _total_steps(loop: LoopSettings, epoch_length: int) -> int:
     return min(limits, default=0)
 
 
-def _set_up_processor(ranks: int) -> None:
+def _set_up_processor(threads: int, ranks: int) -> None:
     torch.set_flush_denormal(True)
-    if ranks > 1:
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // ranks))
+    if threads or ranks > 1:
+        torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // ranks))

@@ -107,6 +107,9 @@ class LoopSettings:
     devices: int = 1
     """Processes or graphics processors that share each batch."""
 
+    threads: int = 0
+    """Processor threads of each rank; 0: as many as there are cores for it. On a busy machine fewer can be faster."""
+
     tensorboard: bool = False
     """Also write a TensorBoard log (needs the extra `tensorboard`)."""
 
@@ -117,7 +120,7 @@ class LoopSettings:
         if self.accelerator not in ACCELERATORS:
             raise UnknownNameError.among("accelerator (loop.accelerator)", self.accelerator, ACCELERATORS)
         counts = ("steps", "epochs", "minutes", "patience", "warmup_steps", "gradient_clip", "validate_every",
-                  "checkpoint_minutes", "weight_decay", "seed")  # fmt: skip
+                  "checkpoint_minutes", "weight_decay", "seed", "threads")  # fmt: skip
         for name in counts:
             if getattr(self, name) < 0:
                 raise ConfigError(f"loop.{name} is {getattr(self, name)}, it must not be negative")
