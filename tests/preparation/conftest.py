@@ -1,0 +1,82 @@
+"""Tiny raw data sets: a head in several contrasts, each a function of the same tissue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recontrast.io.bids import BidsName, Case
+from recontrast.io.nifti import write_volume
+from recontrast.volume import Volume
+
+SIGNALS = {
+    "T1w": {0: 5, 1: 300, 2: 600, 3: 900, 4: 150},
+    "T2w": {0: 5, 1: 350, 2: 500, 3: 300, 4: 900},
+    "FLAIR": {0: 5, 1: 200, 2: 550, 3: 420, 4: 60},
+    "ce-gadolinium_T1w": {0: 5, 1: 400, 2: 650, 3: 950, 4: 200},
+}
+"""Signal of air, scalp, grey, white and fluid."""
+
+
+def tissue(shape: Sequence[int], seed: int = 0) -> np.ndarray:
+    """Labels of a head without symmetry: scalp, grey, white, two chambers of fluid."""
+    rng = np.random.default_rng(seed)
+    i, j, k = np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij")
+    wobble = rng.uniform(-0.05, 0.05, 3)
+
+    def ball(centre, radii):
+        return sum(((x - c) / r) ** 2 for x, c, r in zip((i, j, k), centre, radii, strict=True)) < 1
+
+    labels = np.zeros(shape, np.uint8)
+    labels[ball((0, 0, 0), (0.7, 0.88, 0.8))] = 1
+    labels[ball((0, 0.85, -0.2), (0.15, 0.1, 0.2))] = 1  # a nose
+    labels[ball(wobble, (0.55, 0.74, 0.66))] = 2
+    for centre, radii, label in (
+        ((0.05, -0.1, 0.1), (0.35, 0.5, 0.42), 3),
+        ((0.2, 0.05, 0.0), (0.1, 0.3, 0.25), 4),
+        ((-0.15, 0.2, 0.1), (0.1, 0.2, 0.3), 4),
+    ):
+        labels[ball(np.add(wobble, centre), radii) & (labels >= 2)] = label
+    return labels
+
+
+def signal(labels: np.ndarray, contrast: str, seed: int = 0, noise: float = 4.0) -> np.ndarray:
+    """Image of the tissue in a contrast, with noise."""
+    values = SIGNALS[contrast]
+    table = np.array([values[n] for n in range(5)], np.float32)
+    rng = np.random.default_rng([seed, len(contrast), ord(contrast[0])])
+    return np.abs(table[labels] + noise * rng.standard_normal(labels.shape)).astype(np.float32)
+
+
+@pytest.fixture
+def head(oblique_affine: np.ndarray) -> Callable[..., Volume]:
+    """Make one contrast of a head."""
+
+    def make(contrast: str = "T1w", shape: tuple[int, int, int] = (24, 20, 16), seed: int = 0) -> Volume:
+        return Volume(signal(tissue(shape, seed), contrast, seed), oblique_affine)
+
+    return make
+
+
+@pytest.fixture
+def raw(tmp_path: Path, head: Callable[..., Volume]) -> Callable[..., Path]:
+    """Make a raw data set of a few subjects; images stored LPS, as scanners do."""
+
+    def make(subjects: int = 3, contrasts: Sequence[str] = ("T1w", "T2w"), name: str = "raw") -> Path:
+        root = tmp_path / name
+        for number in range(1, subjects + 1):
+            for contrast in contrasts:
+                write_raw(root, Case(f"{number:02d}"), contrast, head(contrast, seed=number))
+        return root
+
+    return make
+
+
+def write_raw(root: Path, case: Case, contrast: str, volume: Volume, **entities: str) -> Path:
+    """Write one raw image, stored LPS; return its path."""
+    path = root / case.folder / "anat" / BidsName.of(case, contrast, **entities).filename
+    write_volume(path, volume.reoriented("LPS"))
+    return path
