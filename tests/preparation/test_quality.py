@@ -1,0 +1,63 @@
+"""Figures of a prepared contrast, and the warnings they give."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from recontrast.errors import RecontrastWarning
+from recontrast.preparation.mask import find_head
+from recontrast.preparation.quality import COLUMNS, describe_image, warn_of_doubt
+from recontrast.preparation.recipes import PlacedImage
+
+
+@pytest.fixture
+def placed(head):
+    volume = head()
+    return PlacedImage(volume, *find_head(volume), np.eye(4))
+
+
+def test_figures_of_an_untouched_image(placed):
+    row = describe_image("sub-01", "T1w", placed, placed.head)
+    assert tuple(row) == COLUMNS
+    assert (row["finite"], row["overlap"], row["coverage"], row["interpolated"]) == (1.0, 1.0, 1.0, "no")
+    assert row["low"] < row["median"] < row["high"]
+    voxel_ml = 1.0 * 1.5 * 3.0 / 1000
+    assert row["head_ml"] == pytest.approx(placed.head.data.sum() * voxel_ml)
+    assert row["shift_left_mm"] is None
+    assert row["turn_left_deg"] is None
+
+
+def test_movement_left_is_measured(placed):
+    residual = np.eye(4)
+    residual[:2, :2] = [[np.cos(0.02), -np.sin(0.02)], [np.sin(0.02), np.cos(0.02)]]
+    row = describe_image("sub-01", "T2w", replace(placed, residual=residual), placed.head)
+    assert row["turn_left_deg"] == pytest.approx(np.degrees(0.02))
+    assert 0 < row["shift_left_mm"] < 2
+
+
+def test_half_a_field_of_view_is_seen(placed):
+    seen = np.ones(placed.volume.shape, bool)
+    seen[:, :, 8:] = False
+    assert describe_image("sub-01", "T2w", replace(placed, seen=seen), placed.head)["coverage"] < 0.7
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"levels": 8}, "only 8 distinct values"),
+        ({"coverage": 0.5}, "covers only 50 % of the head"),
+        ({"overlap": 0.4}, r"overlaps the head of the case by only 0\.40"),
+        ({"shift_left_mm": 5.0}, r"still displaced by about 5\.0 mm"),
+    ],
+)
+def test_doubts_name_case_and_contrast(placed, change, words):
+    row = {**describe_image("sub-01", "T2w", placed, placed.head), "levels": 100, **change}
+    with pytest.warns(RecontrastWarning, match=f"sub-01 T2w: .*{words}"):
+        warn_of_doubt(row, (1.0, 1.0, 1.0))
+
+
+def test_a_good_image_gives_no_warning(placed):
+    warn_of_doubt(describe_image("sub-01", "T1w", placed, placed.head), (1.0, 1.0, 1.0))

@@ -1,0 +1,134 @@
+"""Preparation of real scans: skull-stripped 1 mm brains, and whole heads in thick slices."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recontrast.errors import RecontrastWarning
+from recontrast.io.nifti import read_volume
+from recontrast.io.tables import read_table
+from recontrast.preparation.align import mean_displacement
+from recontrast.preparation.cohort import read_cohort
+from recontrast.preparation.mask import find_head, head_mask
+from recontrast.preparation.pipeline import PrepareSettings, prepare
+
+pytestmark = pytest.mark.realdata
+
+
+def released_transform(path: Path) -> np.ndarray:
+    """World of the FLAIR to world of the other image (RAS+), from an ITK transform file."""
+    text = path.read_text()
+    values = {key: np.array(line.split(), float) for key, line in re.findall(r"^(\w*Parameters): (.*)$", text, re.M)}
+    linear, centre = values["Parameters"][:9].reshape(3, 3), values["FixedParameters"]
+    matrix = np.eye(4)
+    matrix[:3, :3] = linear
+    matrix[:3, 3] = values["Parameters"][9:] + centre - linear @ centre
+    flip = np.diag([-1.0, -1, 1, 1])
+    return flip @ matrix @ flip
+
+
+@pytest.mark.slow
+def test_brains_in_a_common_space(realdata, tmp_path):
+    contrasts = ("T1w", "T2w", "FLAIR", "ce-gadolinium_T1w")
+    settings = PrepareSettings(
+        bids=realdata, out=tmp_path / "out", contrasts=contrasts, space="MNI", subjects=("C07", "C26"), test=("C26",)
+    )
+    assert prepare(settings).failed == {}
+    cohort = read_cohort(tmp_path / "out")
+    assert {case.key: case.split for case in cohort.cases} == {"sub-C07": "train", "sub-C26": "test"}
+    for case in cohort.cases:
+        assert set(case.regions) == {"head", "brain", "lesion"}
+        assert set(case.images) == set(contrasts)
+        brain = read_volume(case.regions["brain"], np.uint8).data > 0
+        head = read_volume(case.regions["head"], np.uint8).data > 0
+        assert 2 * (brain & head).sum() / (brain.sum() + head.sum()) > 0.97
+        raw = read_volume(realdata / case.case.folder / "anat" / f"{case.key}_space-MNI_T2w.nii.gz")
+        made = read_volume(case.images["T2w"])
+        assert (raw.orientation, made.orientation) == ("LAS", "RAS")
+        np.testing.assert_array_equal(made.data, raw.reoriented("RAS").data)
+        assert json.loads(case.images["T2w"].with_name(f"{case.key}_desc-prepared_T2w.json").read_text())[
+            "SkullStripped"
+        ]
+    quality = read_table(tmp_path / "out" / "quality.tsv")
+    assert quality["shift_left_mm"].max() < 0.5
+    assert quality["overlap"].min() > 0.99
+
+
+@pytest.mark.slow
+def test_whole_heads_and_a_session_without_t2w(realdata, tmp_path):
+    settings = PrepareSettings(
+        bids=realdata,
+        out=tmp_path / "out",
+        contrasts=("T1w", "T2w"),
+        space="FLAIR",
+        subjects=("L01", "sub-L04", "L12", "L20"),
+        test=("L04",),
+    )
+    summary = prepare(settings)
+    assert list(summary.failed) == ["sub-L20_ses-2"]
+    assert "has no T2w in space 'FLAIR'; there is: FLAIR, T1w" in summary.failed["sub-L20_ses-2"]
+    cases = read_cohort(tmp_path / "out").cases
+    assert len(cases) == 5
+    for case in cases:
+        assert {"head", "brain"} <= set(case.regions)
+        assert not json.loads(case.images["T1w"].with_name(f"{case.key}_desc-prepared_T1w.json").read_text())[
+            "SkullStripped"
+        ]
+    quality = read_table(tmp_path / "out" / "quality.tsv")
+    assert quality["head_ml"].between(2000, 3500).all()
+    assert quality["overlap"].min() > 0.9
+    assert (quality["interpolated"] == "no").all()
+
+
+@pytest.mark.slow
+def test_our_alignment_agrees_with_the_released_one(realdata, tmp_path):
+    settings = PrepareSettings(
+        bids=realdata, out=tmp_path / "out", contrasts=("FLAIR", "T1w"), subjects=("L01", "L12"), test=("L12",)
+    )
+    summary = prepare(settings)
+    assert sorted(summary.failed) == ["sub-L01_ses-2", "sub-L12_ses-2"]  # released on the FLAIR grid only
+    for case in read_cohort(tmp_path / "out").cases:
+        anat = realdata / case.case.folder / "anat"
+        released = released_transform(anat / f"{case.key}_from-T1w_to-FLAIR_xfm.txt")
+        sidecar = case.images["T1w"].with_name(f"{case.key}_desc-prepared_T1w.json")
+        ours = np.array(json.loads(sidecar.read_text())["Transform"])
+        head = read_volume(case.regions["head"], np.uint8)
+        assert mean_displacement(ours, released, head) < 0.5, case.key
+
+
+def test_names_that_are_not_bids_give_a_warning(realdata, tmp_path):
+    settings = PrepareSettings(
+        bids=realdata, out=tmp_path / "out", contrasts=("T2starw",), subjects=("SC01",), test=("SC01",), workers=1
+    )
+    with pytest.warns(RecontrastWarning, match="2 files are left out, .*desc-cord_mask"):
+        assert prepare(settings).failed == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "share", "stripped"),
+    [
+        ("sub-L01/ses-1/anat/sub-L01_ses-1_FLAIR", (0.30, 0.39), False),
+        ("sub-L12/ses-1/anat/sub-L12_ses-1_T1w", (0.30, 0.75), False),
+        ("sub-C07/anat/sub-C07_space-MNI_FLAIR", (0.15, 0.17), True),
+        ("sub-SF02/anat/sub-SF02_res-1p4mm_T1w", (0.36, 0.44), False),
+        ("sub-SC01/anat/sub-SC01_T2starw", (0.40, 0.50), False),
+        ("sub-SC01/anat/sub-SC01_T1w", (1.0, 1.0), False),
+    ],
+)
+def test_the_head_takes_its_share_of_the_field_of_view(realdata, path, share, stripped):
+    found, zero_background = find_head(read_volume(realdata / f"{path}.nii.gz"))
+    assert share[0] <= found.data.mean() <= share[1]
+    assert zero_background == stripped
+
+
+def test_the_mask_of_a_stripped_brain_is_its_support(realdata):
+    image = read_volume(realdata / "sub-C26" / "anat" / "sub-C26_space-MNI_T1w.nii.gz")
+    mask = head_mask(image).data
+    support = image.data != 0
+    assert mask[support].mean() > 0.999
+    assert mask.sum() < 1.02 * support.sum()
