@@ -3,22 +3,26 @@
 Brains (sub-C*, 1 mm, MNI space): T1w -> FLAIR and T1w+T2w -> FLAIR, trained on sub-C07, tested on sub-C26.
 Whole heads (sub-L*, 3-4 mm slices, own grids): T1w -> T2w, each subject left out once.
 
-Prints one table: the translator, every control, and what each interval is over.
+Prints one table an experiment: the translator and every control in each region, the gain over each control with its
+interval, and what that interval is over. Slices of one subject are not independent: with one test subject the interval
+is over slabs of it and says so; the left-out whole heads are pooled, one value a subject.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from recontrast.evaluation.command import EvaluateSettings, evaluate
+from recontrast.evaluation.statistics import bootstrap_interval
+from recontrast.evaluation.tables import combine_scores
 from recontrast.io.tables import read_table, write_table
 from recontrast.preparation.pipeline import PrepareSettings, prepare
 from recontrast.reporting.report import ReportSettings, report
@@ -28,6 +32,7 @@ from recontrast.translation.command import TranslateSettings, translate
 REPOSITORY = Path(__file__).parents[1]
 DATA = Path(os.environ.get("RECONTRAST_REALDATA", REPOSITORY.parent / "shared" / "data"))
 METRICS = ("psnr", "ssim", "mae")
+REGIONS = ("head", "brain", "lesion")
 
 
 @dataclass(frozen=True)
@@ -53,8 +58,8 @@ def experiments() -> list[Experiment]:
     ]
 
 
-def run(experiment: Experiment, out: Path, minutes: float, workers: int) -> pd.DataFrame:
-    """Prepare, train, translate, evaluate and report one experiment; return its statistics table."""
+def run(experiment: Experiment, out: Path, minutes: float, workers: int) -> Path:
+    """Prepare, train, translate, evaluate and report one experiment; return its evaluation folder."""
     folder = out / experiment.name
     prepared, trained = folder / "prepared", folder / "run"
     splits = pd.DataFrame(
@@ -90,14 +95,53 @@ def run(experiment: Experiment, out: Path, minutes: float, workers: int) -> pd.D
         EvaluateSettings(synthetic=folder / "synthetic", reference=prepared, out=folder / "evaluation", workers=workers)
     )
     report(ReportSettings(folder=folder, title=f"Real heads: {experiment.name}"))
-    statistics = read_table(folder / "evaluation" / "statistics.tsv")
-    statistics.insert(0, "experiment", experiment.name)
-    return statistics
+    return folder / "evaluation"
+
+
+def one_subject_table(evaluation: Path) -> pd.DataFrame:
+    """Scores of the one test subject; gain of the translator over each control, interval over slabs of slices."""
+    table = read_table(evaluation / "statistics.tsv", text_columns=("control", "interval"))
+    table["control"] = table["control"].fillna("")
+    table = table[table["metric"].isin(METRICS) & table["region"].isin(REGIONS)]
+    rows = []
+    for (region, estimator), cell in table[table["control"] == ""].groupby(["region", "estimator"], sort=False):
+        row = {"region": region, "estimator": estimator}
+        row |= {metric: f"{value:.3f}" for metric, value in zip(cell["metric"], cell["mean"], strict=True)}
+        gain = table[(table["control"] == estimator) & (table["region"] == region) & (table["metric"] == "psnr")]
+        if len(gain):
+            low, high = gain["difference_ci_low"].item(), gain["difference_ci_high"].item()
+            row["translator's gain in dB"] = f"{gain['difference'].item():+.2f} [{low:+.2f}, {high:+.2f}]"
+            row["interval"] = gain["interval"].item()
+        rows.append(row)
+    return pd.DataFrame(rows).fillna("")
+
+
+def pooled_table(evaluations: list[Path]) -> pd.DataFrame:
+    """Scores of all left-out subjects, one value a subject; gain over each control with its interval over subjects."""
+    scores = combine_scores([read_table(path / "scores.tsv", text_columns=("subject",)) for path in evaluations])
+    rows = []
+    for region in REGIONS:
+        values = {
+            (estimator, metric): cell.groupby("subject")["value"].mean()
+            for (estimator, metric), cell in scores[scores["region"] == region].groupby(["estimator", "metric"])
+        }
+        for estimator in dict.fromkeys(name for name, _ in values):
+            row = {"region": region, "estimator": estimator}
+            for metric in METRICS:
+                cell = values[estimator, metric]
+                row[metric] = f"{cell.mean():.3f} ± {cell.std(ddof=1):.3f}"
+            if estimator != "synthetic":
+                gains = np.asarray(values["synthetic", "psnr"] - values[estimator, "psnr"])
+                interval = bootstrap_interval(gains)
+                row["translator's gain in dB"] = f"{gains.mean():+.2f} [{interval.low:+.2f}, {interval.high:+.2f}]"
+                row["interval"] = interval.over
+            rows.append(row)
+    return pd.DataFrame(rows).fillna("")
 
 
 def main() -> None:
-    """Run all experiments and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Run all experiments and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", nargs="?", type=Path, default=Path("out/real-heads"))
     parser.add_argument("--minutes", type=float, default=4.0, help="training time of each translator")
     parser.add_argument("--workers", type=int, default=2)
@@ -107,16 +151,20 @@ def main() -> None:
         print(f"real scans not found at {DATA}; set RECONTRAST_REALDATA to their folder")
         return
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    tables = []
+    left_out = []
     for experiment in experiments():
         if options.only in experiment.name:
-            tables.append(run(experiment, options.out, options.minutes, options.workers))
-            print(json.dumps({"finished": experiment.name}), file=sys.stderr)
-    everything = pd.concat(tables, ignore_index=True)
-    write_table(options.out / "statistics.tsv", everything)
-    plain = everything[everything["metric"].isin(METRICS)]
-    with pd.option_context("display.max_rows", None, "display.width", 200, "display.max_columns", None):
-        print(plain.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
+            evaluation = run(experiment, options.out, options.minutes, options.workers)
+            subjects = ", ".join(f"sub-{s}" for s in experiment.subjects if s != experiment.test)
+            print(f"\n{experiment.name}: trained on {subjects}, tested on sub-{experiment.test}")
+            print(one_subject_table(evaluation).to_string(index=False), flush=True)
+            if experiment.name.startswith("head-"):
+                left_out.append(evaluation)
+    if len(left_out) > 1:
+        print(
+            f"\nhead-T1w-to-T2w, each of {len(left_out)} subjects left out once, sessions averaged within the subject"
+        )
+        print(pooled_table(left_out).to_string(index=False))
 
 
 if __name__ == "__main__":

@@ -26,8 +26,8 @@ class DemoSettings:
     out: Path
     """Folder for everything the demonstration makes; the page to read is `report.html` in it."""
     subjects: int = 16
-    """Number of simulated heads; about two thirds train, the rest validates and tests."""
-    source: tuple[str, ...] = ("T1w", "T2w")
+    """Number of simulated heads: three in eight are held out for the test, one in eight validates, the rest trains."""
+    source: tuple[str, ...] = ("T1w",)
     """Contrasts that are given."""
     target: str = "FLAIR"
     """Contrast that is made."""
@@ -57,6 +57,23 @@ def demo(settings: DemoSettings) -> Summary:
     synthetic, scores = out / "synthetic", out / "evaluation"
     contrasts = (*settings.source, settings.target)
     workers = settings.workers
+    tested = max(1, round(settings.subjects * 3 / 8))
+    watched = max(1, settings.subjects // 8)
+
+    def prepare_cohort() -> Summary:
+        labels = [folder.name.removeprefix("sub-") for folder in sorted(cohort.glob("sub-*"))]
+        return prepare(
+            PrepareSettings(
+                bids=cohort,
+                out=prepared,
+                contrasts=contrasts,
+                validation=tuple(labels[-tested - watched : -tested]),
+                test=tuple(labels[-tested:]),
+                seed=settings.seed,
+                workers=workers,
+            )
+        )
+
     stages: dict[str, Callable[[], Summary]] = {
         "simulate": lambda: simulate(
             SimulateSettings(
@@ -68,9 +85,7 @@ def demo(settings: DemoSettings) -> Summary:
                 workers=workers,
             )
         ),
-        "prepare": lambda: prepare(
-            PrepareSettings(bids=cohort, out=prepared, contrasts=contrasts, seed=settings.seed, workers=workers)
-        ),
+        "prepare": prepare_cohort,
         "train": lambda: train(
             TrainSettings(
                 prepared=prepared,
