@@ -32,7 +32,7 @@ class AlignSettings:
     """voxels looked at per level"""
 
     search_samples: int = 20_000
-    """voxels looked at in the first search, at the coarsest level"""
+    """voxels looked at in the first search, at the coarsest level; 0: no search, where hardly anything can be left"""
 
     bins: int = 32
     """bins of the joint histogram"""
@@ -113,8 +113,11 @@ def align(
     try:
         with _one_thread():
             transform = _start(pair, to_itk(region), fixed_head, moving_head, settings)
-            _search(transform, pair, to_itk(region), settings)
-            for level_mm in _distinct(settings.levels_mm, pair):
+            levels_mm = _distinct(settings.levels_mm, pair)
+            if settings.search_samples > 0:
+                _search(transform, pair, to_itk(region), settings)
+                levels_mm = levels_mm[1:] or levels_mm  # the coarsest was searched
+            for level_mm in levels_mm:
                 value = _refine(transform, pair, to_itk(region), level_mm, settings)
     except RuntimeError as error:
         raise GeometryError(
@@ -161,8 +164,9 @@ def head_overlap(fixed_head: Volume, moving_head: Volume, transform: NDArray[np.
 def _start(pair: list[Any], region: Any, fixed_head: Volume, moving_head: Volume, settings: AlignSettings) -> Any:
     """Rigid transform about the head's centre to start from."""
     centre, target = (_centre(head) for head in (fixed_head, moving_head))
+    offsets = [np.zeros(3), target - centre] if settings.search_samples > 0 else [np.zeros(3)]
     candidates = []
-    for offset in (np.zeros(3), target - centre):
+    for offset in offsets:
         matrix = np.eye(4)
         matrix[:3, 3] = offset
         transform = sitk.Euler3DTransform()

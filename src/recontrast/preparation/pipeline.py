@@ -13,13 +13,13 @@ from typing import Any
 import pandas as pd
 
 from recontrast import provenance
-from recontrast.atomic import make_folder, remove_partial_files
+from recontrast.atomic import make_folder, remove_partial_files, write_text
 from recontrast.config import to_plain
 from recontrast.errors import ConfigError, DataError, MissingContrastError, RecontrastWarning, UnknownNameError
 from recontrast.execution.workers import Outcome, Summary, failures, run_cases
 from recontrast.io.bids import BidsImage, Case, by_case, find_images, stray_images, write_description
 from recontrast.io.tables import write_table
-from recontrast.preparation.case import CaseReport, CaseRequest, prepare_case
+from recontrast.preparation.case import LEDGER, CaseReport, CaseRequest, prepare_case
 from recontrast.preparation.cohort import prepared_settings
 from recontrast.preparation.normalize import SCALES, ScaleSettings
 from recontrast.preparation.quality import COLUMNS
@@ -31,6 +31,10 @@ log = logging.getLogger(__name__)
 
 _FREE_TO_CHANGE = ("workers",)
 """Settings that may differ when a preparation goes on where it stopped: they do not change the result."""
+
+
+_NOT_BIDS = (provenance.FILE_NAME, "splits.tsv", "cases.tsv", "quality.tsv", f"{LEDGER}/")
+"""Our files that the BIDS validator does not know."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,6 +245,7 @@ def _finish(
     write_description(
         settings.out, "Prepared cases", version=version, derivative=True, sources=[str(settings.bids.resolve())]
     )
+    write_text(settings.out / ".bidsignore", "".join(f"{name}\n" for name in _NOT_BIDS))
     if not reports:
         reasons = list(dict.fromkeys(failed.values()))
         more = f" (and {len(reasons) - 1} other reasons, see {settings.out / 'cases.tsv'})" if len(reasons) > 1 else ""

@@ -83,7 +83,7 @@ def _place(raw: _Turned, grid: _Turned, options: RecipeOptions, what: str) -> Pl
     if on_grid and (options.trusted or found.moved_mm <= tolerated):
         return _untouched(raw, grid, found.transform)
     placed = _moved(raw, grid, found.transform, found.moved_mm)
-    look = AlignSettings(levels_mm=(2.0,), samples=30_000, seed=options.seed)
+    look = AlignSettings(levels_mm=(2.0,), samples=30_000, search_samples=0, seed=options.seed)
     again = align(placed.volume, grid.volume, look, f"{what}, second look", (placed.head, grid.head))
     return replace(placed, residual=again.transform)
 
