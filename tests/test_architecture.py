@@ -73,6 +73,10 @@ def test_public_names_exist_and_are_documented(name: str) -> None:
     assert (member.__doc__ or "").strip()
 
 
+def test_every_public_name_has_a_home() -> None:
+    assert set(recontrast.__all__) == {*recontrast._HOME, "RecontrastError"}
+
+
 def test_importing_the_package_does_not_import_torch() -> None:
     code = "import recontrast, sys; print('torch' in sys.modules, 'numpy' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

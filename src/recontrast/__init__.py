@@ -32,7 +32,26 @@ _HOME = {
     "demo": "demonstration",
     "DemoSettings": "demonstration",
 }
-__all__ = sorted([*_HOME, "RecontrastError"])
+__all__ = [
+    "DemoSettings",
+    "EvaluateSettings",
+    "PrepareSettings",
+    "RecontrastError",
+    "ReportSettings",
+    "SimulateSettings",
+    "TrainSettings",
+    "TranslateSettings",
+    "Volume",
+    "demo",
+    "evaluate",
+    "prepare",
+    "read_volume",
+    "report",
+    "simulate",
+    "train",
+    "translate",
+    "write_volume",
+]
 
 from recontrast.errors import RecontrastError  # noqa: E402
 
