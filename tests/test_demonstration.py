@@ -19,7 +19,16 @@ from recontrast.io.tables import read_table
 from recontrast.volume import Volume, same_grid
 
 RECONTRAST = [sys.executable, "-m", "recontrast"]
-SMALL = ["--subjects", "6", "--spacing-mm", "6", "--set", "loop.steps=30", "model.width=4", "loop.precision=fp32"]
+SMALL = [
+    "--subjects",
+    "6",
+    "--spacing-mm",
+    "6",
+    "--set",
+    "loop.steps=30",
+    "model.options.width=4",
+    "loop.precision=fp32",
+]
 
 
 def recontrast(*arguments: object, status: int = 0) -> subprocess.CompletedProcess[str]:
@@ -64,7 +73,7 @@ def test_synthetic_images_lie_on_the_prepared_grid_and_say_what_they_are(whole_w
         assert same_grid(
             Volume(np.asanyarray(made.dataobj), made.affine), Volume(np.asanyarray(reference.dataobj), reference.affine)
         )
-        assert b"SYNTHETIC" in made.header["descrip"].tobytes()
+        assert b"synthetic" in made.header["descrip"].tobytes()
         sidecar = json.loads(path.with_name(path.name.replace(".nii.gz", ".json")).read_text())
         assert sidecar["Synthetic"] is True
         assert sidecar["Sources"]
@@ -86,10 +95,10 @@ def test_running_the_demo_again_changes_nothing(whole_way: Path) -> None:
 def test_a_missing_source_fails_that_case_and_finishes_the_others(whole_way: Path, tmp_path: Path) -> None:
     scans = tmp_path / "scans"
     shutil.copytree(whole_way / "cohort", scans, ignore=shutil.ignore_patterns("derivatives"))
-    (scans / "sub-01" / "anat" / "sub-01_T2w.nii.gz").unlink()
-    prepared = recontrast("prepare", scans, tmp_path / "prepared", status=3)
+    (scans / "sub-01" / "anat" / "sub-01_FLAIR.nii.gz").unlink()
+    prepared = recontrast("prepare", scans, tmp_path / "prepared", "--contrasts", "T1w", "FLAIR", status=3)
     assert "sub-01" in prepared.stderr
-    assert "T2w" in prepared.stderr
+    assert "FLAIR" in prepared.stderr
     cases = read_table(tmp_path / "prepared" / "cases.tsv").set_index("case")
     assert cases.loc["sub-01", "status"] == "failed"
     assert (cases.drop(index="sub-01")["status"] == "ok").all()
@@ -100,7 +109,7 @@ def test_an_unknown_contrast_says_which_there_are(whole_way: Path, tmp_path: Pat
         "train", whole_way / "prepared", tmp_path / "run", "--source", "T1w", "--target", "PDw", status=2
     )
     assert "PDw" in only_line(finished)
-    assert "T2w" in only_line(finished)
+    assert "there is: FLAIR, T1w" in only_line(finished)
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(whole_way: Path, tmp_path: Path) -> None:
