@@ -134,6 +134,21 @@ def test_patience_ends_the_run_and_the_best_weights_are_kept(
     assert all(torch.equal(saved[name], value) for name, value in best.items())
 
 
+def test_undefined_validations_leave_the_last_weights(
+    learn_from: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        loop_module.Validator, "score_cases", lambda self, *_: torch.full((1, len(self.labels)), float("nan"))
+    )
+    run = learn_from("run", "loop.patience=2", "loop.ema=0")
+    events = read_log(run)
+    assert [e["metrics"]["psnr"] for e in events if e["event"] == "validation"] == [None, None]
+    assert events[-1]["best_step"] == events[-1]["step"] == 8
+    last = load_checkpoint(run / "checkpoints/last").part("recipe.network")
+    saved = load_file(run / "translator/weights.safetensors")
+    assert all(torch.equal(saved[name], value) for name, value in last.items())
+
+
 def test_minutes_end_the_run(learn_from: Callable[..., Path]) -> None:
     end = read_log(learn_from("run", "loop.steps=0", "loop.schedule=constant", "loop.minutes=0.001"))[-1]
     assert end["step"] >= 1
@@ -153,7 +168,9 @@ def test_loss_that_is_not_finite_keeps_the_last_checkpoint(
 
     with monkeypatch.context() as patch:
         patch.setattr(loop_module.SliceBatches, "batch", poisoned)
-        with pytest.raises(TrainingError, match=r"step 6.*is nan.*last good checkpoint, step 5, is kept") as error:
+        with pytest.raises(
+            TrainingError, match=r"after step 5: the loss of step 6 is nan; the last good checkpoint, step 5, is kept"
+        ) as error:
             learn_from("run")
     assert "\n" not in str(error.value)
     assert load_checkpoint(tmp_path / "run/checkpoints/last").state["step"] == 5

@@ -184,7 +184,7 @@ class _Training:
                 reason = reason or self._reason_to_end()
             elif time.perf_counter() - self.saved_at >= 60 * self.loop.checkpoint_minutes:
                 self._save()
-        if self.chief and self.validator is None:
+        if self.chief and self.state.best_score is None:  # nothing was validated, or no value was defined
             self.state.best_step = self.state.step
             self._save_best()
         if self.log is not None:
@@ -261,7 +261,7 @@ class _Training:
     def _read_clock(self) -> None:
         """Time used so far; all ranks take that of the slowest, so that they end at the same step."""
         self.state.seconds = time.perf_counter() - self.started_at
-        if self.fabric.world_size > 1:
+        if self.fabric.world_size > 1 and self.loop.minutes:
             seconds = torch.tensor(self.state.seconds, dtype=torch.float64, device=self.fabric.device)
             self.state.seconds = float(self.fabric.all_reduce(seconds, reduce_op="max"))
 
@@ -277,7 +277,7 @@ class _Training:
             "there is no checkpoint yet"
         )  # fmt: skip
         return TrainingError(
-            f"{self.job.run}: training stopped in step {self.state.step + 1}: {error}; {where}. Try a lower "
+            f"{self.job.run}: training stopped after step {self.state.step}: {error}; {where}. Try a lower "
             "loop.learning_rate, loop.gradient_clip=1 or loop.precision=fp32 in a new run folder"
         )
 
