@@ -25,7 +25,7 @@ class DemoSettings:
 
     out: Path
     """Folder for everything the demonstration makes; the page to read is `report.html` in it."""
-    subjects: int = 16
+    subjects: int = 24
     """Number of simulated heads: three in eight are held out for the test, one in eight validates, the rest trains."""
     source: tuple[str, ...] = ("T1w",)
     """Contrasts that are given."""
