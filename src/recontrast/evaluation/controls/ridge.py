@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import Ridge as RidgeRegression
 from sklearn.pipeline import make_pipeline
@@ -27,8 +28,9 @@ class Ridge(Control):
             PolynomialFeatures(_DEGREE, include_bias=False), StandardScaler(), RidgeRegression(alpha=_PENALTY)
         )
         self._model.fit(sources, target)
+        self._range = float(target.min()), float(target.max())
         return f"polynomial of degree {_DEGREE} in {sources.shape[1]} source(s), penalty {_PENALTY:g}"
 
     def predict(self, sources: NDArray[Any]) -> NDArray[Any]:
-        """The polynomial."""
-        return self._model.predict(sources)
+        """The polynomial, kept within the range of the training targets: beyond its sources it runs away."""
+        return np.clip(self._model.predict(sources), *self._range)
