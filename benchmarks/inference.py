@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 SHAPE = (182, 218, 182)
-BATCH = 8
+BATCH = 2
 
 
 def main() -> None:

@@ -166,8 +166,8 @@ class Translator:
         choice = self._engines.choose(
             stack.batch(sorted({probe[(2 * n + 1) * len(probe) // (2 * PROBE_SLICES)] for n in range(PROBE_SLICES)}))
         )
-        for start in range(0, len(shown), self.settings.batch):
-            indices = shown[start : start + self.settings.batch]
+        for start in range(0, len(shown), self._engines.batch):
+            indices = shown[start : start + self._engines.batch]
             slices[indices] = choice.engine(stack.batch(indices))[:, 0]
         if about.clip_output:
             np.clip(output, *about.network_range, out=output)

@@ -38,7 +38,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(choice, "has_bf16", lambda device: bf16)
         monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
         monkeypatch.setattr(
-            openvino, "OpenVINOEngine", lambda _, p: Off("openvino", p, errors.get(("openvino", p), 0.0))
+            openvino, "OpenVINOEngine", lambda _, p, b: Off("openvino", p, errors.get(("openvino", p), 0.0))
         )
         monkeypatch.setattr(
             choice,
@@ -94,7 +94,7 @@ def test_auto_falls_back_to_pytorch_and_says_so(
             raise DependencyError("OpenVINO cannot run this network")
 
     monkeypatch.setattr(openvino, "installed", lambda: True)
-    monkeypatch.setattr(openvino, "OpenVINOEngine", lambda _, p: Fails("openvino", p, 0.0))
+    monkeypatch.setattr(openvino, "OpenVINOEngine", lambda _, p, b: Fails("openvino", p, 0.0))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     engines = Engines(torch.nn.Identity(), (0.0, 1.0), EngineSettings(precision="fp32"))
     with caplog.at_level(logging.WARNING):
@@ -109,7 +109,7 @@ def test_settings_are_checked() -> None:
     with pytest.raises(UnknownNameError, match="precision"):
         EngineSettings(precision="fp16")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="at least 1"):
-        EngineSettings(batch=0)
+        EngineSettings(batch=-1)
 
 
 def test_a_gpu_asked_for_but_absent(monkeypatch: pytest.MonkeyPatch) -> None:

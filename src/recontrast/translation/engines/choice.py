@@ -55,8 +55,8 @@ class EngineSettings:
     device: DeviceName = "auto"
     """auto (a GPU when there is one), cpu, cuda."""
 
-    batch: int = 8
-    """Slices at a time."""
+    batch: int = 0
+    """Slices at a time; 0: 2 on a processor, whose cache they fit, 32 on a GPU."""
 
     def __post_init__(self) -> None:
         """Refuse unknown names."""
@@ -67,8 +67,8 @@ class EngineSettings:
         ):
             if value not in get_args(names):
                 raise UnknownNameError.among(kind, value, get_args(names))
-        if self.batch < 1:
-            raise ConfigError(f"batch must be at least 1 slice, got {self.batch}")
+        if self.batch < 0:
+            raise ConfigError(f"batch must be at least 1 slice (0: chosen for the device), got {self.batch}")
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,7 @@ class Engines:
         self.device = _device(settings.device)
         if settings.engine == "openvino" and self.device != "cpu":
             self.device = "cpu"
+        self.batch = settings.batch or (2 if self.device == "cpu" else 32)
         if settings.engine == "openvino":
             self._engine("openvino", "fp32")  # says at once when it is not installed
         if settings.precision == "bf16" and not has_bf16(self.device):
@@ -162,7 +163,7 @@ class Engines:
         key = (name, precision)
         if key not in self._built:
             if name == "openvino":
-                self._built[key] = openvino.OpenVINOEngine(self._network, precision)
+                self._built[key] = openvino.OpenVINOEngine(self._network, precision, self.batch)
             else:
                 self._built[key] = PyTorchEngine(self._network, precision, self.device, compiled=name == "compiled")
         return self._built[key]

@@ -32,11 +32,12 @@ class OpenVINOEngine:
 
     The network is traced and converted in memory when a new slice size is met; nothing is written to disk. The
     precision is set explicitly, because OpenVINO would choose bf16 by itself where the processor has it. Shapes are
-    fixed: a smaller last batch is filled up with zeros.
+    fixed: input of any length is worked off `batch` slices at a time, the last of them filled up with zeros.
 
     Args:
         network: The network, on the CPU.
         precision: fp32 or bf16.
+        batch: Slices at a time.
 
     Raises:
         DependencyError: OpenVINO is not installed.
@@ -44,13 +45,14 @@ class OpenVINOEngine:
 
     name = "openvino"
 
-    def __init__(self, network: nn.Module, precision: Precision = "fp32") -> None:
+    def __init__(self, network: nn.Module, precision: Precision = "fp32", batch: int = 2) -> None:
         if not installed():
             raise DependencyError(
                 "engine 'openvino' needs the package openvino: `pip install recontrast[fast]`, or choose --engine torch"
             )
         self.version = importlib.metadata.version("openvino")
         self.precision = precision
+        self.batch = batch
         self._network = network
         self._compiled: dict[tuple[int, ...], Any] = {}
 
@@ -60,17 +62,19 @@ class OpenVINOEngine:
         Raises:
             DependencyError: OpenVINO cannot convert this network.
         """
-        shape = next((s for s in self._compiled if s[1:] == batch.shape[1:] and s[0] >= batch.shape[0]), batch.shape)
+        shape = (self.batch, *batch.shape[1:])
         if shape not in self._compiled:
             if len(self._compiled) >= _KEPT_SHAPES:
                 self._compiled.pop(next(iter(self._compiled)))
             self._compiled[shape] = self._compile(shape)
-        full = batch
-        if shape != batch.shape:
-            full = np.zeros(shape, np.float32)
-            full[: len(batch)] = batch
-        result = self._compiled[shape].infer([full], share_inputs=True)[0]
-        return np.array(result[: len(batch)], dtype=np.float32)
+        pieces = []
+        for start in range(0, len(batch), self.batch):
+            piece = batch[start : start + self.batch]
+            if len(piece) < self.batch:
+                piece = np.concatenate([piece, np.zeros((self.batch - len(piece), *shape[1:]), np.float32)])
+            result = self._compiled[shape].infer([piece], share_inputs=True)[0]
+            pieces.append(np.array(result, dtype=np.float32))
+        return np.concatenate(pieces)[: len(batch)]
 
     def _compile(self, shape: tuple[int, ...]) -> Any:
         import openvino
