@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from recontrast.errors import GeometryError, RecontrastWarning
 from recontrast.preparation.itk import to_itk, to_itk_transform, to_matrix
 from recontrast.preparation.mask import head_mask
 from recontrast.preparation.normalize import ScaleSettings, fit_scale
+from recontrast.preparation.registration import dilated, distinct_levels, last_line, one_thread, similarity_method
 from recontrast.preparation.resample import resample
 from recontrast.volume import Volume
 
@@ -104,16 +102,16 @@ def align(
     """
     settings = settings or AlignSettings()
     moving_head, fixed_head = heads if heads is not None else (head_mask(moving), head_mask(fixed))
-    region = _dilated(fixed_head, settings.margin_mm)
+    region = dilated(fixed_head, settings.margin_mm)
     pair = [
         to_itk(v.with_data(np.clip(fit_scale(v, ScaleSettings(high=settings.high), head).apply(v.data), 0, 1)))
         for v, head in ((fixed, fixed_head), (moving, moving_head))
     ]
     value = 0.0
     try:
-        with _one_thread():
+        with one_thread():
             transform = _start(pair, to_itk(region), fixed_head, moving_head, settings)
-            levels_mm = _distinct(settings.levels_mm, pair)
+            levels_mm = distinct_levels(settings.levels_mm, pair)
             if settings.search_samples > 0:
                 _search(transform, pair, to_itk(region), settings)
                 levels_mm = levels_mm[1:] or levels_mm  # the coarsest was searched
@@ -121,7 +119,7 @@ def align(
                 value = _refine(transform, pair, to_itk(region), level_mm, settings)
     except RuntimeError as error:
         raise GeometryError(
-            f"{what}: alignment failed ({_last_line(error)}); check that both images show the same part of the body, "
+            f"{what}: alignment failed ({last_line(error)}); check that both images show the same part of the body, "
             "or put them on one grid yourself and prepare with align = false"
         ) from error
     matrix = to_matrix(transform)
@@ -215,54 +213,8 @@ def _refine(transform: Any, pair: list[Any], region: Any, level_mm: float, setti
     return float(method.GetMetricValue())
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let SimpleITK add up in one order, for the same bits every time; cases run side by side anyway."""
-    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    try:
-        yield
-    finally:
-        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
-
-
 def _method(pair: list[Any], region: Any, level_mm: float, settings: AlignSettings) -> tuple[Any, list[Any]]:
-    images = [_coarsened(image, level_mm) for image in pair]
-    method = sitk.ImageRegistrationMethod()
-    method.SetMetricAsMattesMutualInformation(settings.bins)
-    method.SetMetricFixedMask(region)
-    method.SetMetricUseFixedImageGradientFilter(False)
-    method.SetMetricUseMovingImageGradientFilter(False)
-    method.SetMetricSamplingStrategy(method.RANDOM)
-    share = min(1.0, settings.samples / max(1, images[0].GetNumberOfPixels()))
-    method.SetMetricSamplingPercentage(share, settings.seed + 1)  # 0 would mean: by the clock
-    method.SetInterpolator(sitk.sitkLinear)
-    return method, images
-
-
-def _distinct(levels_mm: Sequence[float], pair: list[Any]) -> list[float]:
-    """The levels that differ for these images: a level finer than both voxel sizes repeats the one before."""
-    factors = {level_mm: tuple(tuple(_factors(image, level_mm)) for image in pair) for level_mm in levels_mm}
-    return [level for i, level in enumerate(levels_mm) if i == 0 or factors[level] != factors[levels_mm[i - 1]]]
-
-
-def _factors(image: Any, level_mm: float) -> list[int]:
-    """How many voxels are averaged along each axis to come near `level_mm`."""
-    sizes = zip(image.GetSpacing(), image.GetSize(), strict=True)
-    return [max(1, min(int(level_mm / step + 0.25), size // 4)) for step, size in sizes]
-
-
-def _coarsened(image: Any, level_mm: float) -> Any:
-    """Average blocks of voxels to about `level_mm`."""
-    factors = _factors(image, level_mm)
-    return sitk.BinShrink(image, factors) if max(factors) > 1 else image
-
-
-def _dilated(mask: Volume, margin_mm: float) -> Volume:
-    grown = mask.data.view(np.uint8)
-    for axis, step in enumerate(mask.spacing):
-        grown = ndimage.maximum_filter1d(grown, 2 * round(margin_mm / step) + 1, axis=axis, mode="constant")
-    return mask.with_data(grown.view(bool))
+    return similarity_method(pair, region, level_mm, samples=settings.samples, bins=settings.bins, seed=settings.seed)
 
 
 def _centre(head: Volume) -> NDArray[np.float64]:
@@ -285,8 +237,3 @@ def _doubt(moved: float, overlap: float, settings: AlignSettings, what: str) -> 
             RecontrastWarning,
             stacklevel=3,
         )
-
-
-def _last_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
