@@ -306,9 +306,10 @@ def _describe_interval(statistics: pd.DataFrame) -> dict[str, Any]:
     return {
         "confidence": 0.95,
         "method": (
-            f"from {FEWEST_FOR_BOOTSTRAP} subjects BCa bootstrap of the mean over subjects ({RESAMPLES} samples, level "
-            f"widened for small samples), from 3 Student t, for 1 subject a bootstrap over up to {BLOCKS} slabs of "
-            f"axial slices of at least {BLOCK_MM:g} mm within that subject, which says nothing of other subjects"
+            f"from {FEWEST_FOR_BOOTSTRAP} subjects the outer ends of Student t and of the studentised bootstrap "
+            f"({RESAMPLES} samples) of the mean over subjects, from 3 Student t, for 1 subject a bootstrap over up to "
+            f"{BLOCKS} slabs of axial slices of at least {BLOCK_MM:g} mm within that subject, which says nothing of "
+            "other subjects"
         ),
         "difference": "synthetic - control of the same subject",
         "used": sorted(set(statistics["interval"].dropna())) if len(statistics) else [],
