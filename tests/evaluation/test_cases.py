@@ -160,3 +160,71 @@ def test_the_head_is_found_where_no_mask_is_given(prepared: Path) -> None:
     found = case_regions(ExpectedCase(expected.case, expected.images), reference)
     assert set(found) == {"head"}
     assert found["head"].mean() == pytest.approx(case_regions(expected, reference)["head"].mean(), rel=0.05)
+
+
+def test_another_grid_is_resampled_only_when_asked(make_job, write_synthetic) -> None:
+    path = write_synthetic("04")
+    straight, volume = evaluate_case(make_job(path)), read_volume(path)
+    moved = volume.affine.copy()
+    moved[:3, 3] += (0.0, 0.0, 4.0)  # one slice further: the same anatomy, one slice cut off
+    write_volume(path, Volume(np.ascontiguousarray(volume.data[..., 1:]), moved))
+    with pytest.raises(GeometryError, match="--resample"):
+        evaluate_case(make_job(path))
+    again = evaluate_case(make_job(path, resample=True))
+    assert psnr(again) == pytest.approx(psnr(straight), abs=0.5)
+    assert "resampled onto the grid" in again.message
+
+
+def test_negative_intensities_are_scored_as_they_are(make_job, write_synthetic) -> None:
+    path = write_synthetic("04")
+    straight, volume = evaluate_case(make_job(path)), read_volume(path)
+    write_volume(path, volume.with_data(volume.data - 500.0))  # a quarter of its declared scale
+    records = {(r.region, r.metric): r.value for r in evaluate_case(make_job(path)).records[SYNTHETIC]}
+    assert records["brain", "mae"] == pytest.approx(0.25, abs=0.01)
+    assert psnr(straight) > 30
+
+
+def test_the_oracle_sees_the_reference_and_is_better_than_the_fitted_table(make_job, prepared: Path) -> None:
+    training = read_reference(prepared, "T2w", "test").training
+    samples = {
+        case.case.key: sample_training_case(case, "T2w", ("T1w",), "recontrast", True, 5000, (0, n))
+        for n, case in enumerate(training)
+    }
+    fitted, absent = fit_controls(("lut", "lut-oracle", "bloch"), samples, 0)
+    assert "no T1map" in absent["bloch"]
+    result = evaluate_case(make_job(controls=(), inputs="lut"))
+    both = evaluate_case(dataclasses.replace(make_job(inputs="both"), controls=fitted))
+    assert set(both.records) == {SYNTHETIC, "lut", "lut-oracle"}
+    assert psnr(both) == psnr(result)
+    assert psnr(both, "lut-oracle") > psnr(both, "lut")
+
+
+def test_bloch_is_scored_where_maps_exist(make_job, prepared: Path) -> None:
+    """T2w made from maps by the very equation: the control has only the gain to find."""
+    from recontrast.io.bids import write_sidecar
+
+    job = make_job(controls=(), stored_scales=False)
+    expected, training = job.expected, read_reference(prepared, "T2w", "test").training[0]
+    cases_with_maps = []
+    for case in (expected, training):
+        rng, images = np.random.default_rng(1), dict(case.images)
+        reference = read_volume(images["T2w"])
+        shape = reference.shape
+        maps = {
+            "T1map": 0.5 + rng.random(shape),
+            "T2map": 0.05 + 0.05 * rng.random(shape),
+            "PDmap": 0.5 + rng.random(shape) / 2,
+        }  # fmt: skip
+        for label, values in maps.items():
+            images[label] = images["T2w"].parent / f"map_{label}.nii.gz"
+            write_volume(images[label], reference.with_data(values.astype(np.float32)))
+        signal = maps["PDmap"] * (1 - np.exp(-3 / maps["T1map"])) * np.exp(-0.08 / maps["T2map"])
+        write_volume(images["T2w"], reference.with_data((5000 * signal).astype(np.float32)))
+        write_sidecar(images["T2w"], {"RepetitionTime": 3.0, "EchoTime": 0.08})
+        cases_with_maps.append(dataclasses.replace(case, images=images, scales={}))
+    samples = {"sub-01": sample_training_case(cases_with_maps[1], "T2w", ("T1w",), "recontrast", False, 5000, (0, 0))}
+    fitted, absent = fit_controls(("bloch", "identity"), samples, 0)
+    assert absent == {}
+    result = evaluate_case(dataclasses.replace(job, expected=cases_with_maps[0], controls=fitted))
+    assert psnr(result, "bloch") > 30
+    assert psnr(result, "identity") < 20

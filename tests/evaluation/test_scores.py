@@ -11,6 +11,7 @@ import pytest
 from recontrast.errors import GeometryError, IntensityError, UnknownNameError
 from recontrast.evaluation.protocols import PROTOCOLS, WHOLE_IMAGE, MetricUse, Protocol
 from recontrast.evaluation.scores import IDENTICAL, OK, CaseScorer, Record, score_volume
+from recontrast.evaluation.steps import Clip, Divide
 from recontrast.metrics import METRICS
 from recontrast.metrics.structure import ssim
 
@@ -127,9 +128,66 @@ def test_metrics_that_are_no_mean_over_voxels_are_scored_too(volumes) -> None:
     assert value(records, "brain", "dice").value == METRICS.get("dice")(*labels, mask=mask)
     assert value(records, "brain", "dice").blocks is None
     by_slice = with_metrics(MetricUse(label="dice", metric="dice", unit="slice"))
-    assert (
-        "not computed by slice" in value(score_volume(by_slice, *labels, regions_of(labels[0])), "brain", "dice").status
-    )
+    record = value(score_volume(by_slice, *labels, regions_of(labels[0])), "brain", "dice")
+    single = [METRICS.get("dice")(*(image[..., k] for image in labels), mask=mask[..., k]) for k in range(4, 16)]
+    assert record.value == pytest.approx(np.mean(single))
+    assert (record.units, record.blocks) == (12, None)
+
+
+def test_slices_of_any_plane(volumes) -> None:
+    regions = regions_of(volumes[0])
+    for axis, plane in enumerate(("sagittal", "coronal", "axial")):
+        use = MetricUse(label="psnr", metric="psnr", unit="slice", plane=plane)
+        record = value(score_volume(with_metrics(use), *volumes, regions), "brain", "psnr")
+        cut = [[np.moveaxis(image, axis, 0) for image in volumes], np.moveaxis(regions["brain"], axis, 0)]
+        single = [
+            METRICS.get("psnr")(cut[0][0][k], cut[0][1][k], mask=cut[1][k], data_range=1.0)
+            for k in range(len(cut[1]))
+            if cut[1][k].any()
+        ]
+        assert record.value == pytest.approx(np.mean(single))
+        assert record.units == 12
+
+
+def test_further_regions_by_name(volumes) -> None:
+    regions = regions_of(volumes[0])
+    names = ("brain&axial[4:8]", "coronal[:50%]", "tumour")
+    records = CaseScorer(OURS, volumes[0], regions, also=names).score(volumes[1])
+    for name, mask in ((names[0], regions["brain"] & (np.arange(20) < 8)), (names[1], (np.arange(22) < 11)[:, None])):
+        inside = np.broadcast_to(mask, SHAPE)
+        expected = METRICS.get("ssim")(*volumes, mask=inside, data_range=1.0)
+        assert value(records, name, "ssim").value == pytest.approx(expected, rel=1e-6)
+    assert value(records, "tumour", "mae").status == "the case has no such region"
+
+
+def test_a_divisor_may_come_from_another_region(volumes) -> None:
+    use = MetricUse(label="nrmse", metric="nmae", options={"divisor": "mean_eval"}, constant_region="brain")
+    regions = regions_of(volumes[0])
+    record = value(score_volume(with_metrics(use), *volumes, regions), "lesion", "nrmse")
+    error = np.abs(volumes[1] - volumes[0])[regions["lesion"]].mean()
+    assert record.value == pytest.approx(error / volumes[1][regions["brain"]].mean(), rel=1e-6)
+    del regions["brain"]
+    absent = value(score_volume(with_metrics(use), *volumes, regions), "lesion", "nrmse")
+    assert "region 'brain', which the case does not have" in absent.status
+
+
+def test_steps_are_done_for_each_estimate_and_change_nothing_outside(volumes) -> None:
+    steps = (Clip(low=0.2, high=0.8),)
+    protocol = dataclasses.replace(with_metrics(MetricUse(label="mae", metric="mae")), steps=steps)
+    own = with_metrics(MetricUse(label="mae", metric="mae", steps=steps), MetricUse(label="mse", metric="mse"))
+    regions = regions_of(volumes[0])
+    expected = np.abs(np.subtract(*(np.clip(image, 0.2, 0.8) for image in volumes)))[regions["brain"]].mean()
+    assert value(score_volume(protocol, *volumes, regions), "brain", "mae").value == pytest.approx(expected, rel=1e-6)
+    records = score_volume(own, *volumes, regions)
+    assert value(records, "brain", "mae").value == pytest.approx(expected, rel=1e-6)
+    plain = METRICS.get("mse")(*volumes, mask=regions["brain"])
+    assert value(records, "brain", "mse").value == pytest.approx(plain, rel=1e-6)
+
+
+def test_a_reference_that_cannot_be_normalised_is_undefined(volumes) -> None:
+    use = MetricUse(label="mae", metric="mae", steps=(Divide(statistic="max", of="reference", over="volume"),))
+    record = value(score_volume(with_metrics(use), -volumes[0], volumes[1], regions_of(volumes[0])), "brain", "mae")
+    assert "cannot be normalised" in record.status
 
 
 def test_slabs_add_up_to_the_value(volumes) -> None:

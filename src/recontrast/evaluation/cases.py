@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recontrast.atomic import write_json
-from recontrast.errors import IntensityError, LayoutError, MissingContrastError, RecontrastError
+from recontrast.errors import GeometryError, IntensityError, LayoutError, MissingContrastError, RecontrastError
+from recontrast.evaluation.bloch import NEEDED, bloch_signal, sequence_of
 from recontrast.evaluation.fitting import FittedControl, Sample, compartments, sample_case
 from recontrast.evaluation.matching import ExpectedCase
 from recontrast.evaluation.protocols import PROTOCOLS, Protocol, SyntheticScale
@@ -26,8 +27,9 @@ from recontrast.io.nifti import read_volume
 from recontrast.preparation.mask import head_mask
 from recontrast.preparation.normalize import Scale, fit_scale
 from recontrast.preparation.regions import read_regions
+from recontrast.preparation.resample import resample
 from recontrast.provenance import sha256_of
-from recontrast.volume import Volume, require_same_grid
+from recontrast.volume import Volume, require_same_grid, same_grid
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,10 @@ class CaseJob:
         controls: Controls to score beside.
         part: File that keeps the result for a run that was stopped.
         inputs: What else the result depends on (settings, training voxels), as one hash.
+        regions: Further regions to score, as `steps.find_region` names them.
+        lpips_weights: Weights file of LPIPS; None for none.
+        resample: Put a synthetic image that lies on another grid onto the reference's.
+        seed: Seed of oracles.
     """
 
     expected: ExpectedCase
@@ -57,6 +63,10 @@ class CaseJob:
     controls: Mapping[str, FittedControl]
     part: Path
     inputs: str
+    regions: tuple[str, ...] = ()
+    lpips_weights: Path | None = None
+    resample: bool = False
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -112,7 +122,9 @@ def sample_training_case(
     scaled = [_scaled_source(expected, label, reference, found, stored_scales) for label in sources]
     wanted = _reference_scale(expected, target, reference, found, stored_scales).apply(reference.data)
     regions = case_regions(expected, reference)
-    return sample_case(scaled, wanted, compartments(regions["head"], regions.get("brain")), voxels, seed)
+    masks = compartments(regions["head"], regions.get("brain"))
+    signal = _signal_of_maps(expected, target, reference) if set(NEEDED) <= set(expected.images) else None
+    return sample_case(scaled, wanted, masks, voxels, seed, signal)
 
 
 def case_regions(expected: ExpectedCase, reference: Volume) -> dict[str, NDArray[np.bool_]]:
@@ -127,23 +139,65 @@ def case_regions(expected: ExpectedCase, reference: Volume) -> dict[str, NDArray
 def _scored(job: CaseJob) -> CaseResult:
     expected, protocol = job.expected, PROTOCOLS.get(job.protocol)
     reference, synthetic = _read(expected.images[job.target]), _read(job.synthetic)
-    require_same_grid(reference, synthetic, f"{expected.case.key}: reference and synthetic {job.target}")
+    notes = []
+    if job.resample and not same_grid(reference, synthetic):
+        synthetic = resample(synthetic, reference)
+        notes.append("the synthetic image was resampled onto the grid of the reference, which blurs it")
+    try:
+        require_same_grid(reference, synthetic, f"{expected.case.key}: reference and synthetic {job.target}")
+    except GeometryError as error:
+        raise GeometryError(f"{error}, or ask for --resample") from None
     scale = _reference_scale(expected, job.target, reference, protocol, job.stored_scales)
     synthetic_scale, message = _scale_of_synthetic(job, synthetic, scale, protocol)
     regions = case_regions(expected, reference)
-    scorer = CaseScorer(protocol, scale.apply(reference.data), regions, reference.spacing)
+    scaled = scale.apply(reference.data)
+    scorer = CaseScorer(protocol, scaled, regions, reference.spacing, job.regions, job.lpips_weights)
     records: dict[str, Sequence[Record]] = {SYNTHETIC: scorer.score(synthetic_scale.apply(synthetic.data))}
     not_scored: dict[str, str] = {}
-    if job.controls:
-        try:
-            _require(expected, job.sources)
-            sources = [_scaled_source(expected, label, reference, protocol, job.stored_scales) for label in job.sources]
-            masks = compartments(regions["head"], regions.get("brain"))
-            for name, control in job.controls.items():
-                records[name] = scorer.score(control.predict(sources, masks))
-        except RecontrastError as reason:
-            not_scored = {name: str(reason) for name in job.controls if name not in records}
+    masks = compartments(regions["head"], regions.get("brain"))
+    for names, sources in _sources_of_controls(job, reference, protocol, not_scored):
+        for name in names:
+            try:
+                records[name] = scorer.score(job.controls[name].predict(sources, masks, scaled, job.seed))
+            except RecontrastError as reason:
+                not_scored[name] = str(reason)
+    message = "; ".join([*notes, *([message] if message else [])])
     return CaseResult(expected.case, records, scale, synthetic_scale, message, not_scored)
+
+
+def _sources_of_controls(
+    job: CaseJob, reference: Volume, protocol: Protocol, not_scored: dict[str, str]
+) -> Iterator[tuple[list[str], list[NDArray[np.float32]]]]:
+    """Names of controls with the volumes they start from; those without get a reason in `not_scored`."""
+    expected = job.expected
+    for from_maps in (False, True):
+        names = [name for name, control in job.controls.items() if control.from_maps is from_maps]
+        if not names:
+            continue
+        try:
+            if from_maps:
+                sources = [_signal_of_maps(expected, job.target, reference)]
+            else:
+                _require(expected, job.sources)
+                labels = job.sources
+                sources = [_scaled_source(expected, label, reference, protocol, job.stored_scales) for label in labels]
+        except RecontrastError as reason:
+            not_scored.update(dict.fromkeys(names, str(reason)))
+            continue
+        yield names, sources
+
+
+def _signal_of_maps(expected: ExpectedCase, target: str, reference: Volume) -> NDArray[np.float32]:
+    """Signal of the target's sequence on the case's maps."""
+    _require(expected, NEEDED)
+    maps = {}
+    for label in (*NEEDED, "T2starmap"):
+        if label in expected.images:
+            volume = _read(expected.images[label])
+            require_same_grid(reference, volume, f"{expected.case.key}: reference and {label}")
+            maps[label] = volume.data
+    sequence, _ = sequence_of(read_sidecar(expected.images[target]), target)
+    return bloch_signal(maps, sequence)
 
 
 def _read(path: Path) -> Volume:

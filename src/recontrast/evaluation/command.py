@@ -35,12 +35,13 @@ from recontrast.evaluation.tables import ScoredCase, conclusions, scores_table, 
 from recontrast.execution.workers import Summary, failures, run_cases
 from recontrast.io.bids import Case
 from recontrast.io.tables import write_table
+from recontrast.metrics.perceptual import read_weights
 from recontrast.provenance import FILE_NAME, version, write_provenance
 
 _PARTS = ".parts"
 """Folder of finished cases while a run goes on; a run that was stopped takes them up."""
 
-_NOT_COMPARED = ("workers", "out")
+_NOT_COMPARED = ("workers", "memory_gb", "scheduler", "out")
 
 Problems = Mapping[str, tuple[str, str]]
 """Case key to status (missing, failed) and reason."""
@@ -75,12 +76,22 @@ class EvaluateSettings:
     """Use only references with this `space` entity (folders that are not prepared)."""
     synthetic_scale: Literal["", "declared", "reference", "own"] = ""
     """Scale of synthetic images: from sidecar, from reference, or fitted on them; left out: as the protocol says."""
+    regions: tuple[str, ...] = ()
+    """Further regions to score: masks, slices (axial[40:60], coronal[25%:75%]), or both (brain&axial[40:60])."""
+    lpips_weights: Path | None = None
+    """Weights of LPIPS (.safetensors or .npz); left out: LPIPS is listed as undefined."""
+    resample: bool = False
+    """Put synthetic images that lie on another grid onto the reference's instead of refusing them."""
     test: PairedTest = "wilcoxon"
     """Paired test over subjects: wilcoxon (signed-rank, exact) or t."""
     allow_training_subjects: bool = False
     """Evaluate subjects the translator was trained on; every table then says so."""
     workers: int = 2
     """Number of cases worked on at once."""
+    memory_gb: float = 0.0
+    """Most memory a worker process may take, GB: a case that needs more fails; 0: no limit."""
+    scheduler: str = ""
+    """Dask scheduler whose workers do the cases (tcp://host:8786, or its .json file); empty: this machine."""
     seed: int = 0
     """Seed of training voxels, boosting and bootstrap."""
 
@@ -92,6 +103,7 @@ def evaluate(settings: EvaluateSettings) -> Summary:
         ConfigError: Unknown protocol or control, subjects of the translator's training set, or an output folder that
             holds an evaluation with other settings.
         LayoutError: No synthetic image or no expected case is found.
+        FormatError: The weights of LPIPS cannot be read.
 
     Example:
         >>> evaluate(EvaluateSettings(synthetic=Path("syn"), reference=Path("prep"), out=Path("ev")))  # doctest: +SKIP
@@ -99,6 +111,8 @@ def evaluate(settings: EvaluateSettings) -> Summary:
     protocol = PROTOCOLS.get(settings.protocol)
     for name in settings.controls:
         CONTROLS.get(name)
+    if settings.lpips_weights is not None:
+        read_weights(settings.lpips_weights)
     _refuse_other_settings(settings)
     synthetic = read_synthetic(settings.synthetic, settings.target)
     reference = read_reference(settings.reference, synthetic.target, settings.split, settings.space)
@@ -109,7 +123,12 @@ def evaluate(settings: EvaluateSettings) -> Summary:
     work = _Work(settings, protocol, reference, synthetic, sources, leak)
     controls, not_fitted, voxels = _controls(work)
     outcomes = run_cases(
-        evaluate_case, _jobs(work, ready, controls, voxels), workers=settings.workers, description="evaluate"
+        evaluate_case,
+        _jobs(work, ready, controls, voxels),
+        workers=settings.workers,
+        description="evaluate",
+        scheduler=settings.scheduler,
+        memory_gb=settings.memory_gb,
     )
     problems |= {key: ("failed", reason) for key, reason in failures(outcomes).items()}
     results = {outcome.case: outcome.value for outcome in outcomes if outcome.error is None}
@@ -172,7 +191,12 @@ def _controls(work: _Work) -> tuple[dict[str, FittedControl], dict[str, str], st
             for number, case in enumerate(training)
         }  # fmt: skip
         outcomes = run_cases(
-            sample_training_case, arguments, workers=settings.workers, description="training voxels of the controls"
+            sample_training_case,
+            arguments,
+            workers=settings.workers,
+            description="training voxels of the controls",
+            scheduler=settings.scheduler,
+            memory_gb=settings.memory_gb,
         )
         for key, reason in failures(outcomes).items():
             warnings.warn(f"{key}: not used to fit the controls: {reason}", RecontrastWarning, stacklevel=3)
@@ -202,6 +226,10 @@ def _jobs(
                 controls=controls,
                 part=settings.out / _PARTS / f"{case.key}.json",
                 inputs=hashlib.sha256(inputs.encode()).hexdigest(),
+                regions=settings.regions,
+                lpips_weights=settings.lpips_weights,
+                resample=settings.resample,
+                seed=settings.seed,
             ),
         )
         for case, path in ready.items()
@@ -248,6 +276,9 @@ def _write(
     references = [i.images[work.synthetic.target] for i in work.reference.expected if work.synthetic.target in i.images]
     write_provenance(out, "evaluate", settings, [*images, *references])
     lines = [f"{len(results)} of {len(expected)} cases scored by protocol {protocol.name}: {out}"]
+    if content["synthetic_not_expected"]:
+        without = content["synthetic_not_expected"]
+        lines.append(f"{len(without)} synthetic images without a reference were left out: {', '.join(without)}")
     if leak.status != "passed":
         lines.append("; ".join([f"leak check: {leak.status}", *leak.reasons]))
     return lines + sentences

@@ -34,10 +34,12 @@ class Sample:
     Attributes:
         sources: Scaled intensities, shape (voxels, sources), float32.
         target: Scaled intensities, shape (voxels,), float32.
+        signal: Signal computed from maps, shape (voxels,), float32; None for cases without maps.
     """
 
     sources: Array
     target: Array
+    signal: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,21 @@ class FittedControl:
     models: Mapping[str, Control]
     facts: Mapping[str, Any]
 
-    def predict(self, sources: Sequence[Array], masks: Mapping[str, Array]) -> NDArray[np.float32]:
+    @property
+    def from_maps(self) -> bool:
+        """Whether its source is the signal computed from maps."""
+        return next(iter(self.models.values())).from_maps
+
+    def predict(
+        self, sources: Sequence[Array], masks: Mapping[str, Array], target: Array | None = None, seed: int = 0
+    ) -> NDArray[np.float32]:
         """Make the target of one case.
 
         Args:
             sources: Scaled source volumes, each of shape (I, J, K), in the order of fitting.
             masks: Compartment masks of the case, from `compartments`.
+            target: Scaled reference of the case: an oracle is fitted on it; the others never see it.
+            seed: Seed of an oracle's fit.
 
         Returns:
             Scaled target, shape (I, J, K); 0 outside the head.
@@ -72,6 +83,12 @@ class FittedControl:
         for name, mask in masks.items():
             model = self.models.get(name, any_model)
             index = np.flatnonzero(mask)
+            if model.oracle and index.size:
+                if target is None:
+                    raise ValueError(f"control '{self.name}' is an oracle and needs the reference it is judged on")
+                model = type(model)()
+                columns = np.stack([source[index] for source in flat], axis=1)
+                model.fit(columns, np.asarray(target, np.float32).reshape(-1)[index], seed)
             for start in range(0, index.size, _ROWS):
                 rows = index[start : start + _ROWS]
                 result.reshape(-1)[rows] = model.predict(np.stack([source[rows] for source in flat], axis=1))
@@ -92,7 +109,12 @@ def compartments(head: Array, brain: Array | None) -> dict[str, Array]:
 
 
 def sample_case(
-    sources: Sequence[Array], target: Array, masks: Mapping[str, Array], voxels: int, seed: Sequence[int]
+    sources: Sequence[Array],
+    target: Array,
+    masks: Mapping[str, Array],
+    voxels: int,
+    seed: Sequence[int],
+    signal: Array | None = None,
 ) -> dict[str, Sample]:
     """Draw training voxels of one case, without replacement.
 
@@ -102,6 +124,7 @@ def sample_case(
         masks: Compartment masks.
         voxels: At most this many in each compartment.
         seed: Seed; must differ between cases.
+        signal: Signal computed from maps, same shape; None where there are none.
     """
     rng = np.random.default_rng(list(seed))
     samples = {}
@@ -110,7 +133,9 @@ def sample_case(
         if index.size > voxels:
             index = np.sort(rng.choice(index, voxels, replace=False))
         columns = [np.asarray(source, dtype=np.float32).reshape(-1)[index] for source in sources]
-        samples[name] = Sample(np.stack(columns, axis=1), np.asarray(target, np.float32).reshape(-1)[index])
+        computed = None if signal is None else np.asarray(signal, np.float32).reshape(-1)[index]
+        wanted = np.asarray(target, np.float32).reshape(-1)[index]
+        samples[name] = Sample(np.stack(columns, axis=1), wanted, computed)
     return samples
 
 
@@ -137,10 +162,14 @@ def fit_controls(
         member = CONTROLS.get(name)
         if not member.learns:
             model = member()
-            words = model.fit(np.zeros((0, 1)), np.zeros(0), seed)
-            fitted[name] = FittedControl(name, {HEAD: model}, {"title": member.title, "fit": words})
+            words = "on each test image itself" if member.oracle else model.fit(np.zeros((0, 1)), np.zeros(0), seed)
+            fitted[name] = FittedControl(
+                name, {HEAD: model}, {"title": member.title, "fit": words, "oracle": member.oracle}
+            )
         elif not pooled:
             absent[name] = "no training subjects to fit it on"
+        elif member.from_maps and any(sample.signal is None for sample in pooled.values()):
+            absent[name] = "no T1map, T2map and PDmap beside the images of every training subject"
         else:
             fitted[name] = _fit(name, member, pooled, list(samples), merged, seed)
     return fitted, absent
@@ -154,6 +183,7 @@ def fingerprint(samples: Mapping[str, Mapping[str, Sample]]) -> str:
             digest.update(f"{key}/{name}{sample.sources.shape}".encode())
             digest.update(np.ascontiguousarray(sample.sources).tobytes())
             digest.update(np.ascontiguousarray(sample.target).tobytes())
+            digest.update(b"" if sample.signal is None else np.ascontiguousarray(sample.signal).tobytes())
     return digest.hexdigest()
 
 
@@ -164,7 +194,8 @@ def _fit(
     words: dict[str, str] = {}
     for compartment, sample in pooled.items():
         model = member()
-        fit = model.fit(sample.sources, sample.target, seed)
+        columns = sample.signal[:, None] if member.from_maps and sample.signal is not None else sample.sources
+        fit = model.fit(columns, sample.target, seed)
         models[compartment] = model
         words[compartment] = f"{fit}; {sample.target.size} training voxels"
     facts: dict[str, Any] = {"title": member.title, "fit": words, "training_cases": cases}
@@ -193,4 +224,9 @@ def _pool(samples: Mapping[str, Mapping[str, Sample]]) -> tuple[dict[str, Sample
 
 
 def _join(parts: Sequence[Sample]) -> Sample:
-    return Sample(np.concatenate([p.sources for p in parts]), np.concatenate([p.target for p in parts]))
+    signals = [part.signal for part in parts if part.signal is not None]
+    return Sample(
+        np.concatenate([part.sources for part in parts]),
+        np.concatenate([part.target for part in parts]),
+        np.concatenate(signals) if len(signals) == len(parts) else None,
+    )

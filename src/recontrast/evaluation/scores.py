@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recontrast.errors import GeometryError
-from recontrast.evaluation.protocols import AXIAL, WHOLE_IMAGE, MetricUse, Protocol
+from recontrast.evaluation.protocols import AXIAL, WHOLE_IMAGE, MetricUse, Protocol, Step
+from recontrast.evaluation.stages import Maps, Region, Stage, kind_of
+from recontrast.evaluation.steps import PLANES, Pair, find_region, region_name
 from recontrast.metrics import METRICS, Undefined, VoxelForm, check_images, no_constant
 
 Array = NDArray[Any]
@@ -68,41 +71,6 @@ class Record:
     blocks: Blocks | None = None
 
 
-@dataclass(frozen=True)
-class _Region:
-    """Voxels of a region as flat indices, in order; None for the whole image."""
-
-    name: str
-    index: NDArray[np.intp] | None
-    slices: NDArray[np.intp] | None
-
-
-class _Maps:
-    """Maps of one estimate and their sums by region and slice, each computed once: MSE, RMSE and PSNR share theirs."""
-
-    def __init__(self, reference: Array, estimate: Array, data_range: float) -> None:
-        self.estimate = estimate
-        self._reference = reference
-        self._data_range = data_range
-        self._maps: dict[Any, Array | Undefined] = {}
-        self._sums: dict[Any, tuple[Array, Array]] = {}
-
-    def slice_sums(self, form: VoxelForm, options: Mapping[str, Any], region: _Region) -> tuple[Array, Array]:
-        """Sum of the metric's map, and number of voxels, in each axial slice of the region."""
-        key = (form.map, tuple(sorted(options.items())))
-        if key not in self._maps:
-            try:
-                self._maps[key] = form.map(self._reference, self.estimate, data_range=self._data_range, **options)
-            except Undefined as reason:
-                self._maps[key] = reason
-        found = self._maps[key]
-        if isinstance(found, Undefined):
-            raise found
-        if (*key, region.name) not in self._sums:
-            self._sums[*key, region.name] = _slice_sums(found, region, form.margin(**options))
-        return self._sums[*key, region.name]
-
-
 class CaseScorer:
     """Scores several estimates of one reference; what they share is done once.
 
@@ -111,6 +79,8 @@ class CaseScorer:
         reference: The reference on the protocol's scale, shape (I, J, K), axes along R, A, S.
         regions: Region name to boolean array of that shape.
         spacing: Distance between voxels along i, j, k in mm.
+        also: Further regions to score, as `steps.find_region` names them ("brain&axial[40:60]").
+        weights: Weights file of LPIPS; without it such a metric is undefined, with that reason.
 
     Raises:
         GeometryError: A region has another shape, or the reference is not three-dimensional.
@@ -130,6 +100,8 @@ class CaseScorer:
         reference: Array,
         regions: Mapping[str, Array],
         spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
+        also: Sequence[str] = (),
+        weights: Path | None = None,
     ) -> None:
         if np.ndim(reference) != 3:
             raise GeometryError(f"a volume of three axes is scored, got shape {np.shape(reference)}")
@@ -139,16 +111,11 @@ class CaseScorer:
                 raise GeometryError(f"region '{name}' has shape {np.shape(mask)}, the reference {np.shape(reference)}")
         self.protocol = protocol
         self.spacing = spacing
-        self._shape = np.shape(reference)
-        wanted = protocol.regions or tuple(regions)
-        self._absent = [name for name in wanted if name not in regions and name != WHOLE_IMAGE]
-        masks = {n: np.asarray(regions[n], dtype=bool) for n in wanted if n in regions and n != WHOLE_IMAGE}
-        self._box = _box(masks, protocol, self._shape, whole=WHOLE_IMAGE in wanted)
-        self._reference = np.ascontiguousarray(reference[self._box])
-        self._regions = [_region(name, mask[self._box]) for name, mask in masks.items()]
-        if WHOLE_IMAGE in wanted:
-            self._regions.insert(0, _Region(WHOLE_IMAGE, None, None))
-        self._head_slices = _slices_with_head(reference, regions.get("head"))[self._box[AXIAL]]
+        self._reference = reference
+        self._masks = {name: np.asarray(mask, dtype=bool) for name, mask in regions.items()}
+        self._names = list(dict.fromkeys([*(protocol.regions or self._masks), *also]))
+        self._weights = weights
+        self._stages: dict[bool, Stage] = {}
 
     def score(self, estimate: Array, metrics: Iterable[str] | None = None) -> list[Record]:
         """All values of the protocol for one estimate.
@@ -162,94 +129,165 @@ class CaseScorer:
             IntensityError: A voxel is not finite.
             UnknownNameError: The protocol has no metric of that label.
         """
-        if np.shape(estimate) != self._shape:
-            raise GeometryError(f"the estimate has shape {np.shape(estimate)}, the reference {self._shape}")
+        shape = np.shape(self._reference)
+        if np.shape(estimate) != shape:
+            raise GeometryError(f"the estimate has shape {np.shape(estimate)}, the reference {shape}")
         check_images(estimate, estimate)
         uses = self.protocol.metrics if metrics is None else [self.protocol.use(label) for label in metrics]
-        maps = _Maps(self._reference, np.ascontiguousarray(estimate[self._box]), self.protocol.data_range)
-        records = [self._score(use, region, maps) for region in self._regions for use in uses]
-        for name in self._absent:
-            records += [_nothing(name, use, "the case has no such region") for use in uses]
+        maps = self._prepared(estimate, uses)
+        found = {name: region_name(name, self._masks) for name in self._names}
+        records = []
+        for name in self._names:
+            for use in uses:
+                work = maps[kind_of(use)]
+                region = work.stage.regions.get(found[name])
+                absent = "the case has no such region"
+                records.append(_nothing(found[name], use, absent) if region is None else self._score(use, region, work))
         return records
 
-    def _score(self, use: MetricUse, region: _Region, maps: _Maps) -> Record:
+    def _prepared(self, estimate: Array, uses: Sequence[MetricUse]) -> dict[Any, Maps]:
+        """Stages and maps by what is done before measuring."""
+        start = Pair(self._reference, estimate, self._masks, np.ones(np.shape(estimate)[AXIAL], dtype=bool))
+        for step in self.protocol.steps:
+            start = step.apply(start)
+        maps: dict[Any, Maps] = {}
+        for kind in dict.fromkeys(kind_of(use) for use in uses):
+            steps, needs_image = kind
+            pair = start
+            for step in steps:
+                pair = step.apply(pair)
+            # Without steps the reference is the same for every estimate, and so is all that is made of it.
+            shared = not (self.protocol.steps or steps)
+            stage = self._stages.get(needs_image) if shared else None
+            if stage is None:
+                stage = self._stage(pair, needs_image, steps)
+            if shared:
+                self._stages[needs_image] = stage
+            maps[kind] = Maps(stage, pair.estimate, self.protocol.data_range)
+        return maps
+
+    def _stage(self, pair: Pair, needs_image: bool, steps: tuple[Step, ...]) -> Stage:
+        shape = pair.reference.shape
+        uses = [use for use in self.protocol.metrics if kind_of(use) == (steps, needs_image)]
+        names = dict.fromkeys([*self._names, *(use.constant_region for use in uses if use.constant_region)])
+        found = dict(find_region(name, pair.masks, shape) for name in names)
+        regions = {n: None if n == WHOLE_IMAGE else mask for n, mask in found.items() if mask is not None}
+        return Stage(pair, regions, self.protocol, uses)
+
+    def _score(self, use: MetricUse, region: Region, maps: Maps) -> Record:
         form = METRICS.get(use.metric).form
         try:
+            if not maps.stage.usable.any():
+                raise Undefined("the reference cannot be normalised as the protocol asks")
             if form is None:
-                return self._score_directly(use, region, maps.estimate)
-            options, others = _split_options(form, use)
-            sums, counts = maps.slice_sums(form, options, region)
+                return self._score_directly(use, region, maps)
+            sums, counts = maps.slice_sums(form, use, region)
             compute = self._by_slice if use.unit == "slice" else self._by_volume
-            return compute(use, form, region, maps.estimate, others, sums, counts)
+            return compute(use, form, region, maps, sums, counts)
         except Undefined as reason:
             return _nothing(region.name, use, str(reason))
 
     def _by_volume(
-        self, use: MetricUse, form: VoxelForm, region: _Region, judged: Array, options: Mapping[str, Any],
-        sums: Array, counts: Array,
-    ) -> Record:  # fmt: skip
+        self, use: MetricUse, form: VoxelForm, region: Region, maps: Maps, sums: Array, counts: Array
+    ) -> Record:
         total = counts.sum()
         if total == 0:
             raise Undefined("the region is empty")
-        constant = self._constant(form, region, judged, options)
+        constant = self._constant(form, use, region, maps)
         value = float(form.finish(sums.sum() / total, constant))
-        blocks = _blocks(sums, counts, self.spacing[AXIAL], constant)
+        blocks = _blocks(sums, counts, self.spacing[PLANES[use.plane]], constant)
         if not np.isfinite(value):
             return Record(region.name, use.label, use.unit, float("nan"), IDENTICAL, 1, 1, blocks)
         return Record(region.name, use.label, use.unit, value, OK, blocks=blocks)
 
     def _by_slice(
-        self, use: MetricUse, form: VoxelForm, region: _Region, judged: Array, options: Mapping[str, Any],
-        sums: Array, counts: Array,
-    ) -> Record:  # fmt: skip
-        wanted = np.flatnonzero((counts > 0) & self._head_slices)
+        self, use: MetricUse, form: VoxelForm, region: Region, maps: Maps, sums: Array, counts: Array
+    ) -> Record:
+        def value(k: int) -> float:
+            return float(form.finish(sums[k] / counts[k], self._constant(form, use, region, maps, k)))
+
+        return self._over_slices(use, region, maps, counts, value)
+
+    def _over_slices(
+        self, use: MetricUse, region: Region, maps: Maps, counts: Array, value: Callable[[int], float]
+    ) -> Record:
+        """Mean of a value over the slices that count."""
+        axis = PLANES[use.plane]
+        wanted = np.flatnonzero((counts > 0) & maps.stage.wanted[axis, use.slices or self.protocol.slices])
         if wanted.size == 0:
             raise Undefined("no slice of the region touches the head")
-        values = np.full(len(sums), np.nan)
+        values = np.full(len(counts), np.nan)
+        reason = ""
         for k in wanted:
-            try:
-                constant = self._constant(form, region, judged, options, int(k))
-            except Undefined:
+            if axis == AXIAL and not maps.stage.usable[k]:
+                reason = "the slice cannot be normalised as the protocol asks"
                 continue
-            values[k] = form.finish(sums[k] / counts[k], constant)
+            try:
+                values[k] = value(int(k))
+            except Undefined as why:
+                reason = str(why)
         defined = np.isfinite(values)
         missing = int(wanted.size - np.count_nonzero(defined))
         if not defined.any():
-            return Record(
-                region.name, use.label, use.unit, float("nan"), "undefined in every slice", int(wanted.size), missing
-            )
-        blocks = _blocks(np.where(defined, values, 0.0), defined.astype(int), self.spacing[AXIAL], None)
+            status = f"undefined in every slice{': ' if reason else ''}{reason}"
+            return Record(region.name, use.label, use.unit, float("nan"), status, int(wanted.size), missing)
+        blocks = _blocks(np.where(defined, values, 0.0), defined.astype(int), self.spacing[axis], None)
         mean = float(values[defined].mean())
         return Record(region.name, use.label, use.unit, mean, OK, int(wanted.size), missing, blocks)
 
-    def _constant(
-        self, form: VoxelForm, region: _Region, judged: Array, options: Mapping[str, Any], k: int | None = None
-    ) -> float:
+    def _constant(self, form: VoxelForm, use: MetricUse, region: Region, maps: Maps, k: int | None = None) -> float:
         if form.constant is no_constant:
             return 1.0  # spares taking the region's voxels out of both images
-        images = (self._reference, judged) if k is None else (self._reference[..., k], judged[..., k])
-        if region.index is None:
-            true, estimate = (image.reshape(-1) for image in images)
-        elif k is None:
-            true, estimate = (image.reshape(-1)[region.index] for image in images)
+        stage, axis = maps.stage, PLANES[use.plane]
+        if use.constant_region:
+            name = region_name(use.constant_region, self._masks)
+            if name not in stage.regions:
+                raise Undefined(f"the divisor is taken in region '{name}', which the case does not have")
+            region = stage.regions[name]
+        images: tuple[Array, ...] = (stage.reference, maps.estimate)
+        if region.index is not None:
+            index = region.index if k is None else region.index[region.slices(axis) == k]
+            images = tuple(image.reshape(-1)[index] for image in images)
+        elif k is not None:
+            images = tuple(np.take(image, k, axis=axis).reshape(-1) for image in images)
         else:
-            in_slice = region.index[region.slices == k] // self._reference.shape[AXIAL]
-            true, estimate = (image.reshape(-1)[in_slice] for image in images)
-        return form.constant(true, estimate, data_range=self.protocol.data_range, **options)
+            images = tuple(image.reshape(-1) for image in images)
+        if images[0].size == 0:
+            raise Undefined("the region of the divisor is empty")
+        options = {n: v for n, v in use.options.items() if n not in form.map_options and n != "whole"}
+        return form.constant(*images, data_range=self.protocol.data_range, **options)
 
-    def _score_directly(self, use: MetricUse, region: _Region, judged: Array) -> Record:
-        if use.unit == "slice":
-            raise Undefined(f"metric '{use.metric}' is not a mean over voxels and is not computed by slice")
+    def _score_directly(self, use: MetricUse, region: Region, maps: Maps) -> Record:
+        """Metrics that are no mean over voxels; by slice they are called with two-dimensional images."""
+        metric, stage, axis = METRICS.get(use.metric), maps.stage, PLANES[use.plane]
+        options = dict(use.options)
+        if "weights" in metric.options:
+            options.setdefault("weights", self._weights)
         mask = None
         if region.index is not None:
-            mask = np.zeros(self._reference.shape, dtype=bool)
+            mask = np.zeros(stage.reference.shape, dtype=bool)
             mask.reshape(-1)[region.index] = True
-        value, reason = METRICS.get(use.metric).score(
-            self._reference, judged, mask=mask, data_range=self.protocol.data_range, **use.options
-        )
-        if np.isinf(value):
-            value, reason = float("nan"), IDENTICAL
-        return Record(region.name, use.label, use.unit, value, reason or OK, 1, int(bool(reason)))
+
+        def value(k: int | None) -> float:
+            arrays = (stage.reference, maps.estimate, mask)
+            cut = arrays if k is None else tuple(None if a is None else np.take(a, k, axis=axis) for a in arrays)
+            number, reason = metric.score(
+                cut[0], cut[1], mask=cut[2], data_range=self.protocol.data_range, **options
+            )  # fmt: skip
+            if reason:
+                raise Undefined(reason)
+            return float(number)
+
+        if use.unit == "slice":
+            others = tuple(a for a in range(3) if a != axis)
+            size = stage.reference.size // stage.reference.shape[axis]
+            counts = np.full(stage.reference.shape[axis], size) if mask is None else mask.sum(axis=others)
+            record = self._over_slices(use, region, maps, counts, value)
+            return replace(record, blocks=None)
+        number = value(None)
+        if np.isinf(number):
+            return Record(region.name, use.label, use.unit, float("nan"), IDENTICAL, 1, 1)
+        return Record(region.name, use.label, use.unit, number, OK)
 
 
 def score_volume(
@@ -282,59 +320,8 @@ def score_volume(
     return CaseScorer(protocol, reference, regions, spacing).score(estimate, metrics)
 
 
-def _split_options(form: VoxelForm, use: MetricUse) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Options that change the map, and the others."""
-    options = {key: value for key, value in use.options.items() if key in form.map_options}
-    return options, {key: value for key, value in use.options.items() if key not in form.map_options}
-
-
 def _nothing(region: str, use: MetricUse, reason: str) -> Record:
     return Record(region, use.label, use.unit, float("nan"), reason, 1, 1)
-
-
-def _box(
-    masks: Mapping[str, Array], protocol: Protocol, shape: tuple[int, ...], *, whole: bool
-) -> tuple[slice, slice, slice]:
-    """The part of the image that the regions depend on: their bounding box and the reach of the metrics' windows."""
-    everything = (slice(None), slice(None), slice(None))
-    if whole or not masks:
-        return everything
-    reach = np.zeros(3, dtype=int)
-    for use in protocol.metrics:
-        form = METRICS.get(use.metric).form
-        if form is not None:
-            reach = np.maximum(reach, form.margin(**_split_options(form, use)[0]))
-    union = np.logical_or.reduce(list(masks.values()))
-    sides = []
-    for axis in range(3):
-        inside = np.flatnonzero(union.any(axis=tuple(a for a in range(3) if a != axis)))
-        if inside.size == 0:
-            return everything
-        low, high = max(0, int(inside[0]) - reach[axis]), min(shape[axis], int(inside[-1]) + 1 + reach[axis])
-        # A box narrower than the window would look like an image that is too small for it.
-        width = min(shape[axis], 2 * int(reach[axis]) + 1)
-        low = max(0, min(low, high - width))
-        sides.append(slice(low, max(high, low + width)))
-    return (sides[0], sides[1], sides[2])
-
-
-def _region(name: str, mask: Array) -> _Region:
-    index = np.flatnonzero(mask)
-    return _Region(name, index, index % mask.shape[AXIAL])
-
-
-def _slice_sums(values: Array, region: _Region, margin: tuple[int, int, int]) -> tuple[Array, Array]:
-    """Sum of the map and number of voxels in each axial slice of the region."""
-    count = values.shape[AXIAL]
-    if region.index is None or region.slices is None:
-        inner = values[tuple(slice(m, n - m) for m, n in zip(margin, values.shape, strict=True))]
-        sums, counts = np.zeros(count), np.zeros(count, dtype=int)
-        within = slice(margin[AXIAL], count - margin[AXIAL])
-        sums[within] = inner.sum(axis=(0, 1), dtype=np.float64)
-        counts[within] = inner.shape[0] * inner.shape[1]
-        return sums, counts
-    inside = values.reshape(-1)[region.index]
-    return np.bincount(region.slices, inside, minlength=count), np.bincount(region.slices, minlength=count)
 
 
 def _blocks(sums: Array, counts: Array, spacing_mm: float, constant: float | None) -> Blocks:
@@ -349,10 +336,3 @@ def _blocks(sums: Array, counts: Array, spacing_mm: float, constant: float | Non
     return Blocks(
         tuple(float(s) for s in slab_sums[filled]), tuple(int(c) for c in slab_counts[filled]), constant
     )  # fmt: skip
-
-
-def _slices_with_head(reference: Array, head: Array | None) -> NDArray[np.bool_]:
-    """Axial slices that touch the head, or that are not constant where no head mask is given."""
-    if head is not None:
-        return np.asarray(np.asarray(head, dtype=bool).any(axis=(0, 1)))
-    return np.asarray(reference.max(axis=(0, 1)) > reference.min(axis=(0, 1)))

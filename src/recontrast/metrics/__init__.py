@@ -7,6 +7,7 @@ its inputs, and a value that cannot be computed (an empty region, a divisor of z
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec
@@ -19,6 +20,10 @@ from recontrast.registry import Registry
 
 P = ParamSpec("P")
 Array = NDArray[Any]
+
+
+_CALL = frozenset(("reference", "estimate", "mask", "data_range"))
+"""What every metric is called with; the other parameters are its options."""
 
 
 class Undefined(Exception):
@@ -58,6 +63,9 @@ class Metric(Generic[P]):
         title: Name for tables and reports.
         unit: What the value is measured in ("scaled intensity", "dB", "").
         form: The metric as mean of a map, where it is one.
+        two_sided: Whether values on both sides of `best` are worse (a ratio); then the direction means nothing and no
+            protocol can use the metric, for better and worse could not be told apart.
+        needs_image: Whether voxels outside the region have a say although there is no `form` that says how far away.
 
     Example:
         >>> METRICS.get("psnr").best
@@ -73,6 +81,8 @@ class Metric(Generic[P]):
         title: str,
         unit: str,
         form: VoxelForm | None,
+        two_sided: bool,
+        needs_image: bool,
     ) -> None:
         functools.update_wrapper(self, function)
         self._function = function
@@ -82,6 +92,9 @@ class Metric(Generic[P]):
         self.title = title
         self.unit = unit
         self.form = form
+        self.two_sided = two_sided
+        self.needs_image = needs_image
+        self.options = frozenset(inspect.signature(function).parameters) - _CALL
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> float:
         """The value; `nan` where it is undefined."""
@@ -108,13 +121,21 @@ class Metric(Generic[P]):
 
 
 def metric(
-    *, best: float, higher_is_better: bool, title: str, unit: str = "", form: VoxelForm | None = None
+    *,
+    best: float,
+    higher_is_better: bool,
+    title: str,
+    unit: str = "",
+    form: VoxelForm | None = None,
+    two_sided: bool = False,
+    needs_image: bool = False,
 ) -> Callable[[Callable[P, float]], Metric[P]]:
     """Decorator: declare best value, direction and unit of a metric function; see `Metric`."""
 
     def declare(function: Callable[P, float]) -> Metric[P]:
         return Metric(
-            function, best=best, higher_is_better=higher_is_better, title=title, unit=unit, form=form
+            function, best=best, higher_is_better=higher_is_better, title=title, unit=unit, form=form,
+            two_sided=two_sided, needs_image=needs_image,
         )  # fmt: skip
 
     return declare

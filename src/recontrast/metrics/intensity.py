@@ -1,4 +1,4 @@
-"""How far the estimate's intensities are from the reference's: MAE, MSE, RMSE, NRMSE, PSNR.
+"""How far the estimate's intensities are from the reference's: MAE, MSE, RMSE, NRMSE, NMSE, PSNR.
 
 All of them are means over voxels of a difference; the difference is always estimate - reference.
 """
@@ -22,11 +22,13 @@ from recontrast.metrics import (
     voxels_of,
 )
 
-Divisor = Literal["range_ref", "mean_ref", "mean_eval", "std_ref", "iqr_ref"]
-"""What the RMSE is divided by: range, mean, SD or interquartile range of the reference, or mean of the estimate."""
+Divisor = Literal["range_ref", "mean_ref", "mean_eval", "std_ref", "iqr_ref", "rms_ref"]
+"""What an error is divided by: range, mean, SD, interquartile range or root mean square of the reference, or mean of
+the estimate."""
 
-Peak = Literal["data_range", "max_ref", "max_both"]
-"""What PSNR takes as full scale: the stated range, the reference's maximum, or the larger maximum of the two images."""
+Peak = Literal["data_range", "max_ref", "max_eval", "max_both", "range_ref"]
+"""What PSNR takes as full scale: the stated range, the maximum of the reference, of the estimate or the larger of both,
+or the reference's maximum - minimum."""
 
 
 def absolute_error(reference: Array, estimate: Array, *, data_range: float | None = None) -> Array:
@@ -63,6 +65,8 @@ def nrmse_divisor(
         value = float(estimate.mean(dtype=np.float64))
     elif divisor == "std_ref":
         value = float(reference.std(dtype=np.float64))
+    elif divisor == "rms_ref":
+        value = float(np.sqrt(np.mean(np.square(reference, dtype=np.float64))))
     elif divisor == "iqr_ref":
         low, high = np.percentile(reference, (25, 75))
         value = float(high) - float(low)
@@ -86,8 +90,12 @@ def psnr_peak(reference: Array, estimate: Array, *, data_range: float | None, pe
         return float(data_range)
     if peak == "max_ref":
         value = float(reference.max())
+    elif peak == "max_eval":
+        value = float(estimate.max())
     elif peak == "max_both":
         value = max(float(reference.max()), float(estimate.max()))
+    elif peak == "range_ref":
+        value = float(reference.max()) - float(reference.min())
     else:
         raise ConfigError(f"psnr has no peak '{peak}'; there is: {', '.join(get_args(Peak))}")
     if value <= 0:
@@ -101,12 +109,36 @@ def psnr_of_mse(mean_square: Any, peak: float) -> Any:
         return 10.0 * np.log10(peak**2 / np.asarray(mean_square, dtype=np.float64))
 
 
+def _nmse_divisor(
+    reference: Array, estimate: Array, *, data_range: float | None = None, divisor: Divisor = "rms_ref"
+) -> float:
+    return nrmse_divisor(reference, estimate, divisor=divisor)
+
+
 def _same(mean: Any, constant: float) -> Any:
     return mean
 
 
 def _root(mean: Any, constant: float) -> Any:
     return np.sqrt(mean) / constant
+
+
+def _divided(mean: Any, constant: float) -> Any:
+    return mean / constant
+
+
+def _divided_by_square(mean: Any, constant: float) -> Any:
+    return mean / constant**2
+
+
+def _percent(mean: Any, constant: float) -> Any:
+    return 100.0 * mean / constant
+
+
+def _stated_range(reference: Array, estimate: Array, *, data_range: float | None) -> float:
+    if data_range is None:
+        raise ConfigError("mae_percent needs data_range, the width of the intensity scale that counts as 100 %")
+    return float(data_range)
 
 
 @METRICS.register("mae")
@@ -195,8 +227,8 @@ def nrmse(
         estimate: The image that is judged, same shape.
         mask: Region, same shape; None for all voxels. The divisor is taken in the region too.
         data_range: Not used.
-        divisor: `range_ref` max - min, `mean_ref` mean, `std_ref` SD, `iqr_ref` 75th - 25th percentile of the
-            reference, or `mean_eval` mean of the estimate (hagiwara2019).
+        divisor: `range_ref` max - min, `mean_ref` mean, `std_ref` SD, `iqr_ref` 75th - 25th percentile, `rms_ref` root
+            mean square of the reference (MRIxFields), or `mean_eval` mean of the estimate (hagiwara2019).
 
     Returns:
         A ratio, 0 for identical images; nan where the divisor is not positive.
@@ -207,6 +239,83 @@ def nrmse(
     """
     true, judged = voxels_of(reference, mask), voxels_of(estimate, mask)
     return float(np.sqrt(_mean(squared_error(true, judged)))) / nrmse_divisor(true, judged, divisor=divisor)
+
+
+@METRICS.register("mae_percent")
+@metric(
+    best=0.0,
+    higher_is_better=False,
+    title="MAE",
+    unit="% of range",
+    form=VoxelForm(absolute_error, _percent, _stated_range, no_margin),
+)
+def mae_percent(reference: Array, estimate: Array, *, mask: Array | None = None, data_range: float) -> float:
+    """Mean absolute error in percent of the stated range, 100 mean |estimate - reference| / data_range (bottani2024).
+
+    Arguments as for `mae`; `data_range` is the width of the scale that counts as 100 %.
+
+    Example:
+        >>> mae_percent(np.array([0.0, 1.0]), np.array([0.5, 1.0]), data_range=1.0)
+        25.0
+    """
+    true, judged = voxels_of(reference, mask), voxels_of(estimate, mask)
+    return 100.0 * _mean(absolute_error(true, judged)) / data_range
+
+
+@METRICS.register("nmae")
+@metric(
+    best=0.0,
+    higher_is_better=False,
+    title="NMAE",
+    form=VoxelForm(absolute_error, _divided, nrmse_divisor, no_margin),
+)
+def nmae(
+    reference: Array,
+    estimate: Array,
+    *,
+    mask: Array | None = None,
+    data_range: float | None = None,
+    divisor: Divisor = "range_ref",
+) -> float:
+    """Mean absolute error divided by a named number: the mean of a map of normalised errors.
+
+    hagiwara2019 calls the map sqrt((estimate - reference)²) / mean(estimate) NRMSE and gives its mean in a region: that
+    is this metric with `mean_eval`. Arguments as for `nrmse`.
+
+    Example:
+        >>> nmae(np.array([0.0, 4.0]), np.array([1.0, 3.0]), divisor="mean_eval")
+        0.5
+    """
+    true, judged = voxels_of(reference, mask), voxels_of(estimate, mask)
+    return _mean(absolute_error(true, judged)) / nrmse_divisor(true, judged, divisor=divisor)
+
+
+@METRICS.register("nmse")
+@metric(
+    best=0.0,
+    higher_is_better=False,
+    title="NMSE",
+    form=VoxelForm(squared_error, _divided_by_square, _nmse_divisor, no_margin),
+)
+def nmse(
+    reference: Array,
+    estimate: Array,
+    *,
+    mask: Array | None = None,
+    data_range: float | None = None,
+    divisor: Divisor = "rms_ref",
+) -> float:
+    """Mean squared error divided by the square of a named number.
+
+    With `rms_ref` it is |estimate - reference|² / |reference|², as fastMRI defines it
+    (Zbontar et al. 2018, arXiv 1811.08839). Arguments as for `nrmse`.
+
+    Example:
+        >>> nmse(np.array([0.0, 2.0]), np.array([0.0, 1.0]))
+        0.25
+    """
+    true, judged = voxels_of(reference, mask), voxels_of(estimate, mask)
+    return _mean(squared_error(true, judged)) / nrmse_divisor(true, judged, divisor=divisor) ** 2
 
 
 @METRICS.register("psnr")
@@ -232,7 +341,8 @@ def psnr(
         estimate: The image that is judged, same shape.
         mask: Region, same shape; None for all voxels.
         data_range: The peak, in the unit of the images. Never guessed from the data type.
-        peak: `data_range`, or by name what some papers take: `max_ref`, `max_both`.
+        peak: `data_range`, or by name what some papers take: `max_ref` (fastMRI), `max_eval` (SynDiff), `max_both`
+            (grantjacob2021), `range_ref` (torchmetrics).
 
     Returns:
         In dB; infinite for identical images; nan for an empty region.

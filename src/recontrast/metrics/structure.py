@@ -1,25 +1,30 @@
 """Structural similarity (SSIM) of Wang et al. 2004, IEEE Trans Image Process 13:600, in 2D slices or in 3D.
 
-Each one-dimensional filter is a product with a banded matrix, done block by block: the matrix units of the processor do
-the work. The result equals scikit-image's to rounding.
+The result equals scikit-image's to rounding; the filters are those of `windows`.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
-from recontrast.errors import ConfigError, GeometryError
-from recontrast.metrics import METRICS, Array, Undefined, VoxelForm, metric, no_constant
+from recontrast.errors import ConfigError
+from recontrast.metrics import METRICS, Array, Undefined, VoxelForm, as_float, metric, no_constant, voxels_of
+from recontrast.metrics.windows import (
+    Border,
+    filtered_axes,
+    inner,
+    margin_of,
+    one_thread,
+    require_room,
+    smooth,
+    weights_of,
+)
 
 Window = Literal["gaussian11", "uniform7"]
 """`gaussian11`: sigma 1.5 voxels, cut at 5 (Wang 2004). `uniform7`: seven equal weights (scikit-image's default)."""
-
-_BLOCK = 32
-"""Rows of the banded matrix multiplied at once: few enough to skip the zeros, enough to keep the processor busy."""
 
 
 def ssim_map(
@@ -32,6 +37,7 @@ def ssim_map(
     k1: float = 0.01,
     k2: float = 0.03,
     covariance: Literal["population", "sample"] = "population",
+    border: Border = "symmetric",
     precision: Literal["float32", "float64"] = "float32",
 ) -> Array:
     """SSIM of the neighbourhood of each voxel.
@@ -39,7 +45,6 @@ def ssim_map(
     SSIM = (2 μx μy + C1)(2 σxy + C2) / ((μx² + μy² + C1)(σx² + σy² + C2)), C = (k data_range)². It is computed from the
     difference d and the sum s of the images, as (1 - 2 μd² / (μs² + μd² + 2 C1)) (1 - 2 σd² / (σs² + σd² + 2 C2)):
     the same number with four filters in place of five and without the cancellation that costs float32 its digits.
-    Beyond the border the images are mirrored.
 
     Args:
         reference: The true image, two or three axes.
@@ -51,6 +56,7 @@ def ssim_map(
         k2: Constant of the contrast term.
         covariance: `population` (divide by N, Wang 2004) or `sample` (N - 1, scikit-image's default), N voxels in the
             window.
+        border: What lies beyond the border: `symmetric` (scikit-image), `reflect` (torchmetrics), `zero`.
         precision: `float32` (fast; within 1e-4 at each voxel, 1e-6 in the mean of an image) or `float64` (exact).
 
     Returns:
@@ -70,21 +76,18 @@ def ssim_map(
         )
     dtype = np.dtype(precision)
     weights = _weights(window)
-    axes = _filtered_axes(np.ndim(reference), axis)
-    _require_room(np.shape(reference), axes, len(weights))
-    bands = {a: _band(np.shape(reference)[a], window, precision) for a in axes}
+    axes = filtered_axes(np.ndim(reference), axis, "ssim")
+    require_room(np.shape(reference), axes, len(weights), "SSIM")
 
-    def smooth(image: Array) -> Array:
-        for a in axes:
-            image = _filtered(image, bands[a], a, len(weights) // 2)
-        return image
+    def local_mean(image: Array) -> Array:
+        return smooth(image, weights, axes, border)
 
     true, judged = np.asarray(reference).astype(dtype), np.asarray(estimate).astype(dtype)
     count = len(weights) ** len(axes)
     correction = 1.0 if covariance == "population" else count / (count - 1)
-    with _threads().limit(limits=1, user_api="blas"):
-        mean_difference, variance_difference = _term(judged - true, smooth)
-        mean_sum, variance_sum = _term(judged + true, smooth)
+    with one_thread():
+        mean_difference, variance_difference = _term(judged - true, local_mean)
+        mean_sum, variance_sum = _term(judged + true, local_mean)
     result = _ratio(mean_difference, mean_sum, 2 * (k1 * data_range) ** 2)
     result *= _ratio(variance_difference, variance_sum, 2 * (k2 * data_range) ** 2 / correction)
     return result
@@ -92,9 +95,7 @@ def ssim_map(
 
 def ssim_margin(*, window: Window = "gaussian11", axis: int | None = None, **other: Any) -> tuple[int, int, int]:
     """Half the width of the window along each axis of a three-dimensional image; other map options do not matter."""
-    radius = len(_weights(window)) // 2
-    i, j, k = (0 if a == axis else radius for a in range(3))
-    return (i, j, k)
+    return margin_of(len(_weights(window)) // 2, axis)
 
 
 def _mean_is_value(mean: Any, constant: float) -> Any:
@@ -111,7 +112,7 @@ def _mean_is_value(mean: Any, constant: float) -> Any:
         _mean_is_value,
         no_constant,
         ssim_margin,
-        map_options=("window", "axis", "k1", "k2", "covariance", "precision"),
+        map_options=("window", "axis", "k1", "k2", "covariance", "border", "precision"),
     ),
 )
 def ssim(
@@ -125,13 +126,15 @@ def ssim(
     k1: float = 0.01,
     k2: float = 0.03,
     covariance: Literal["population", "sample"] = "population",
+    border: Border = "symmetric",
+    whole: bool = False,
     precision: Literal["float32", "float64"] = "float32",
 ) -> float:
     """Mean of `ssim_map` inside the mask, or over the image without its border where there is no mask.
 
     Arguments as for `ssim_map`; `mask` is the region, same shape. The map is computed on the whole image and then
     averaged in the region, so voxels just outside the region have a say through the window. Without a mask the border
-    of half a window is left out, as scikit-image does.
+    of half a window is left out, as scikit-image does, unless `whole` asks for all voxels.
 
     Returns:
         At most 1; nan for an empty region and for images smaller than the window.
@@ -145,26 +148,73 @@ def ssim(
     """
     values = ssim_map(
         reference, estimate, data_range=data_range, window=window, axis=axis,
-        k1=k1, k2=k2, covariance=covariance, precision=precision,
+        k1=k1, k2=k2, covariance=covariance, border=border, precision=precision,
     )  # fmt: skip
     if mask is not None:
         inside = values[np.asarray(mask, dtype=bool)]
+    elif whole:
+        inside = values
     else:
-        radius = len(_weights(window)) // 2
-        inside = values[
-            tuple(slice(None) if a == axis else slice(radius, n - radius) for a, n in enumerate(values.shape))
-        ]
+        inside = inner(values, filtered_axes(values.ndim, axis), len(_weights(window)) // 2)
     if inside.size == 0:
         raise Undefined("the region is empty")
     return float(inside.mean(dtype=np.float64))
 
 
-def _term(image: Array, smooth: Any) -> tuple[Array, Array]:
+@METRICS.register("ssim_global")
+@metric(best=1.0, higher_is_better=True, title="SSIM, one window")
+def ssim_global(
+    reference: Array,
+    estimate: Array,
+    *,
+    mask: Array | None = None,
+    data_range: float,
+    c1: float | None = None,
+    c2: float | None = None,
+    variance: Literal["population", "sample"] = "population",
+) -> float:
+    """The SSIM equation with the whole region as its only window: no structure is local.
+
+    It is far higher than the usual SSIM: a flat image may score 0.9. Only for comparison with work that used it.
+
+    Args:
+        reference: The true image, any shape.
+        estimate: The image that is judged, same shape.
+        mask: Region, same shape; None for all voxels.
+        data_range: Width of the intensity scale; sets the constants.
+        c1: Constant of the luminance term; None: (0.01 data_range)².
+        c2: Constant of the contrast term; None: (0.03 data_range)².
+        variance: `population` divides the variances by N, `sample` by N - 1; the covariance is divided by N in both
+            (so it is in the code released with bottani2024).
+
+    Returns:
+        At most 1; nan for an empty region.
+
+    Example:
+        >>> ssim_global(np.array([0.0, 1.0]), np.array([0.0, 1.0]), data_range=1.0)
+        1.0
+    """
+    if variance not in ("population", "sample"):
+        raise ConfigError(f"ssim_global: variance '{variance}' must be population or sample")
+    true = as_float(voxels_of(reference, mask)).astype(np.float64)
+    judged = as_float(voxels_of(estimate, mask)).astype(np.float64)
+    if true.size < 2:
+        raise Undefined("the region has one voxel, which has no variance")
+    first = (0.01 * data_range) ** 2 if c1 is None else c1
+    second = (0.03 * data_range) ** 2 if c2 is None else c2
+    ddof = 1 if variance == "sample" else 0
+    mean, other = true.mean(), judged.mean()
+    covariance = float(((true - mean) * (judged - other)).mean())
+    luminance = (2 * mean * other + first) / (mean**2 + other**2 + first)
+    return float(luminance * (2 * covariance + second) / (true.var(ddof=ddof) + judged.var(ddof=ddof) + second))
+
+
+def _term(image: Array, local_mean: Callable[[Array], Array]) -> tuple[Array, Array]:
     """Squared local mean and local variance of `image`, which is overwritten."""
-    mean = smooth(image)
+    mean = local_mean(image)
     mean *= mean
     image *= image
-    variance = smooth(image)
+    variance = local_mean(image)
     variance -= mean
     # Rounding can make a variance of zero slightly negative.
     return mean, np.maximum(variance, 0, out=variance)
@@ -180,71 +230,7 @@ def _ratio(difference: Array, total: Array, constant: float) -> Array:
     return difference
 
 
-@lru_cache(maxsize=1)
-def _threads() -> ThreadpoolController:
-    """Holds matrix products to one thread; cases are worked on side by side instead.
-
-    Ours are small, and threads that wait for each other cost more than they bring as soon as the machine is shared.
-    """
-    return ThreadpoolController()
-
-
-@lru_cache(maxsize=4)
 def _weights(window: str) -> tuple[float, ...]:
-    if window == "gaussian11":
-        bell = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
-        return tuple(float(w) for w in bell / bell.sum())
-    if window == "uniform7":
-        return (1 / 7,) * 7
-    raise ConfigError(f"ssim has no window '{window}'; there is: {', '.join(get_args(Window))}")
-
-
-def _filtered_axes(dimensions: int, axis: int | None) -> tuple[int, ...]:
-    if dimensions not in (2, 3):
-        raise GeometryError(f"SSIM needs images of 2 or 3 axes, got {dimensions}")
-    if axis is not None and not (dimensions == 3 and 0 <= axis < 3):
-        raise ConfigError(f"ssim: axis {axis} is not one of 0, 1, 2 of a three-dimensional image")
-    # The last axis first: it is contiguous in memory.
-    return tuple(a for a in reversed(range(dimensions)) if a != axis)
-
-
-def _require_room(shape: tuple[int, ...], axes: tuple[int, ...], width: int) -> None:
-    for a in axes:
-        if shape[a] < width:
-            raise Undefined(f"the image has {shape[a]} voxels along axis {a}, fewer than the SSIM window ({width})")
-
-
-@lru_cache(maxsize=32)
-def _band(size: int, window: str, precision: str) -> Array:
-    """The filter along one axis as a (size, size) matrix; beyond the border the image is mirrored (a b | b a)."""
-    weights = np.asarray(_weights(window), dtype=precision)
-    radius = len(weights) // 2
-    # Rounded weights must still sum to one: what is missing would be taken from every variance.
-    weights[radius] += 1 - weights.sum(dtype=np.float64)
-    matrix = np.zeros((size, size))
-    rows = np.arange(size)
-    for offset, weight in enumerate(weights, start=-radius):
-        columns = (rows + offset) % (2 * size)
-        np.add.at(matrix, (rows, np.where(columns >= size, 2 * size - 1 - columns, columns)), weight)
-    matrix = matrix.astype(precision)
-    matrix.flags.writeable = False
-    return matrix
-
-
-def _filtered(image: Array, band: Array, axis: int, radius: int) -> Array:
-    """The image times the banded matrix along one axis, a block of rows at a time."""
-    result = np.empty_like(image)
-    size = image.shape[axis]
-    for start in range(0, size, _BLOCK):
-        stop = min(start + _BLOCK, size)
-        low, high = max(0, start - radius), min(size, stop + radius)
-        rows = band[start:stop, low:high]
-        if axis == image.ndim - 1:
-            flat, out = image.reshape(-1, size), result.reshape(-1, size)
-            out[:, start:stop] = flat[:, low:high] @ rows.T
-        elif axis == 0:
-            product = rows @ image[low:high].reshape(high - low, -1)
-            result[start:stop] = product.reshape(stop - start, *image.shape[1:])
-        else:
-            result[:, start:stop] = np.matmul(rows, image[:, low:high])
-    return result
+    if window not in get_args(Window):
+        raise ConfigError(f"ssim has no window '{window}'; there is: {', '.join(get_args(Window))}")
+    return weights_of(window)

@@ -21,11 +21,15 @@ class Control(ABC):
         title: What it is, in words, for tables and reports.
         learns: Whether it needs training subjects.
         anywhere: Whether it is applied to the background too; the others give 0 there.
+        oracle: Whether it is fitted on the test image itself: an upper limit, not a method.
+        from_maps: Whether its source is the signal computed from T1, T2 and PD maps, not the translator's sources.
     """
 
     title: ClassVar[str]
     learns: ClassVar[bool] = True
     anywhere: ClassVar[bool] = False
+    oracle: ClassVar[bool] = False
+    from_maps: ClassVar[bool] = False
 
     @abstractmethod
     def fit(self, sources: NDArray[Any], target: NDArray[Any], seed: int) -> str:

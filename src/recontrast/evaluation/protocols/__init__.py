@@ -11,17 +11,27 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from recontrast.errors import ConfigError, UnknownNameError
+from recontrast.evaluation.steps import AXIAL, WHOLE_IMAGE, Step
 from recontrast.metrics import METRICS
 from recontrast.preparation.normalize import ScaleSettings
 from recontrast.registry import Registry
 
-AXIAL = 2
-"""Array axis across axial slices; images are scored with their axes along R, A, S."""
-
-WHOLE_IMAGE = "image"
-"""Name of the region that is the whole field of view, background included."""
+__all__ = [
+    "AXIAL",
+    "NATIVE",
+    "PROTOCOLS",
+    "WHOLE_IMAGE",
+    "MetricUse",
+    "Protocol",
+    "Step",
+    "SyntheticScale",
+    "require_one_protocol",
+]
 
 SyntheticScale = Literal["declared", "reference", "own"]
+
+NATIVE = ScaleSettings(name="fixed", fixed_offset=0.0, fixed_factor=1.0)
+"""The images' own units: nothing is scaled."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,15 +41,23 @@ class MetricUse:
     Attributes:
         label: Name in the tables ("ssim_axial").
         metric: Name of the metric ("ssim").
-        options: Its options ("window", "axis", "divisor", …).
-        unit: `volume`: one value from all voxels of the region. `slice`: one value per axial slice that touches the
-            head, then the mean over slices.
+        options: Its options ("window", "axis", "divisor", …). `whole`: in the region "image" the border counts too.
+        unit: `volume`: one value from all voxels of the region. `slice`: one value per slice that `Protocol.slices`
+            chooses, then the mean over slices.
+        plane: Which slices: axial, coronal or sagittal (unit `slice`).
+        slices: Slices that count, where they are not those of `Protocol.slices`.
+        steps: What is done to both images for this metric only, after the protocol's steps.
+        constant_region: Region whose voxels give the peak or divisor; "" for the region that is scored.
     """
 
     label: str
     metric: str
     options: Mapping[str, Any] = field(default_factory=dict)
     unit: Literal["volume", "slice"] = "volume"
+    plane: Literal["sagittal", "coronal", "axial"] = "axial"
+    slices: str = ""
+    steps: tuple[Step, ...] = ()
+    constant_region: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +71,16 @@ class Protocol:
             the translator says its units are), so that a wrong brightness counts; `reference`: by the scale of the
             reference, for tools that write the target's native units; `own`: by a scale fitted on itself, so that a
             wrong brightness is forgiven.
-        data_range: Full scale of PSNR and SSIM, on the normalised scale.
-        regions: Names of the regions that are scored; empty: every region the case has.
+        steps: What is done to both images before anything is measured, in this order.
+        data_range: Full scale of PSNR and SSIM, on the scale the steps leave.
+        regions: The regions that are scored, as `find_region` names them ("brain|head": the first a case has); empty:
+            every region the case has.
         primary: The region that decides; the first of these that a case has.
         metrics: What is computed.
         primary_metric: Label of the metric that decides.
+        slices: Slices that count in unit `slice`: those that touch a region ("brain|head"), all of them ("image"),
+            those in which the reference is not constant ("varying"), or the N in the middle of one of these
+            ("head:64").
         aggregation: In words: how values become one number per subject and then per cohort.
         description: One line for lists.
         citation: Where it comes from.
@@ -66,11 +89,13 @@ class Protocol:
     name: str
     normaliser: ScaleSettings
     synthetic_scale: SyntheticScale
+    steps: tuple[Step, ...] = ()
     data_range: float
     regions: tuple[str, ...]
     primary: tuple[str, ...]
     metrics: tuple[MetricUse, ...]
     primary_metric: str
+    slices: str = "head"
     aggregation: str
     description: str
     citation: str = ""
@@ -82,6 +107,12 @@ class Protocol:
             raise ConfigError(f"protocol '{self.name}': two metrics have the same label ({', '.join(labels)})")
         if self.primary_metric not in labels:
             raise UnknownNameError.among(f"primary metric of protocol '{self.name}':", self.primary_metric, labels)
+        for found in (METRICS.get(use.metric) for use in self.metrics):
+            if found.two_sided:
+                raise ConfigError(
+                    f"protocol '{self.name}': '{found.name}' is best at {found.best:g} and worse on both sides of it, "
+                    f"so nothing could be called better; use '{found.name.removesuffix('_ratio')}_distance'"
+                )
 
     def use(self, label: str) -> MetricUse:
         """The metric called `label`.

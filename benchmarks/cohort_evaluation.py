@@ -1,0 +1,83 @@
+"""How evaluation speeds up with workers: `python benchmarks/cohort_evaluation.py`, 200 small heads on one and two.
+
+Each head is a random ellipsoid with brain and lesion masks; the synthetic image is the truth with noise. Times are of
+`recontrast.evaluate` from files to tables. A busy machine spoils the ratio: run it alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from recontrast.evaluation.command import EvaluateSettings, evaluate
+from recontrast.io.bids import write_sidecar
+from recontrast.io.nifti import write_volume
+from recontrast.io.tables import write_table
+from recontrast.preparation.normalize import fit_scale
+from recontrast.volume import Volume
+
+AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
+
+
+def write_cohort(folder: Path, heads: int, size: int) -> None:
+    """A prepared folder with one training head and the others as test, and a synthetic image of each of those."""
+    i, j, k = np.meshgrid(*[np.linspace(-1, 1, size)] * 3, indexing="ij")
+    radius = np.sqrt((i / 0.8) ** 2 + (j / 0.9) ** 2 + (k / 0.85) ** 2)
+    masks = {"head": radius < 1, "brain": radius < 0.8, "lesion": (i - 0.2) ** 2 + j**2 + k**2 < 0.02}
+    splits = []
+    for number in range(heads + 1):
+        rng, subject = np.random.default_rng(number), f"{number:03d}"
+        anat = folder / "prepared" / f"sub-{subject}" / "anat"
+        for label, brain in (("T1w", 700.0), ("T2w", 400.0)):
+            image = np.where(masks["brain"], brain, np.where(masks["head"], 300.0, 0.0))
+            image = np.where(masks["head"], image + 20 * rng.standard_normal(radius.shape), 0).astype(np.float32)
+            path = anat / f"sub-{subject}_desc-prepared_{label}.nii.gz"
+            write_volume(path, Volume(image, AFFINE))
+            scale = fit_scale(Volume(image, AFFINE)).to_dict()
+            write_sidecar(path, {"Scale": scale, "Contrast": label})
+        for name, mask in masks.items():
+            path = anat / f"sub-{subject}_desc-{name}_mask.nii.gz"
+            write_volume(path, Volume(mask.astype(np.uint8), AFFINE), np.uint8)
+        splits.append((f"sub-{subject}", "train" if number == 0 else "test"))
+        if number:
+            made = folder / "synthetic" / f"sub-{subject}_desc-synthetic_T2w.nii.gz"
+            noisy = np.where(masks["head"], image + 15 * rng.standard_normal(radius.shape), 0)
+            write_volume(made, Volume(noisy.astype(np.float32), AFFINE))
+            write_sidecar(made, {"Scale": scale, "Sources": [f"sub-{subject}_desc-prepared_T1w.nii.gz"]})
+    prepared = folder / "prepared"
+    write_table(prepared / "splits.tsv", pd.DataFrame(splits, columns=["subject", "split"]))
+    cases = pd.DataFrame([(subject, "ok", None) for subject, _ in splits], columns=["case", "status", "message"])
+    write_table(prepared / "cases.tsv", cases)
+    (prepared / "provenance.json").write_text('{"stage": "prepare", "settings": {"scale": {"name": "percentile"}}}')
+
+
+def main() -> None:
+    """Write the cohort, evaluate it on one and on two workers, print times and their ratio."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--heads", type=int, default=200)
+    parser.add_argument("--size", type=int, default=72, help="voxels along each axis")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        write_cohort(folder, arguments.heads, arguments.size)
+        times = {}
+        for workers in (1, 2):
+            start = time.perf_counter()
+            summary = evaluate(
+                EvaluateSettings(
+                    synthetic=folder / "synthetic", reference=folder / "prepared", out=folder / f"out{workers}",
+                    controls=("identity", "affine", "quantile"), workers=workers,
+                )
+            )  # fmt: skip
+            times[workers] = time.perf_counter() - start
+            print(f"{workers} worker(s): {times[workers]:.1f} s; {summary.done[0].split(':')[0]}")
+        print(f"{arguments.heads} heads of {arguments.size}^3 voxels: {times[1] / times[2]:.2f} times as fast on two")
+
+
+if __name__ == "__main__":
+    main()
