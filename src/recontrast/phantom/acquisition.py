@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.fft
+import SimpleITK as sitk
 from numpy.typing import NDArray
-from scipy.ndimage import affine_transform
 
 from recontrast.errors import ConfigError, GeometryError
 from recontrast.phantom.anatomy import rotation
@@ -62,8 +62,12 @@ def move(image: Array, grid: Grid, motion: Motion) -> Array:
     if motion.is_none:
         return image
     inverse = np.linalg.inv(grid.affine) @ np.linalg.inv(motion.matrix) @ grid.affine
-    moved = affine_transform(image, inverse[:3, :3], inverse[:3, 3], output=np.float32, order=1, mode="constant")
-    return np.asarray(moved)
+    # ITK counts axes from the last one; it does this many times faster than SciPy.
+    steps = sitk.AffineTransform(3)
+    steps.SetMatrix(inverse[2::-1, 2::-1].ravel().tolist())
+    steps.SetTranslation(inverse[2::-1, 3].tolist())
+    still = sitk.GetImageFromArray(image)
+    return np.asarray(sitk.GetArrayFromImage(sitk.Resample(still, still, steps, sitk.sitkLinear, 0.0)))
 
 
 def interpolation_loss(count: int) -> NDArray[np.float32]:

@@ -6,6 +6,7 @@ A `Head` is a template: fractions on a grid in template coordinates. `draw_shape
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from recontrast.phantom.grids import Array, Grid, control_grid, smooth_field, spread_spline
+from recontrast.phantom.lookup import Lookup, occupied_cells
 from recontrast.phantom.tissues import HEALTHY
 
 FULL = np.float32(255)
@@ -49,6 +51,11 @@ class Head:
     scale: float = 1.0
     deform: float = 1.0
     tissue_names: tuple[str, ...] = field(default=HEALTHY)
+
+    @functools.cached_property
+    def cells(self) -> NDArray[np.unsignedinteger]:
+        """Where each tissue, and last the ventricles, can be met (see `lookup.occupied_cells`)."""
+        return occupied_cells([*self.fractions, self.ventricles])
 
 
 @dataclass(frozen=True)
@@ -169,14 +176,11 @@ def render(
     positions = _template_positions(head, shape, rng, grid, region)
     tissues = (*head.tissues, *(name for name in extra if name not in head.tissues))
     fractions = np.zeros((len(tissues), *grid.shape), np.float32)
+    lookup = Lookup(positions, head.cells)
     for index in range(len(head.tissues)):
-        box = _target_box(positions, _source_box(head.fractions[index]))
-        if box is not None:
-            fractions[(index, *box)] = _look_up(head.fractions[index], positions[(slice(None), *box)])
-    ventricles = np.zeros(grid.shape, np.float32)
-    box = _target_box(positions, _source_box(head.ventricles))
-    if box is not None:
-        ventricles[box] = _look_up(head.ventricles, positions[(slice(None), *box)])
+        np.divide(lookup.read(head.fractions[index], index), FULL, out=fractions[index])
+    ventricles = lookup.read(head.ventricles, len(head.tissues))
+    ventricles /= FULL
     anatomy = Anatomy(tissues, fractions, grid, ventricles)
     _widen_sulci(anatomy, shape.sulci)
     return anatomy
@@ -228,42 +232,6 @@ def _ramp(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """0 below 0, 1 above 1, smooth between."""
     t = np.clip(values, 0, 1)
     return np.asarray(t * t * (3 - 2 * t))
-
-
-def _source_box(values: NDArray[np.uint8]) -> list[tuple[int, int]] | None:
-    """First and last occupied index along each axis, or None when there is nothing."""
-    box = []
-    for axis in range(3):
-        occupied = np.flatnonzero(values.any(axis=tuple(a for a in range(3) if a != axis)))
-        if not len(occupied):
-            return None
-        box.append((int(occupied[0]), int(occupied[-1])))
-    return box
-
-
-def _target_box(positions: Array, source: list[tuple[int, int]] | None) -> tuple[slice, slice, slice] | None:
-    """The voxels that may look up something inside a box of the template."""
-    if source is None:
-        return None
-    # Every second voxel along each axis is looked at; the margin covers those between.
-    step, margin = 2, 4.0
-    thinned = positions[:, ::step, ::step, ::step]
-    hit = np.ones(thinned.shape[1:], bool)
-    for axis, (low, high) in enumerate(source):
-        hit &= (thinned[axis] >= low - margin) & (thinned[axis] <= high + margin)
-    box = []
-    for axis, count in enumerate(positions.shape[1:]):
-        occupied = np.flatnonzero(hit.any(axis=tuple(a for a in range(3) if a != axis)))
-        if not len(occupied):
-            return None
-        box.append(slice(max(int(occupied[0]) * step - step, 0), min((int(occupied[-1]) + 2) * step, count)))
-    return (box[0], box[1], box[2])
-
-
-def _look_up(values: NDArray[np.uint8], positions: Array) -> Array:
-    found = map_coordinates(values, positions, output=np.float32, order=1, mode="constant")
-    found /= FULL
-    return np.asarray(found)
 
 
 def _widen_sulci(anatomy: Anatomy, factor: float) -> None:
