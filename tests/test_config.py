@@ -60,3 +60,10 @@ def test_merge_lets_the_second_win_at_depth() -> None:
 
 def test_to_plain_leaves_out_none_and_writes_paths_as_text() -> None:
     assert to_plain(Outer(out=Path("x"))) == {"out": "x", "names": [], "inner": {"steps": 10, "rate": 0.1}}
+
+
+@pytest.mark.parametrize("bad", ["a = " + "[" * 100_000, "a = " + "9" * 5000, "a = \0"])
+def test_files_that_would_break_a_parser(tmp_path, bad):
+    (tmp_path / "a.toml").write_text(bad)
+    with pytest.raises(ConfigError, match=r"a\.toml cannot be read as TOML"):
+        read_toml(tmp_path / "a.toml")

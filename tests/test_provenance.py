@@ -7,6 +7,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
+from recontrast.errors import FormatError
 from recontrast.provenance import sha256_of, write_provenance
 
 
@@ -32,3 +35,13 @@ def test_provenance_holds_what_is_needed_to_make_it_again(tmp_path: Path) -> Non
 def test_hash_is_of_the_bytes(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"")
     assert sha256_of(tmp_path / "a") == hashlib.sha256(b"").hexdigest()
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(FormatError, match=r"a\.nii: no such file"):
+        sha256_of(tmp_path / "a.nii")
+    (tmp_path / "b.nii").symlink_to(tmp_path / "absent")
+    with pytest.raises(FormatError, match="datalad get"):
+        sha256_of(tmp_path / "b.nii")
+    with pytest.raises(FormatError, match="cannot be read"):
+        sha256_of(tmp_path)

@@ -14,6 +14,7 @@ from typing import Any
 
 from recontrast.atomic import write_json
 from recontrast.config import to_plain
+from recontrast.errors import FormatError
 
 FILE_NAME = "provenance.json"
 
@@ -26,9 +27,20 @@ def version() -> str:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """SHA-256 of a file's bytes, in hexadecimal.
+
+    Raises:
+        FormatError: The file is not there or cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        link = path.is_symlink()
+        missing = "is a link to a file that is not there (DataLad: `datalad get`)" if link else "no such file"
+        raise FormatError(f"{path}: {missing}") from None
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def describe(

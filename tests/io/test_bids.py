@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
 from recontrast.contrasts import Contrast
-from recontrast.errors import FormatError, LayoutError
+from recontrast.errors import FormatError, LayoutError, RecontrastWarning
 from recontrast.io.bids import (
     BidsName,
     Case,
@@ -112,3 +113,50 @@ def test_description_keeps_a_readme_that_is_there(tmp_path):
     assert content["DatasetType"] == "derivative"
     assert content["SourceDatasets"] == [{"URL": "../raw"}]
     assert (tmp_path / "README.md").read_text() == "mine"
+
+
+def test_a_link_out_of_the_data_set_is_left_out_by_name(tmp_path):
+    root = tmp_path / "bids"
+    fill(root)
+    (tmp_path / "private.nii.gz").write_bytes(b"")
+    (root / "sub-01" / "anat" / "sub-01_FLAIR.nii.gz").symlink_to(tmp_path / "private.nii.gz")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "sub-03_T1w.nii.gz").write_bytes(b"")
+    (root / "sub-03").symlink_to(tmp_path / "elsewhere")
+    with pytest.warns(RecontrastWarning, match=r"2 images are left out.*sub-01_FLAIR\.nii\.gz leads to .*private"):
+        images = find_images(root)
+    assert [image.path.name for image in images] == ["sub-01_T1w.nii.gz", "sub-02_ses-1_T1w.nii.gz"]
+
+
+def test_links_of_datalad_belong_to_the_data_set_even_before_they_are_fetched(tmp_path):
+    root = tmp_path / "repository" / "bids"
+    fill(root)
+    content = tmp_path / "repository" / ".git" / "annex" / "objects" / "key"
+    (root / "sub-01" / "anat" / "sub-01_FLAIR.nii.gz").symlink_to(content)
+    assert next(image.path.name for image in find_images(root)) == "sub-01_FLAIR.nii.gz"
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
+    fill(tmp_path)
+    listing = os.scandir
+
+    def closed(path):
+        if str(path).endswith("ses-1"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listing(path)
+
+    monkeypatch.setattr("os.scandir", closed)
+    with pytest.raises(LayoutError, match=r"ses-1: this folder of the data set cannot be read \(Permission denied\)"):
+        find_images(tmp_path)
+
+
+@pytest.mark.parametrize("bad", ["[" * 100_000, '{"a": ' + "9" * 5000 + "}", '{"a"', "\0"])
+def test_sidecars_that_would_break_a_parser(tmp_path, bad):
+    (tmp_path / "sub-01_T1w.json").write_text(bad)
+    with pytest.raises(FormatError, match=r"sub-01_T1w\.json: not valid JSON"):
+        read_sidecar(tmp_path / "sub-01_T1w.nii.gz")
+
+
+def test_a_sidecar_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "sub-01_T1w.json").write_text('{"EchoTime": 1}', encoding="utf-8-sig")
+    assert read_sidecar(tmp_path / "sub-01_T1w.nii.gz") == {"EchoTime": 1}

@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from recontrast.errors import FormatError, GeometryError, OutputError, RecontrastWarning
+from recontrast.errors import FormatError, GeometryError, IntensityError, OutputError, RecontrastWarning
 from recontrast.io.nifti import is_nifti, read_header, read_volume, write_volume
 from recontrast.volume import Volume, same_grid
 
@@ -151,3 +151,97 @@ def test_a_folder_that_cannot_be_made(tmp_path, make_volume):
 def test_names(tmp_path):
     assert is_nifti(tmp_path / "A.NII.GZ")
     assert not is_nifti(tmp_path / "a.nii.json")
+
+
+def stored(tmp_path, data, affine=None, name="a.nii.gz", **fields):
+    image = nib.Nifti1Image(data, np.diag([1.0, 2, 3, 1]) if affine is None else affine, dtype=data.dtype)
+    for field, value in fields.items():
+        image.header[field] = value
+    nib.save(image, tmp_path / name)
+    return tmp_path / name
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8"])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_every_type_in_both_byte_orders(tmp_path, dtype, order):
+    data = np.arange(60).reshape(3, 4, 5).astype(dtype)
+    header = nib.Nifti1Header(endianness=order)
+    header.set_data_dtype(np.dtype(dtype).newbyteorder(order))
+    nib.save(nib.Nifti1Image(data, np.eye(4), header, dtype=np.dtype(dtype).newbyteorder(order)), tmp_path / "a.nii")
+    back = read_volume(tmp_path / "a.nii")
+    assert back.data.dtype == np.dtype("=f4")
+    np.testing.assert_array_equal(back.data, data.astype(np.float32))
+
+
+def test_half_precision_is_refused_in_files_and_taken_from_memory(tmp_path, make_volume):
+    with pytest.raises(FormatError, match=r"a\.nii: NIfTI has no 16-bit floating-point type; write float32"):
+        write_volume(tmp_path / "a.nii", make_volume(), np.float16)
+    half = make_volume().with_data(make_volume().data.astype(np.float16))
+    write_volume(tmp_path / "b.nii", half)
+    np.testing.assert_array_equal(read_volume(tmp_path / "b.nii").data, half.data.astype(np.float32))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b.nii"]
+
+
+def test_a_volume_of_a_series_by_its_number(tmp_path):
+    series = np.arange(120, dtype=np.int16).reshape(3, 4, 5, 2)
+    for name in ("a.nii", "a.nii.gz"):
+        path = stored(tmp_path, series, name=name)
+        for index in (0, 1):
+            np.testing.assert_array_equal(read_volume(path, index=index).data, series[..., index])
+        with pytest.raises(FormatError, match=r"which of the 2 volumes is meant \(0 to 1\)"):
+            read_volume(path)
+        with pytest.raises(FormatError, match=r"has 2 volumes .*volume 2 was asked for"):
+            read_volume(path, index=2)
+    path = stored(tmp_path, series[..., 0], name="one.nii")
+    np.testing.assert_array_equal(read_volume(path, index=0).data, series[..., 0])
+    with pytest.raises(FormatError, match="has one volume"):
+        read_volume(path, index=1)
+
+
+def test_values_that_are_no_labels(tmp_path):
+    path = stored(tmp_path, np.full((3, 4, 5), 300, np.int16))
+    assert read_volume(path, np.int32).data.max() == 300
+    with pytest.raises(FormatError, match=r"values from 300 to 300 .*whole numbers from 0 to 255"):
+        read_volume(path, np.uint8)
+    path = stored(tmp_path, np.full((3, 4, 5), np.nan, np.float32))
+    with pytest.raises(FormatError, match="values from nan"):
+        read_volume(path, np.uint8)
+    assert np.isnan(read_volume(path).data).all()
+
+
+def test_values_beyond_float32_become_infinite(tmp_path):
+    path = stored(tmp_path, np.full((3, 4, 5), 1e300))
+    assert np.isinf(read_volume(path).data).all()
+    assert read_volume(path, np.float64).data.max() == 1e300
+
+
+def test_what_is_not_finite_is_not_stored_as_integers(tmp_path, make_volume):
+    bad = make_volume().data.copy()
+    bad[2, 3, :5] = np.inf
+    with pytest.raises(IntensityError, match=r"a\.nii: 5 voxels are not finite"):
+        write_volume(tmp_path / "a.nii", make_volume().with_data(bad), np.int16)
+    assert not list(tmp_path.iterdir())
+
+
+GEOMETRY = ("qform_code", "sform_code", "quatern_b", "qoffset_x", "srow_x", "srow_y", "srow_z", "xyzt_units")
+
+
+@pytest.mark.parametrize(("qform", "sform"), [(1, 1), (1, 0), (0, 1), (2, 4), (0, 0), (1, 3)])
+@pytest.mark.parametrize("endianness", ["<", ">"])
+def test_a_file_made_like_another_has_its_very_geometry(tmp_path, oblique_affine, qform, sform, endianness):
+    data = np.zeros((3, 4, 5), np.int16)
+    image = nib.Nifti1Image(data, None, nib.Nifti1Header(endianness=endianness))
+    image.header.set_zooms((1.0, 1.5, 3.0))
+    image.set_qform(oblique_affine, qform)
+    image.set_sform(oblique_affine + (0.001 if qform and sform == 3 else 0), sform)
+    nib.save(image, tmp_path / "source.nii")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RecontrastWarning)
+        volume = read_volume(tmp_path / "source.nii")
+        write_volume(tmp_path / "made.nii", volume, like=tmp_path / "source.nii")
+    before, after = nib.load(tmp_path / "source.nii"), nib.load(tmp_path / "made.nii")
+    np.testing.assert_array_equal(after.affine, before.affine)
+    for field in GEOMETRY:
+        np.testing.assert_array_equal(after.header[field], before.header[field], err_msg=field)
+    np.testing.assert_array_equal(after.header["pixdim"][:4], before.header["pixdim"][:4])
+    assert after.header.endianness == "<"

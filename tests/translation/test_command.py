@@ -179,7 +179,7 @@ def test_the_sources_type_is_stored_with_half_a_step_accuracy(
     exact, stored = tmp_path / "a_synthetic.nii.gz", tmp_path / "b_synthetic.nii.gz"
     for path, kind in ((exact, "float32"), (stored, "source")):
         translate(TranslateSettings(run=run, input=source, out=path, dtype=kind, **TORCH))  # type: ignore[arg-type]
-    assert read_header(stored).dtype == np.dtype(dtype)
+    assert read_header(stored).dtype == np.dtype("uint16" if dtype == "uint8" else dtype)  # 256 steps are too few
     assert read_header(exact).dtype == np.float32
     step = float(nib.load(stored).dataobj.slope) if dtype != "float32" else 0.0
     error = np.abs(read_volume(stored, np.float64).data - read_volume(exact, np.float64).data).max()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -19,6 +20,7 @@ from recontrast.translation.output import (
     forget,
     open_folder,
     relative,
+    stored_type,
     write_cases,
 )
 
@@ -140,3 +142,11 @@ def test_a_foreign_table_is_not_overwritten(tmp_path: Path) -> None:
     write_table(tmp_path / "cases.tsv", pd.DataFrame({"patient": ["x"]}))
     with pytest.raises(FormatError, match="not the table"):
         check_leftovers(tmp_path, [], "h")
+
+
+@pytest.mark.parametrize(
+    ("source", "made"),
+    [("u1", "u2"), ("i1", "i2"), (">i2", "=i2"), ("u8", "u4"), (">f4", "=f4"), ("f8", "f8"), ("g", "f8")],
+)
+def test_types_with_too_few_or_too_many_bits_are_replaced(source: str, made: str) -> None:
+    assert stored_type(np.dtype(source)) == np.dtype(made)

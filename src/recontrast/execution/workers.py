@@ -1,40 +1,19 @@
-"""Run a function over cases: serially or in processes, with progress, and without stopping at a failed case."""
+"""Run a function over cases: in turn, in processes or on a cluster, with progress, and past any case that fails."""
 
 from __future__ import annotations
 
 import logging
-import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from joblib import Parallel, delayed
-from joblib.externals.loky.process_executor import TerminatedWorkerError
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from recontrast.errors import ConfigError
+from recontrast.execution.attempts import Outcome
 
-from recontrast.errors import OutputError, RecontrastError
+__all__ = ["Outcome", "Summary", "failures", "progress", "run_cases"]
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one case.
-
-    Attributes:
-        case: Key of the case.
-        value: What the function returned; None when it failed.
-        error: One line saying why it failed; None when it did not.
-        seconds: Wall-clock time.
-    """
-
-    case: str
-    value: Any
-    error: str | None
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -51,40 +30,53 @@ class Summary:
 
 
 def run_cases(
-    function: Callable[..., Any], cases: Mapping[str, tuple[Any, ...]], *, workers: int, description: str
+    function: Callable[..., Any],
+    cases: Mapping[str, tuple[Any, ...]],
+    *,
+    workers: int,
+    description: str,
+    scheduler: str = "",
+    memory_gb: float = 0.0,
+    threads: bool = False,
 ) -> list[Outcome]:
     """Call `function(*arguments)` for each case; a failed case is recorded and the others go on.
 
+    A worker process that dies (killed, out of memory) takes only its own case with it, which is tried once more at the
+    end, alone.
+
     Args:
-        function: Called with the arguments of a case; must be importable when `workers` > 1.
+        function: Called with the arguments of a case; must be importable on other machines.
         cases: Case key to arguments.
-        workers: Number of processes; 1 stays in this process.
+        workers: Number of cases at a time on this machine; 1 stays in this process.
         description: Stands before the progress bar.
+        scheduler: Address of a Dask scheduler whose workers do the cases instead of this machine.
+        memory_gb: Most memory a worker process of this machine may take, GB; 0: no limit.
+        threads: Threads of this process instead of processes, for a function that holds something large.
 
     Returns:
         One outcome a case, in the order of `cases`.
 
     Raises:
         OutputError: A result could not be written (full disk): the rest would fail too, so it stops here.
-        RecontrastError: The system killed a worker process.
+        ConfigError: The scheduler cannot be reached, or the limit of memory is no limit.
+        DependencyError: A scheduler is given and Dask is not installed.
 
     Example:
         >>> [o.value for o in run_cases(abs, {"sub-01": (-1,)}, workers=1, description="abs")]
         [1]
     """
+    if memory_gb and not 0.5 <= memory_gb < 1e6:
+        raise ConfigError(f"--memory-gb {memory_gb:g}: at least 0.5 GB is needed to start a worker; 0 is no limit")
+    if not cases:
+        return []
     outcomes: dict[str, Outcome] = {}
-    jobs = (delayed(_attempt)(function, key, arguments) for key, arguments in cases.items())
-    count = max(1, min(workers, len(cases)))
     with progress(description, len(cases)) as advance:
-        try:
-            for outcome in Parallel(n_jobs=count, return_as="generator_unordered")(jobs):
-                outcomes[outcome.case] = outcome
-                advance()
-        except TerminatedWorkerError as error:
-            raise RecontrastError(
-                "a worker process was killed, most likely for lack of memory; finished cases are kept: "
-                "run the same command again with fewer workers"
-            ) from error
+        for outcome in _outcomes(function, cases, min(workers, len(cases)), scheduler, memory_gb, threads):
+            outcomes[outcome.case] = outcome
+            advance()
+    peak = max(outcome.memory_mb for outcome in outcomes.values())
+    if peak:
+        log.debug("%s: at most %.0f MB of memory in one process", description, peak)
     return [outcomes[key] for key in cases]
 
 
@@ -99,6 +91,9 @@ def progress(description: str, total: int) -> Iterator[Callable[[], None]]:
 
     Nothing is shown where the error stream is not a terminal.
     """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
     console = Console(stderr=True)
     columns = (
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
@@ -108,17 +103,22 @@ def progress(description: str, total: int) -> Iterator[Callable[[], None]]:
         yield lambda: bar.advance(task)
 
 
-def _attempt(function: Callable[..., Any], key: str, arguments: tuple[Any, ...]) -> Outcome:
-    start = time.perf_counter()
-    try:
-        value, error = function(*arguments), None
-    except OutputError:
-        raise
-    except RecontrastError as reason:
-        value, error = None, str(reason)
-    except MemoryError:
-        value, error = None, "not enough memory for this case: use fewer workers or a machine with more memory"
-    except Exception as bug:
-        log.error("case %s met a bug:\n%s", key, traceback.format_exc())
-        value, error = None, f"bug: {type(bug).__name__}: {bug}"
-    return Outcome(key, value, error, time.perf_counter() - start)
+def _outcomes(
+    function: Callable[..., Any],
+    cases: Mapping[str, tuple[Any, ...]],
+    workers: int,
+    scheduler: str,
+    memory_gb: float,
+    threads: bool,
+) -> Iterator[Outcome]:
+    if scheduler:
+        from recontrast.execution.cluster import on_cluster
+
+        return on_cluster(function, cases, scheduler)
+    from recontrast.execution.local import in_processes, in_threads, in_turn
+
+    if threads and workers > 1:
+        return in_threads(function, cases, workers)
+    if not threads and (workers > 1 or memory_gb):
+        return in_processes(function, cases, max(1, workers), memory_gb)
+    return in_turn(function, cases)

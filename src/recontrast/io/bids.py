@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from recontrast.atomic import PARTIAL, write_json, write_text
 from recontrast.contrasts import CONTRAST_ENTITIES, Contrast
-from recontrast.errors import FormatError, LayoutError
+from recontrast.errors import FormatError, LayoutError, RecontrastWarning
 from recontrast.io.nifti import EXTENSIONS, is_nifti
 
 ENTITY_ORDER = (
@@ -24,6 +27,8 @@ BIDS_VERSION = "1.10.0"
 
 MASK_SUFFIXES = ("mask", "brainmask", "dseg", "probseg")
 """Suffixes of files that are regions, not contrasts."""
+
+_LARGEST_SIDECAR = 2**26
 
 _ENTITY = re.compile(r"([A-Za-z]+)-([A-Za-z0-9.+]+)")
 
@@ -149,9 +154,11 @@ def find_images(root: Path) -> list[BidsImage]:
     """All NIfTI images in the `anat` folders (and others) of a data set's subjects, sorted by path.
 
     Folders `derivatives` and `sourcedata` are not entered. Names that are not BIDS are left out; see `stray_images`.
+    Links that lead out of the data set are left out with a warning: what is outside was not handed over. A link whose
+    file is not there (DataLad before `datalad get`) is kept, so that its case fails by name.
 
     Raises:
-        LayoutError: The folder is absent or has no subject folder.
+        LayoutError: The folder is absent or has no subject folder, or a folder in it cannot be read.
     """
     if not root.is_dir():
         raise LayoutError(f"{root}: no such folder")
@@ -159,7 +166,19 @@ def find_images(root: Path) -> list[BidsImage]:
     if not subjects:
         raise LayoutError(f"{root}: no sub-* folder in it; a BIDS data set is needed (`recontrast simulate` makes one)")
     found = []
-    for path in _images_below(subjects):
+    paths = _images_below(subjects)
+    outside = [path for path in paths if _leads_outside(path, root)]
+    if outside:
+        warnings.warn(
+            f"{root}: {len(outside)} images are left out, they are links to files outside the data set "
+            f"({outside[0].relative_to(root)} leads to {outside[0].resolve()}{', …' if len(outside) > 1 else ''}); "
+            "copy them in",
+            RecontrastWarning,
+            stacklevel=2,
+        )
+    for path in paths:
+        if path in outside:
+            continue
         try:
             found.append(BidsImage(path, BidsName.parse(path.name)))
         except LayoutError:
@@ -202,9 +221,14 @@ def read_sidecar(image: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        size = path.stat().st_size
+        if size > _LARGEST_SIDECAR:
+            raise FormatError(f"{path}: has {size} bytes, more than any sidecar ({_LARGEST_SIDECAR} at most)")
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"{path}: not valid JSON ({error})") from error
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read ({error.strerror or error})") from error
     if not isinstance(content, dict):
         raise FormatError(f"{path}: must hold a JSON object")
     return content
@@ -241,9 +265,23 @@ def write_description(
 
 
 def _images_below(folders: Iterable[Path]) -> list[Path]:
-    return [
-        path
-        for folder in folders
-        for path in sorted(folder.rglob("*.nii*"))
-        if is_nifti(path) and path.is_file() and not path.name.startswith((PARTIAL, "."))
-    ]
+    """Images in folders and below, sorted; unlike `rglob` this says which folder cannot be read."""
+    found = []
+    for folder in folders:
+        for parent, _, names in os.walk(folder, onerror=_cannot_list):
+            paths = [Path(parent) / name for name in names if is_nifti(Path(name))]
+            found += [path for path in paths if not path.name.startswith((PARTIAL, "."))]
+    return sorted(found)
+
+
+def _cannot_list(error: OSError) -> None:
+    raise LayoutError(
+        f"{error.filename}: this folder of the data set cannot be read ({error.strerror}); change its permissions, "
+        "or leave the subject out"
+    ) from error
+
+
+def _leads_outside(path: Path, root: Path) -> bool:
+    """Whether a path leaves the data set by a link; content that git-annex keeps for the data set belongs to it."""
+    there = path.resolve()
+    return not there.is_relative_to(root.resolve()) and (".git", "annex") not in pairwise(there.parts)

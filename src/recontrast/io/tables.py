@@ -12,6 +12,8 @@ from recontrast.errors import FormatError
 
 ABSENT = "n/a"
 
+_LARGEST = 2**30
+
 
 def read_table(path: Path, text_columns: tuple[str, ...] = ()) -> pd.DataFrame:
     """Read a TSV file; `n/a` becomes missing.
@@ -25,12 +27,17 @@ def read_table(path: Path, text_columns: tuple[str, ...] = ()) -> pd.DataFrame:
     """
     if not path.is_file():
         raise FormatError(f"{path}: no such table")
+    if path.stat().st_size > _LARGEST:
+        raise FormatError(f"{path}: has {path.stat().st_size} bytes, more than any table of ours ({_LARGEST} at most)")
     try:
         return pd.read_csv(
             path, sep="\t", na_values=[ABSENT], keep_default_na=False, dtype=dict.fromkeys(text_columns, str)
         )
-    except (ValueError, UnicodeDecodeError) as error:
-        raise FormatError(f"{path}: cannot be read as a tab-separated table ({error})") from error
+    except (ValueError, OverflowError) as error:
+        reason = " ".join(str(error).split())
+        raise FormatError(f"{path}: cannot be read as a tab-separated table ({reason})") from error
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def require_columns(path: Path, table: pd.DataFrame, columns: Iterable[str]) -> None:

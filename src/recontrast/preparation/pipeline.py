@@ -29,7 +29,7 @@ from recontrast.preparation.splits import choose_splits, known_subjects, read_sp
 
 log = logging.getLogger(__name__)
 
-_FREE_TO_CHANGE = ("workers",)
+_FREE_TO_CHANGE = ("workers", "memory_gb", "scheduler")
 """Settings that may differ when a preparation goes on where it stopped: they do not change the result."""
 
 
@@ -89,6 +89,12 @@ class PrepareSettings:
     workers: int = 2
     """cases prepared at the same time"""
 
+    memory_gb: float = 0.0
+    """most memory a worker process may take, GB: a case that needs more fails; 0: no limit"""
+
+    scheduler: str = ""
+    """Dask scheduler whose workers do the cases (tcp://host:8786, or its .json file); empty: this machine"""
+
 
 def prepare(settings: PrepareSettings) -> Summary:
     """Prepare every case of a data set: one grid, aligned, masked, with an invertible scale and a split.
@@ -122,7 +128,14 @@ def prepare(settings: PrepareSettings) -> Summary:
     provenance.write_provenance(settings.out, "prepare", settings)
     write_splits(settings.out / "splits.tsv", splits)
     requests = {case.key: (_request(settings, case, images, contrasts),) for case, images in cases.items()}
-    outcomes = run_cases(prepare_case, requests, workers=settings.workers, description="prepare")
+    outcomes = run_cases(
+        prepare_case,
+        requests,
+        workers=settings.workers,
+        description="prepare",
+        scheduler=settings.scheduler,
+        memory_gb=settings.memory_gb,
+    )
     return _finish(settings, contrasts, splits, outcomes)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import logging
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import joblib
 import numpy as np
 
 from recontrast import provenance
@@ -31,6 +30,7 @@ from recontrast.translation.output import (
     forget,
     open_folder,
     relative,
+    stored_type,
     write_cases,
 )
 from recontrast.volume import Volume
@@ -89,6 +89,12 @@ class TranslateSettings:
     workers: int = 1
     """cases read and written beside the one that is in the network, which uses all cores"""
 
+    volume: int | None = None
+    """which volume of images with four axes, counted from 0; left out: such images are refused"""
+
+    scheduler: str = ""
+    """Dask scheduler whose workers do the cases (tcp://host:8786, or its .json file); empty: this machine"""
+
 
 @dataclass(frozen=True)
 class _Job:
@@ -115,6 +121,7 @@ class _Job:
                 "engine": settings.engine,
                 "device": settings.device,
                 "batch": settings.batch,
+                **({} if settings.volume is None else {"volume": settings.volume}),
             },
         }
 
@@ -195,7 +202,7 @@ def _load(settings: TranslateSettings) -> Translator:
 
 def _deciding(settings: TranslateSettings, translator: Translator) -> dict[str, Any]:
     """Settings that must be the same for all images of a folder; single files may come one after the other."""
-    names = ("space", "prefer", "dtype", "precision", "engine", "device")
+    names = ("space", "prefer", "dtype", "precision", "engine", "device", "volume")
     return {
         "input": relative(settings.input, settings.out) if settings.input.is_dir() else "single files",
         "run": relative(translator.folder or settings.run, settings.out),
@@ -224,22 +231,25 @@ def _translate_all(cases: Sequence[TranslationCase], job: _Job) -> tuple[dict[st
     """Reports of the cases that went well, and why the others did not."""
     failed = {case.key: case.problem for case in cases if case.problem and not case.skipped}
     ready = {case.key: (case,) for case in cases if not case.problem}
-    threads = job.settings.workers + 1
-    slots = threading.Semaphore(threads)
-
-    def translate_one(case: TranslationCase) -> CaseReport:
-        with slots:
-            return _translate_case(case, job)
-
-    try:
-        with joblib.parallel_config(backend="threading"):
-            outcomes = run_cases(translate_one, ready, workers=threads, description="translate")
-    finally:
-        # After a full disk or Ctrl-C other threads are still at work: let them finish their file, and start no other.
-        for _ in range(threads):
-            slots.acquire()
+    settings = job.settings
+    if settings.scheduler:
+        there = {key: (case, settings) for key, (case,) in ready.items()}
+        outcomes = run_cases(translate_there, there, workers=1, description="translate", scheduler=settings.scheduler)
+    else:
+        here = {key: (case, job) for key, (case,) in ready.items()}
+        outcomes = run_cases(_translate_case, here, workers=settings.workers + 1, description="translate", threads=True)
     failed.update({key: reason.removeprefix(f"{key}: ") for key, reason in failures(outcomes).items()})
     return {outcome.case: outcome.value for outcome in outcomes if outcome.error is None}, failed
+
+
+def translate_there(case: TranslationCase, settings: TranslateSettings) -> CaseReport:
+    """Translate one case on a worker of a cluster, which loads the translator once."""
+    return _translate_case(case, _Job(_loaded(settings), settings.out, settings))
+
+
+@functools.lru_cache(maxsize=1)
+def _loaded(settings: TranslateSettings) -> Translator:
+    return _load(settings)
 
 
 def _translate_case(case: TranslationCase, job: _Job) -> CaseReport:
@@ -251,17 +261,16 @@ def _translate_case(case: TranslationCase, job: _Job) -> CaseReport:
     if before is not None:
         return CaseReport(hashes, str(before.get("Engine")), str(before.get("Precision")), kept=True)
     forget(image)  # outdated: it must not be taken for the new one when the new one cannot be made
-    volumes = {label: read_volume(path) for label, path in case.sources.items()}
+    volumes = {label: read_volume(path, index=job.settings.volume) for label, path in case.sources.items()}
     for label, volume in volumes.items():
         require_signal(volume, str(case.sources[label]))
     first = next(iter(job.translator.description.sources))
     scales, stripped = _scales(case, volumes, job.translator)
     made = job.translator.run(volumes, scales=scales, where=case.key)
-    kept_type = read_header(case.sources[first]).dtype.newbyteorder("=")
     write_volume(
         image,
         made.volume,
-        np.float32 if job.settings.dtype == "float32" else kept_type,
+        np.float32 if job.settings.dtype == "float32" else stored_type(read_header(case.sources[first]).dtype),
         like=case.sources[first],
         description=f"synthetic {job.translator.description.target}, recontrast, not for diagnosis",
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from recontrast import provenance
@@ -158,6 +159,22 @@ def relative(path: Path, base: Path) -> str:
         return Path(os.path.relpath(path.resolve(), base.resolve())).as_posix()
     except ValueError:  # on another drive (Windows)
         return path.resolve().as_posix()
+
+
+def stored_type(source: np.dtype[Any]) -> np.dtype[Any]:
+    """Type for a synthetic image that is to be stored as its source is.
+
+    Whole numbers get a slope over their range. 8 bits would be too coarse for that (steps of 0.4 % of the range) and
+    become 16; 64 bits are more than the float32 of a network holds and become 32. Floating-point types stay.
+
+    >>> stored_type(np.dtype(">i2")), stored_type(np.dtype("u1"))
+    (dtype('int16'), dtype('uint16'))
+    """
+    other = {"uint8": "uint16", "int8": "int16", "uint64": "uint32", "int64": "int32"}
+    native = source.newbyteorder("=")
+    if native.kind == "f" and native.itemsize > 8:
+        return np.dtype(np.float64)
+    return np.dtype(other.get(native.name, native.name))
 
 
 def write_cases(

@@ -1,0 +1,95 @@
+"""One case, tried: what came of it, how long it took, how much memory its process has used."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from recontrast.errors import OutputError, RecontrastError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one case.
+
+    Attributes:
+        case: Key of the case.
+        value: What the function returned; None when it failed.
+        error: One line saying why it failed; None when it did not.
+        seconds: Wall-clock time.
+        memory_mb: Most memory (resident, MB) the process that did it has held so far; 0 where that is not known.
+    """
+
+    case: str
+    value: Any
+    error: str | None
+    seconds: float
+    memory_mb: float = 0.0
+
+
+def attempt(function: Callable[..., Any], key: str, arguments: tuple[Any, ...]) -> Outcome:
+    """Call `function(*arguments)`; whatever goes wrong is part of the outcome.
+
+    Args:
+        function: What to do.
+        key: Key of the case.
+        arguments: Its arguments.
+
+    Raises:
+        OutputError: A result cannot be written (full disk): all other cases would meet the same.
+
+    Example:
+        >>> attempt(abs, "sub-01", (-1,)).value
+        1
+    """
+    start = time.perf_counter()
+    value: Any = None
+    error: str | None = None
+    try:
+        value = function(*arguments)
+    except OutputError:
+        raise
+    except RecontrastError as reason:
+        error = " ".join(str(reason).split())
+    except MemoryError:
+        error = (
+            "not enough memory for this case: use fewer workers, a higher limit (--memory-gb), or a machine with more"
+        )
+    except Exception as bug:
+        log.error("case %s met a bug:\n%s", key, traceback.format_exc())
+        error = f"bug: {type(bug).__name__}: {' '.join(str(bug).split())}"
+    return Outcome(key, value, error, time.perf_counter() - start, peak_memory_mb())
+
+
+def died_twice(key: str, how: str) -> Outcome:
+    """The outcome of a case whose worker process died, and died again when the case was tried alone.
+
+    >>> died_twice("sub-01", "killed").error
+    'the worker process died, and died again when this case was tried alone (killed): most likely it needs more memory'
+    """
+    reason = (
+        f"the worker process died, and died again when this case was tried alone ({' '.join(how.split())}): "
+        "most likely it needs more memory"
+    )
+    return Outcome(key, None, reason, 0.0)
+
+
+def peak_memory_mb() -> float:
+    """Most memory this process has held so far (resident set, MB); 0 where the system does not say.
+
+    >>> peak_memory_mb() >= 0
+    True
+    """
+    if sys.platform == "win32":
+        return 0.0
+    import resource
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(most) / (1e6 if sys.platform == "darwin" else 1e3)

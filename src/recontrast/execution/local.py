@@ -1,0 +1,153 @@
+"""Cases on this machine: one after the other, in threads, or in processes of which any may die."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any
+
+from joblib.externals.loky import ProcessPoolExecutor
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from recontrast.execution.attempts import Outcome, attempt, died_twice
+
+log = logging.getLogger(__name__)
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+Cases = Mapping[str, tuple[Any, ...]]
+
+
+def in_turn(function: Callable[..., Any], cases: Cases) -> Iterator[Outcome]:
+    """One case after the other, in this process.
+
+    >>> [outcome.value for outcome in in_turn(abs, {"sub-01": (-1,)})]
+    [1]
+    """
+    for key, arguments in cases.items():
+        yield attempt(function, key, arguments)
+
+
+def in_threads(function: Callable[..., Any], cases: Cases, workers: int) -> Iterator[Outcome]:
+    """Several cases at a time in threads of this process, which share what the function holds (a network).
+
+    When it is stopped, by an `OutputError` or by its caller, running cases are finished and no other is started.
+
+    Args:
+        function: Called with the arguments of a case, by several threads at once.
+        cases: Case key to arguments.
+        workers: Number of threads.
+
+    Raises:
+        OutputError: A result cannot be written.
+    """
+    waiting = iter(cases.items())
+    running: set[Future[Outcome]] = set()
+    with ThreadPoolExecutor(workers) as pool:
+        while True:
+            for _, (key, arguments) in zip(range(workers - len(running)), waiting, strict=False):
+                running.add(pool.submit(attempt, function, key, arguments))
+            if not running:
+                return
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+
+
+def in_processes(function: Callable[..., Any], cases: Cases, workers: int, memory_gb: float = 0.0) -> Iterator[Outcome]:
+    """Several cases at a time, each in a process of its own kind: one that dies takes only its own case with it.
+
+    The case of a process that died is tried once more at the end, alone; when that dies too it has failed. Processes
+    end with the command, even when that is killed.
+
+    Args:
+        function: Called with the arguments of a case.
+        cases: Case key to arguments.
+        workers: Number of processes.
+        memory_gb: Most memory a process may take, GB; what needs more fails. 0: no limit.
+
+    Raises:
+        OutputError: A result cannot be written. Running cases are finished first.
+    """
+    waiting = iter(cases.items())
+    idle = [_process(workers, memory_gb) for _ in range(workers)]
+    running: dict[Future[Outcome], tuple[ProcessPoolExecutor, str]] = {}
+    died: list[str] = []
+    hurry = True  # Ctrl-C, or a caller that wants no more: processes are not waited for
+    try:
+        while True:
+            for process, (key, arguments) in zip(list(idle), waiting, strict=False):
+                idle.remove(process)
+                running[process.submit(attempt, function, key, arguments)] = (process, key)
+            if not running:
+                break
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                process, key = running.pop(future)
+                try:
+                    outcome = future.result()
+                except TerminatedWorkerError as death:
+                    log.warning("%s: its worker process died (%s); it is tried again at the end", key, _first(death))
+                    died.append(key)
+                    process.shutdown(wait=True, kill_workers=True)
+                    process = _process(workers, memory_gb)
+                else:
+                    yield outcome
+                finally:
+                    idle.append(process)
+        for key in died:
+            yield _once_more(function, key, cases[key], memory_gb)
+        hurry = False
+    except Exception:
+        hurry = False
+        raise
+    finally:
+        for process in [*idle, *(process for process, _ in running.values())]:
+            process.shutdown(wait=True, kill_workers=hurry)
+
+
+def _once_more(function: Callable[..., Any], key: str, arguments: tuple[Any, ...], memory_gb: float) -> Outcome:
+    process = _process(1, memory_gb)
+    try:
+        return process.submit(attempt, function, key, arguments).result()
+    except TerminatedWorkerError as death:
+        return died_twice(key, _first(death))
+    finally:
+        process.shutdown(wait=True, kill_workers=True)
+
+
+def _process(workers: int, memory_gb: float) -> ProcessPoolExecutor:
+    """A process that takes one case at a time, with its share of the cores for numerical libraries."""
+    share = str(max(1, (os.cpu_count() or 1) // workers))
+    return ProcessPoolExecutor(
+        max_workers=1,
+        timeout=None,
+        initializer=_begin,
+        initargs=(os.getpid(), memory_gb),
+        env={name: os.environ.get(name, share) for name in _THREAD_VARIABLES},
+    )
+
+
+def _begin(parent: int, memory_gb: float) -> None:
+    """First act of a worker process: set its limit of memory, and end when the command ends."""
+    if memory_gb > 0 and sys.platform != "win32":
+        import resource
+
+        most = int(memory_gb * 1e9)
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+    if sys.platform == "linux":
+        end_with_parent = 1  # PR_SET_PDEATHSIG of linux/prctl.h
+        ctypes.CDLL(None).prctl(end_with_parent, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
+
+
+def _first(error: BaseException) -> str:
+    """What loky says of the way a process ended, without its advice."""
+    found = re.search(r"exit codes? of the workers? (?:are|is) \{?([^}\n]+)", str(error))
+    return found[1].strip() if found else "how is not known"

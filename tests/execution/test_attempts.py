@@ -1,0 +1,41 @@
+"""One case, tried."""
+
+from __future__ import annotations
+
+import pytest
+
+from recontrast.errors import DataError, OutputError
+from recontrast.execution.attempts import attempt, died_twice, peak_memory_mb
+
+
+def test_a_value_and_how_it_came():
+    outcome = attempt(lambda a, b: a + b, "sub-01", (1, 2))
+    assert (outcome.case, outcome.value, outcome.error) == ("sub-01", 3, None)
+    assert outcome.seconds >= 0
+    assert 10 < outcome.memory_mb < 1e6
+
+
+def test_reasons_are_one_line():
+    def fail():
+        raise DataError("two\nlines")
+
+    assert attempt(fail, "a", ()).error == "two lines"
+
+
+def test_a_full_disk_is_not_the_case_s_own_trouble():
+    def full():
+        raise OutputError("full")
+
+    with pytest.raises(OutputError):
+        attempt(full, "a", ())
+
+
+def test_memory_grows_with_what_is_held():
+    before = peak_memory_mb()
+    block = bytearray(80_000_000)
+    block[::4096] = b"x" * len(block[::4096])
+    assert peak_memory_mb() > before + 20 or before > 500
+
+
+def test_a_case_that_kills_its_worker_has_failed():
+    assert "more memory" in (died_twice("a", "SIGKILL(-9)").error or "")

@@ -1,0 +1,165 @@
+"""Cases on a Dask cluster: inside this process, and as real scheduler and worker programs that are killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pytest
+
+from recontrast.errors import ConfigError, DataError, OutputError, RecontrastError
+from recontrast.execution.cluster import attempt_there, on_cluster
+from recontrast.execution.workers import failures, run_cases
+from recontrast.provenance import version
+
+distributed = pytest.importorskip("distributed", reason="Dask is not installed")
+
+pytestmark = [
+    # Dask leaves sockets to the garbage collector.
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+
+def jobs():
+    """Functions for cases; made here so that workers get them by value and need not import this file."""
+
+    def half(number):
+        if number < 0:
+            raise DataError(f"{number} is negative")
+        return number / 2
+
+    def full(number):
+        if number == 1:
+            raise OutputError("cannot write out/a.nii: the disk is full")
+        return number
+
+    def here(name):
+        with open(name) as file:
+            return file.read()
+
+    def suicidal(number):
+        if number == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number
+
+    def slow(number):
+        time.sleep(60)
+
+    return SimpleNamespace(half=half, full=full, here=here, suicidal=suicidal, slow=slow)
+
+
+JOBS = jobs()
+
+
+@pytest.fixture(scope="module")
+def inside():
+    """A cluster in this process: one worker with two threads."""
+    options = {"processes": False, "n_workers": 1, "threads_per_worker": 2, "dashboard_address": None}
+    with distributed.LocalCluster(host="tcp://127.0.0.1", silence_logs=50, **options) as cluster:
+        yield cluster.scheduler_address
+
+
+def test_outcomes_as_on_this_machine(inside):
+    outcomes = run_cases(JOBS.half, {"a": (4,), "b": (-1,), "c": (2,)}, workers=1, scheduler=inside, description="test")
+    assert [(o.case, o.value, o.error) for o in outcomes] == [
+        ("a", 2.0, None), ("b", None, "-1 is negative"), ("c", 1.0, None),
+    ]  # fmt: skip
+    assert failures(outcomes) == {"b": "-1 is negative"}
+
+
+def test_a_full_disk_stops_the_rest(inside):
+    with pytest.raises(OutputError, match="disk is full"):
+        list(on_cluster(JOBS.full, {str(i): (i,) for i in range(4)}, inside))
+
+
+def test_relative_paths_count_from_the_folder_of_the_command(inside, tmp_path, monkeypatch):
+    (tmp_path / "note.txt").write_text("seen")
+    monkeypatch.chdir(tmp_path)
+    assert [o.value for o in on_cluster(JOBS.here, {"a": ("note.txt",)}, inside)] == ["seen"]
+
+
+def test_a_worker_that_does_not_fit_refuses(tmp_path):
+    other = attempt_there(abs, "a", (-1,), str(tmp_path), "0.0.0")
+    assert other.error == f"a worker has Recontrast {version()}, the command 0.0.0; install the same"
+    blind = attempt_there(abs, "a", (-1,), str(tmp_path / "absent"), version())
+    assert "does not see the folder" in str(blind.error)
+
+
+def test_nobody_at_the_address(monkeypatch, tmp_path):
+    monkeypatch.setattr("recontrast.execution.cluster._CONNECT_S", 0.5)
+    with pytest.raises(ConfigError, match=r"--scheduler tcp://127\.0\.0\.1:9: no Dask scheduler answers"):
+        list(on_cluster(abs, {"a": (1,)}, "tcp://127.0.0.1:9"))
+    with pytest.raises(ConfigError, match="no such scheduler file"):
+        list(on_cluster(abs, {"a": (1,)}, str(tmp_path / "scheduler.json")))
+
+
+@contextmanager
+def programs(tmp_path, workers):
+    """A scheduler and its workers as programs of their own; yields the address and their processes."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = f"tcp://127.0.0.1:{port}"
+    dask = [sys.executable, "-m", "dask"]
+    common = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path, "start_new_session": True}
+    file = tmp_path / "scheduler.json"
+    scheduler = subprocess.Popen(
+        [
+            *dask,
+            "scheduler",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--no-dashboard",
+            "--scheduler-file",
+            str(file),
+        ],
+        **common,
+    )
+    command = [*dask, "worker", address, "--nthreads", "1", "--no-dashboard", "--memory-limit", "1GB"]
+    crew = [subprocess.Popen([*command, "--local-directory", str(tmp_path)], **common) for _ in range(workers)]
+    try:
+        deadline = time.monotonic() + 60
+        while not file.is_file() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        yield str(file), scheduler
+    finally:
+        for process in (*crew, scheduler):
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@pytest.mark.slow
+def test_a_worker_program_that_dies_fails_its_case_and_no_other(tmp_path):
+    with programs(tmp_path, workers=2) as (address, _):
+        outcomes = run_cases(
+            JOBS.suicidal, {str(i): (i,) for i in range(8)}, workers=1, scheduler=address, description="test"
+        )
+        assert list(failures(outcomes)) == ["3"]
+        assert "died again when this case was tried alone" in failures(outcomes)["3"]
+        assert [outcome.value for outcome in outcomes if outcome.error is None] == [0, 1, 2, 4, 5, 6, 7]
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_dies_ends_the_command(tmp_path, monkeypatch):
+    monkeypatch.setattr("recontrast.execution.cluster._LOOK_S", 0.5)
+    with programs(tmp_path, workers=1) as (address, scheduler):
+        content = json.loads((tmp_path / "scheduler.json").read_text())
+        outcomes = on_cluster(JOBS.slow, {"a": (1,)}, address)
+        import threading
+
+        threading.Timer(4, lambda: os.killpg(scheduler.pid, signal.SIGKILL)).start()
+        with pytest.raises(RecontrastError, match="connection to the Dask scheduler was lost"):
+            list(outcomes)
+        assert content["address"].startswith("tcp://")

@@ -1,0 +1,136 @@
+"""Cases on this machine: threads, processes, processes that die, processes that want too much memory."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from recontrast.errors import OutputError
+from recontrast.execution.local import in_processes, in_threads, in_turn
+
+
+def jobs():
+    """Functions for cases; made here so that worker processes get them by value and need not import this file."""
+
+    def half(number):
+        return number / 2
+
+    def suicidal(number, folder):
+        """The case 2 kills its process at the first try, the case 3 at every try."""
+        first = not (folder / f"tried-{number}").exists()
+        (folder / f"tried-{number}").touch()
+        if number == 3 or (number == 2 and first):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return os.getpid()
+
+    def hungry(gigabytes):
+        import numpy as np
+
+        return int(np.ones(int(gigabytes * 1e9), np.uint8)[::4096].sum())
+
+    def full(number, folder):
+        if number == 1:
+            raise OutputError("cannot write out/a.nii: the disk is full")
+        time.sleep(0.5)
+        (folder / f"{number}").touch()
+
+    return SimpleNamespace(half=half, suicidal=suicidal, hungry=hungry, full=full)
+
+
+JOBS = jobs()
+
+
+def test_in_turn_is_lazy():
+    done = []
+    outcomes = in_turn(done.append, {"a": (1,), "b": (2,)})
+    assert next(outcomes).case == "a"
+    assert done == [1]
+
+
+def test_threads_share_the_process_and_keep_to_their_number():
+    busy, most, lock = 0, 0, threading.Lock()
+
+    def work(_):
+        nonlocal busy, most
+        with lock:
+            busy += 1
+            most = max(most, busy)
+        time.sleep(0.02)
+        with lock:
+            busy -= 1
+        return os.getpid()
+
+    outcomes = list(in_threads(work, {str(i): (i,) for i in range(6)}, workers=2))
+    assert {outcome.value for outcome in outcomes} == {os.getpid()}
+    assert most == 2
+
+
+def test_a_full_disk_lets_running_threads_finish_and_starts_no_other(tmp_path):
+    with pytest.raises(OutputError, match="full"):
+        list(in_threads(JOBS.full, {str(i): (i, tmp_path) for i in range(8)}, workers=2))
+    assert {path.name for path in tmp_path.iterdir()} == {"0"}
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_takes_only_its_own_case(tmp_path):
+    outcomes = {o.case: o for o in in_processes(JOBS.suicidal, {str(i): (i, tmp_path) for i in range(6)}, workers=2)}
+    assert sorted(outcomes) == ["0", "1", "2", "3", "4", "5"]
+    assert {key for key, outcome in outcomes.items() if outcome.error} == {"3"}
+    assert "died again when this case was tried alone" in outcomes["3"].error
+    assert "SIGKILL" in outcomes["3"].error
+    assert os.getpid() not in {outcome.value for outcome in outcomes.values()}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is set as Linux has it")
+def test_memory_of_a_worker_is_bounded():
+    outcomes = {o.case: o for o in in_processes(JOBS.hungry, {"much": (2.0,), "little": (0.01,)}, 1, memory_gb=1.0)}
+    assert "not enough memory" in (outcomes["much"].error or "")
+    assert outcomes["little"].error is None
+    assert outcomes["little"].memory_mb < 1000
+
+
+@pytest.mark.slow
+def test_a_full_disk_stops_processes(tmp_path):
+    with pytest.raises(OutputError, match="full"):
+        list(in_processes(JOBS.full, {str(i): (i, tmp_path) for i in range(8)}, workers=2))
+    assert len(list(tmp_path.iterdir())) <= 2
+
+
+SCRIPT = """
+import os, sys, time
+from recontrast.execution.local import in_processes
+def work(n):
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+list(in_processes(work, {"a": (1,)}, workers=1))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="a child learns of its parent's end on Linux")
+def test_workers_end_when_the_command_is_killed():
+    with subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True) as command:
+        worker = int(command.stdout.readline())
+        command.kill()
+        command.wait()
+        deadline = time.monotonic() + 10
+        while is_running(worker) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        command.stdout.close()
+    assert not is_running(worker)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
