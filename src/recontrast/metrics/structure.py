@@ -27,6 +27,10 @@ Window = Literal["gaussian11", "uniform7"]
 """`gaussian11`: sigma 1.5 voxels, cut at 5 (Wang 2004). `uniform7`: seven equal weights (scikit-image's default)."""
 
 
+_SLAB = 8
+"""Slices along the first axis worked on at once."""
+
+
 def ssim_map(
     reference: Array,
     estimate: Array,
@@ -79,17 +83,27 @@ def ssim_map(
     axes = filtered_axes(np.ndim(reference), axis, "ssim")
     require_room(np.shape(reference), axes, len(weights), "SSIM")
 
-    def local_mean(image: Array) -> Array:
-        return smooth(image, weights, axes, border)
-
-    true, judged = np.asarray(reference).astype(dtype), np.asarray(estimate).astype(dtype)
+    true, judged = np.asarray(reference).astype(dtype, copy=False), np.asarray(estimate).astype(dtype, copy=False)
     count = len(weights) ** len(axes)
     correction = 1.0 if covariance == "population" else count / (count - 1)
+    first, second = 2 * (k1 * data_range) ** 2, 2 * (k2 * data_range) ** 2 / correction
+    result = np.empty(true.shape, dtype)
+    reach = len(weights) // 2 if 0 in axes else 0
+
+    # A few slices at a time: what is computed in between stays in the cache of the processor.
     with one_thread():
-        mean_difference, variance_difference = _term(judged - true, local_mean)
-        mean_sum, variance_sum = _term(judged + true, local_mean)
-    result = _ratio(mean_difference, mean_sum, 2 * (k1 * data_range) ** 2)
-    result *= _ratio(variance_difference, variance_sum, 2 * (k2 * data_range) ** 2 / correction)
+        for start in range(0, len(true), _SLAB):
+            stop = min(start + _SLAB, len(true))
+            low, high = max(0, start - reach), min(len(true), stop + reach)
+
+            def local_mean(image: Array, part: tuple[int, int, int, int] = (start, stop, low, high)) -> Array:
+                return smooth(image, weights, axes, border, part=(*part, len(true)))
+
+            mean_difference, variance_difference = _term(judged[low:high] - true[low:high], local_mean)
+            mean_sum, variance_sum = _term(judged[low:high] + true[low:high], local_mean)
+            ratio = _ratio(mean_difference, mean_sum, first)
+            ratio *= _ratio(variance_difference, variance_sum, second)
+            result[start:stop] = ratio
     return result
 
 

@@ -93,7 +93,13 @@ def margin_of(radius: int, axis: int | None) -> tuple[int, int, int]:
     return (i, j, k)
 
 
-def smooth(image: Array, weights: tuple[complex, ...], axes: Iterable[int], border: Border = "symmetric") -> Array:
+def smooth(
+    image: Array,
+    weights: tuple[complex, ...],
+    axes: Iterable[int],
+    border: Border = "symmetric",
+    part: tuple[int, int, int, int, int] | None = None,
+) -> Array:
     """Correlate an image with the same weights along several axes.
 
     Args:
@@ -101,18 +107,30 @@ def smooth(image: Array, weights: tuple[complex, ...], axes: Iterable[int], bord
         weights: One-dimensional window, odd length; complex for wavelets.
         axes: Axes to filter along.
         border: What lies beyond the border.
+        part: Work on a part of a larger image, cut along the first axis: (start, stop, low, high, size): slices
+            `start` to `stop` are wanted, `image` holds slices `low` to `high` of an image of `size` slices, so many
+            that the window finds all it needs.
 
     Returns:
-        New array of the same shape and precision.
+        New array of the same shape (of `stop - start` slices for a part) and precision.
 
     Example:
         >>> smooth(np.array([[0.0, 3.0, 0.0]]), weights_of("uniform3"), (1,)).tolist()
         [[1.0, 1.0, 1.0]]
     """
+    axes, precision = tuple(axes), _precision(image)
+    if part is not None:
+        start, stop, low, high, size = part
+        if 0 in axes:
+            rows = _band(size, weights, precision, border)[start:stop, low:high]
+            image = (rows @ image.reshape(high - low, -1)).reshape(stop - start, *image.shape[1:])
+        else:
+            image = image[start - low : stop - low]
+        axes = tuple(axis for axis in axes if axis != 0)
     with one_thread():
         for axis in axes:
             size = image.shape[axis]
-            image = _filtered(image, _band(size, weights, _precision(image), border), axis, len(weights) // 2)
+            image = _filtered(image, _band(size, weights, precision, border), axis, len(weights) // 2)
     return image
 
 
