@@ -7,10 +7,19 @@ import math
 import numpy as np
 import pytest
 
-from recontrast.errors import ConfigError
+from recontrast.errors import ConfigError, UnknownNameError
 from recontrast.evaluation.protocols import PROTOCOLS
 from recontrast.evaluation.scores import IDENTICAL, OK, Blocks, Record
-from recontrast.evaluation.tables import ScoredCase, combine_scores, conclusions, scores_table, statistics_table
+from recontrast.evaluation.statistics import Margin, hedges_g, mixed_model, rank_biserial
+from recontrast.evaluation.tables import (
+    STATISTICS_COLUMNS,
+    ScoredCase,
+    combine_scores,
+    conclusions,
+    read_margins,
+    scores_table,
+    statistics_table,
+)
 from recontrast.io.bids import Case
 
 OURS = PROTOCOLS.get("recontrast")
@@ -42,6 +51,29 @@ def test_sessions_are_averaged_within_their_subject() -> None:
     assert row["subjects"] == 3
     assert row["mean"] == pytest.approx((2 + 5 + 6) / 3)
     assert row["sd"] == pytest.approx(np.std([2, 5, 6], ddof=1))
+    assert (row["median"], row["sessions"]) == (5.0, 4)
+
+
+def test_repeated_sessions_get_a_mixed_model_beside_the_means_of_subjects() -> None:
+    ours = {"01/1": 1.0, "01/2": 3.0, "02/1": 5.0, "02/2": 5.5, "03": 6.0, "04": 4.0, "05": 4.5}
+    ridge = {key: value + 1 + 0.1 * i for i, (key, value) in enumerate(ours.items())}
+    table = statistics(cohort(ours, ridge=ridge))
+    paired = table[table["control"] == "ridge"].iloc[0]
+    expected = mixed_model([[-1.0, -1.1], [-1.2, -1.3], [-1.4], [-1.5], [-1.6]])
+    assert paired["mixed_mean"] == pytest.approx(expected.mean)
+    assert paired["mixed_p"] == pytest.approx(expected.p)
+    assert paired["mixed"] == expected.words
+    assert "7 sessions of 5 subjects" in paired["mixed"]
+    alone = statistics(cohort({"01": 1.0, "02": 2.0, "03": 4.0}))
+    assert alone["mixed"].isna().all()
+
+
+def test_differences_use_only_sessions_that_both_have() -> None:
+    ours = {"01/1": 1.0, "01/2": 9.0, "02": 2.0, "03": 3.0}
+    table = statistics(cohort(ours, ridge={"01/1": 2.0, "01/2": math.nan, "02": 3.0, "03": 4.0}))
+    paired = table[table["control"] == "ridge"].iloc[0]
+    assert (paired["difference"], paired["subjects"], paired["sessions"]) == (-1.0, 3, 3)
+    assert paired["undefined"] == 1
 
 
 def test_differences_are_paired_by_subject_and_p_adjusted_over_controls(rng: np.random.Generator) -> None:
@@ -61,6 +93,13 @@ def test_differences_are_paired_by_subject_and_p_adjusted_over_controls(rng: np.
     assert ridge["p"] == pytest.approx(4 / 1024)
     assert identity["better"] == "undecided"
     assert "Holm over 2 controls" in ridge["test"]
+    assert ridge["p_bonferroni"] == pytest.approx(4 / 1024)
+    assert ridge["p_benjamini_hochberg"] == pytest.approx(4 / 1024)
+    differences = [-0.5 - 0.01 * i for i in range(10)]
+    assert ridge["difference_median"] == pytest.approx(-0.545)
+    assert ridge["hedges_g"] == pytest.approx(hedges_g(differences))
+    assert ridge["rank_biserial"] == rank_biserial(differences) == -1.0
+    assert 0 < ridge["p_normality"] <= 1
 
 
 def test_undefined_and_missing_are_counted_never_dropped() -> None:
@@ -127,3 +166,43 @@ def test_conclusions_are_about_the_primary_metric_and_region() -> None:
     found = conclusions(statistics(cases), OURS, "brain")
     assert len(found) == 1
     assert found[0].startswith("psnr in brain: the synthetic image is better than ridge (difference +2")
+    assert found[0].endswith("smaller ones may be there and stay unseen.")
+
+
+def test_three_subjects_are_told_that_they_are_too_few() -> None:
+    cases = [
+        ScoredCase(Case(s), {"synthetic": [record(v, "psnr")], "ridge": [record(v - 2 - v / 9, "psnr")]})
+        for s, v in {"01": 20.0, "02": 21.0, "03": 25.0}.items()
+    ]
+    assert "n = 3 cannot give p < 0.05 by Wilcoxon" in conclusions(statistics(cases), OURS, "brain")[-1]
+
+
+def test_margins_give_p_values_and_sentences() -> None:
+    values = {f"{n:02d}": 20.0 + n for n in range(8)}
+    cases = [
+        ScoredCase(Case(s), {"synthetic": [record(v, "psnr")], "ridge": [record(v + 0.1 * (-1) ** i, "psnr")]})
+        for i, (s, v) in enumerate(values.items())
+    ]
+    table = statistics(cases, margins={"psnr": Margin(0.5, "seed noise, dB")})
+    row = table[table["control"] == "ridge"].iloc[0]
+    assert (row["margin"], row["margin_name"]) == (0.5, "seed noise, dB")
+    assert row["p_non_inferior"] == pytest.approx(1 / 256)
+    assert "is not worse than ridge by more than 0.5 (seed noise, dB)" in row["non_inferior"]
+    found = conclusions(table, OURS, "brain")
+    assert len(found) == 3
+    assert "is equivalent to ridge within 0.5" in found[2]
+    with pytest.raises(UnknownNameError, match="psnr"):
+        statistics(cases, margins={"psnrr": Margin(0.5, "seed noise, dB")})
+
+
+def test_margins_are_read_from_text() -> None:
+    found = read_margins(["psnr=0.5:seed noise, dB", "mae=0.01:rounding"])
+    assert found == {"psnr": Margin(0.5, "seed noise, dB"), "mae": Margin(0.01, "rounding")}
+    for text in ("psnr", "psnr=much:why", "psnr=0.5", "psnr=-1:why"):
+        with pytest.raises(ConfigError, match="margin"):
+            read_margins([text])
+
+
+def test_columns_are_those_declared() -> None:
+    table = statistics(cohort({"01": 1.0, "02": 2.0}, ridge={"01": 2.0, "02": 2.5}))
+    assert tuple(table.columns) == STATISTICS_COLUMNS

@@ -10,15 +10,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from recontrast.errors import ConfigError, DependencyError
 from recontrast.evaluation.protocols import Protocol, require_one_protocol
 from recontrast.evaluation.scores import OK, Blocks, Record
 from recontrast.evaluation.statistics import (
+    Adjustment,
     Interval,
+    Margin,
     PairedTest,
+    adjust,
     bootstrap_interval,
-    holm,
+    equivalence,
+    hedges_g,
+    margin_in_words,
+    mixed_model,
     no_interval,
+    non_inferiority,
     paired_test,
+    rank_biserial,
+    sample_in_words,
+    shapiro_wilk,
     verdict,
     verdict_in_words,
     within_subject_interval,
@@ -30,10 +41,14 @@ SYNTHETIC = "synthetic"
 """Name of the estimator that is judged; the others are controls."""
 
 STATISTICS_COLUMNS = (
-    "estimator", "region", "metric", "protocol", "subjects", "undefined", "missing", "mean", "sd", "ci_low", "ci_high",
-    "control", "difference", "difference_ci_low", "difference_ci_high", "p", "p_unadjusted", "test", "better",
-    "interval", "leak_check",
+    "estimator", "region", "metric", "protocol", "subjects", "sessions", "undefined", "missing", "mean", "sd", "median",
+    "ci_low", "ci_high", "control", "difference", "difference_median", "difference_ci_low", "difference_ci_high",
+    "hedges_g", "rank_biserial", "p", "p_unadjusted", "p_bonferroni", "p_benjamini_hochberg", "p_normality", "test",
+    "better", "mixed_mean", "mixed_ci_low", "mixed_ci_high", "mixed_p", "mixed", "margin", "margin_name",
+    "p_non_inferior", "non_inferior", "p_equivalent", "equivalent", "interval", "leak_check",
 )  # fmt: skip
+"""Columns of `statistics.tsv`. `difference` and what follows belong to rows that compare with a control. The `mixed`
+columns are filled where a subject has several sessions, those of the margin where one was given."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +66,25 @@ class ScoredCase:
 
 @dataclass(frozen=True)
 class _Cell:
-    """One estimator, region and metric: a value per subject, sessions averaged."""
+    """One estimator, region and metric: for each subject its defined sessions."""
 
-    values: Mapping[str, float]
+    region: str
+    sessions: Mapping[str, Mapping[str, float]]
     blocks: Mapping[str, tuple[Blocks, ...]]
     undefined: int
+
+    def values(self, other: _Cell | None = None) -> dict[str, tuple[float, ...]]:
+        """Values of each subject's sessions; of differences in the sessions both have, where `other` is given."""
+        if other is None:
+            return {subject: tuple(found.values()) for subject, found in self.sessions.items()}
+        both = {
+            subject: tuple(
+                value - other.sessions[subject][s] for s, value in found.items() if s in other.sessions[subject]
+            )
+            for subject, found in self.sessions.items()
+            if subject in other.sessions
+        }
+        return {subject: values for subject, values in both.items() if values}
 
 
 def scores_table(cases: Sequence[ScoredCase], protocol: Protocol, leak_check: str) -> pd.DataFrame:
@@ -106,8 +135,12 @@ def statistics_table(
     leak_check: str,
     seed: int,
     test: PairedTest = "wilcoxon",
+    margins: Mapping[str, Margin] | None = None,
 ) -> pd.DataFrame:
-    """Mean, SD and interval of each estimator, and the synthetic image against each control.
+    """Mean, SD, median and interval of each estimator, and the synthetic image against each control.
+
+    The subject is the unit: sessions are averaged within it. Where a subject has several sessions, a mixed-effects
+    model of all sessions is given beside that.
 
     Args:
         cases: Scored cases.
@@ -115,8 +148,15 @@ def statistics_table(
         missing: Expected cases without scores; stands in every row.
         leak_check: What the leak check found; stands in every row.
         seed: Seed of the bootstrap.
-        test: Paired test.
+        test: Paired test; also of the margins.
+        margins: Metric label to the largest difference that does not matter; the synthetic image is then tested for
+            non-inferiority to, and equivalence with, each control.
+
+    Raises:
+        UnknownNameError: A margin is of a metric the protocol does not have.
     """
+    for metric in margins or {}:
+        protocol.use(metric)
     cells = _cells(cases)
     shared = {"protocol": protocol.name, "missing": missing, "leak_check": leak_check}
     rows = [
@@ -128,19 +168,47 @@ def statistics_table(
     for (estimator, region, metric), cell in cells.items():
         if estimator == SYNTHETIC:
             pairs = {c: cells[c, region, metric] for c in controls if (c, region, metric) in cells}
-            for row in _comparisons(cell, pairs, protocol, metric, seed, test):
+            margin = (margins or {}).get(metric)
+            for row in _comparisons(cell, pairs, _Plan(protocol, metric, seed, test, margin)):
                 rows.append({**shared, "estimator": SYNTHETIC, "region": region, "metric": metric, **row})
     return pd.DataFrame(rows, columns=list(STATISTICS_COLUMNS))
 
 
+def read_margins(texts: Sequence[str]) -> dict[str, Margin]:
+    """Margins written as `metric=value:where it comes from`.
+
+    Raises:
+        ConfigError: A text has another form, or the value is not above zero.
+
+    Example:
+        >>> read_margins(["psnr=0.5:seed noise of the baseline, dB"])["psnr"].value
+        0.5
+    """
+    margins: dict[str, Margin] = {}
+    for text in texts:
+        metric, is_there, rest = text.partition("=")
+        value, _, name = rest.partition(":")
+        try:
+            number = float(value)
+        except ValueError:
+            is_there = ""
+        if not is_there:
+            raise ConfigError(f"margin '{text}': write metric=value:reason, for example psnr=0.5:seed noise in dB")
+        margins[metric.strip()] = Margin(number, name.strip())
+    return margins
+
+
 def conclusions(statistics: pd.DataFrame, protocol: Protocol, region: str) -> list[str]:
-    """Sentences about the primary metric in the primary region, one for each control."""
+    """Sentences about the primary metric in the primary region, one for each control, more where a margin was given.
+
+    The last one ends with what this number of subjects can show at all.
+    """
     chosen = statistics[
         (statistics["control"] != "")
         & (statistics["metric"] == protocol.primary_metric)
         & (statistics["region"] == region)
-    ]
-    return [
+    ].to_dict("records")
+    sentences = [
         verdict_in_words(
             row["better"],
             control=row["control"],
@@ -149,12 +217,17 @@ def conclusions(statistics: pd.DataFrame, protocol: Protocol, region: str) -> li
             difference=row["difference"],
             interval=Interval(row["difference_ci_low"], row["difference_ci_high"], row["interval"]),
         )
-        for row in chosen.to_dict("records")
+        for row in chosen
     ]
+    for row in chosen:
+        sentences += [row[name] for name in ("non_inferior", "equivalent") if isinstance(row[name], str) and row[name]]
+    if sentences:
+        sentences[-1] += f" {sample_in_words(int(max(row['subjects'] for row in chosen)))}"
+    return sentences
 
 
 def _cells(cases: Sequence[ScoredCase]) -> dict[tuple[str, str, str], _Cell]:
-    values: dict[tuple[str, str, str], dict[str, list[float]]] = {}
+    values: dict[tuple[str, str, str], dict[str, dict[str, float]]] = {}
     blocks: dict[tuple[str, str, str], dict[str, list[Blocks | None]]] = {}
     undefined: dict[tuple[str, str, str], int] = {}
     for scored in cases:
@@ -168,11 +241,12 @@ def _cells(cases: Sequence[ScoredCase]) -> dict[tuple[str, str, str], _Cell]:
                 if record.status != OK:
                     undefined[key] += 1
                     continue
-                values[key].setdefault(subject, []).append(record.value)
+                values[key].setdefault(subject, {})[scored.case.session or ""] = record.value
                 blocks[key].setdefault(subject, []).append(record.blocks)
     return {
         key: _Cell(
-            {subject: float(np.mean(sessions)) for subject, sessions in values[key].items()},
+            key[1],
+            values[key],
             {s: tuple(b for b in found if b is not None) for s, found in blocks[key].items()},
             undefined[key],
         )
@@ -181,59 +255,121 @@ def _cells(cases: Sequence[ScoredCase]) -> dict[tuple[str, str, str], _Cell]:
 
 
 def _summary(cell: _Cell, finish: Any, seed: int) -> dict[str, Any]:
-    sample = np.array(list(cell.values.values()))
-    interval = _interval(cell, None, finish, seed)
+    values = cell.values()
+    sample = np.array([float(np.mean(sessions)) for sessions in values.values()])
+    interval = _interval(cell, None, sample, finish, seed)
     return {
         "subjects": sample.size,
+        "sessions": sum(map(len, values.values())),
         "undefined": cell.undefined,
         "mean": sample.mean() if sample.size else math.nan,
         "sd": sample.std(ddof=1) if sample.size > 1 else math.nan,
+        "median": float(np.median(sample)) if sample.size else math.nan,
         "ci_low": interval.low,
         "ci_high": interval.high,
         "interval": interval.over,
+        **_mixed(list(values.values()), tested=False),
     }
 
 
-def _comparisons(
-    cell: _Cell, controls: Mapping[str, _Cell], protocol: Protocol, metric: str, seed: int, test: PairedTest
-) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    for name, control in controls.items():
-        both = [subject for subject in cell.values if subject in control.values]
-        differences = np.array([cell.values[s] - control.values[s] for s in both])
-        interval = _interval(cell, control, _finish(protocol, metric), seed)
-        result = paired_test(differences, test)
-        rows.append(
-            {
-                "control": name,
-                "subjects": len(both),
-                "undefined": max(cell.undefined, control.undefined),
-                "difference": differences.mean() if both else math.nan,
-                "difference_ci_low": interval.low,
-                "difference_ci_high": interval.high,
-                "p_unadjusted": result.p,
-                "test": result.test,
-                "better": verdict(interval, higher_is_better=protocol.higher_is_better(metric)),
-                "interval": interval.over,
-            }
-        )
-    tested = sum(math.isfinite(row["p_unadjusted"]) for row in rows)
-    for row, p in zip(rows, holm([row["p_unadjusted"] for row in rows]), strict=True):
-        row["p"] = p
-        if math.isfinite(p):
+@dataclass(frozen=True)
+class _Plan:
+    """How differences of one metric are judged."""
+
+    protocol: Protocol
+    metric: str
+    seed: int
+    test: PairedTest
+    margin: Margin | None
+
+
+def _comparisons(cell: _Cell, controls: Mapping[str, _Cell], plan: _Plan) -> list[dict[str, Any]]:
+    rows = [_comparison(cell, name, control, plan) for name, control in controls.items()]
+    raw = [row["p_unadjusted"] for row in rows]
+    tested = sum(map(math.isfinite, raw))
+    adjusted = {column: adjust(raw, method) for column, method in _ADJUSTED.items()}
+    for number, row in enumerate(rows):
+        row.update({column: p[number] for column, p in adjusted.items()})
+        if math.isfinite(raw[number]):
             row["test"] += f"; p by Holm over {tested} control{'s' if tested != 1 else ''}"
     return rows
 
 
-def _interval(cell: _Cell, control: _Cell | None, finish: Any, seed: int) -> Interval:
+_ADJUSTED: dict[str, Adjustment] = {
+    "p": "holm",
+    "p_bonferroni": "bonferroni",
+    "p_benjamini_hochberg": "benjamini-hochberg",
+}
+
+
+def _comparison(cell: _Cell, name: str, control: _Cell, plan: _Plan) -> dict[str, Any]:
+    values = cell.values(control)
+    differences = np.array([float(np.mean(sessions)) for sessions in values.values()])
+    interval = _interval(cell, control, differences, _finish(plan.protocol, plan.metric), plan.seed)
+    result = paired_test(differences, plan.test)
+    return {
+        "control": name,
+        "subjects": differences.size,
+        "sessions": sum(map(len, values.values())),
+        "undefined": max(cell.undefined, control.undefined),
+        "difference": differences.mean() if differences.size else math.nan,
+        "difference_median": float(np.median(differences)) if differences.size else math.nan,
+        "difference_ci_low": interval.low,
+        "difference_ci_high": interval.high,
+        "hedges_g": hedges_g(differences),
+        "rank_biserial": rank_biserial(differences),
+        "p_unadjusted": result.p,
+        "p_normality": shapiro_wilk(differences).p,
+        "test": result.test,
+        "better": verdict(interval, higher_is_better=plan.protocol.higher_is_better(plan.metric)),
+        "interval": interval.over,
+        **_mixed(list(values.values()), tested=True),
+        **_within_margin(differences, name, cell, plan),
+    }
+
+
+def _mixed(sessions: Sequence[Sequence[float]], *, tested: bool) -> dict[str, Any]:
+    """Columns of the mixed-effects model; empty where no subject has several sessions."""
+    if max(map(len, sessions), default=0) < 2:
+        return {}
+    try:
+        found = mixed_model(sessions)
+    except DependencyError as error:
+        return {"mixed": f"none: {error}"}
+    return {
+        "mixed_mean": found.mean,
+        "mixed_ci_low": found.interval.low,
+        "mixed_ci_high": found.interval.high,
+        "mixed_p": found.p if tested else math.nan,
+        "mixed": found.words,
+    }
+
+
+def _within_margin(differences: Any, control: str, cell: _Cell, plan: _Plan) -> dict[str, Any]:
+    """Columns of non-inferiority and equivalence: p, and the sentence that may be said."""
+    if plan.margin is None:
+        return {}
+    higher = plan.protocol.higher_is_better(plan.metric)
+    inferior = non_inferiority(differences, plan.margin, higher_is_better=higher, test=plan.test)
+    equal = equivalence(differences, plan.margin, test=plan.test)
+    place = {"control": control, "metric": plan.metric, "region": cell.region}
+    return {
+        "margin": plan.margin.value,
+        "margin_name": plan.margin.name,
+        "p_non_inferior": inferior.p,
+        "non_inferior": margin_in_words(inferior, **place),
+        "p_equivalent": equal.p,
+        "equivalent": margin_in_words(equal, **place),
+    }
+
+
+def _interval(cell: _Cell, control: _Cell | None, sample: Any, finish: Any, seed: int) -> Interval:
     """Over subjects; for one subject, over slabs within it."""
-    subjects = [s for s in cell.values if control is None or s in control.values]
-    if len(subjects) != 1:
-        sample = [cell.values[s] - (control.values[s] if control else 0.0) for s in subjects]
+    if len(sample) != 1:
         return bootstrap_interval(sample, seed=seed)
-    subject = subjects[0]
     if finish is None:
         return no_interval("1 subject, and the metric is not a mean over voxels")
+    subject = next(iter(cell.values(control)))
     others = control.blocks[subject] if control else None
     if others is not None and len(others) != len(cell.blocks[subject]):
         return no_interval("estimate and control are defined in different sessions")

@@ -47,7 +47,8 @@ def test_critical_sums_are_those_of_the_printed_tables(n: int, critical: int) ->
 
 
 def test_the_smallest_effect_is_found_with_the_power_wanted() -> None:
-    assert power(smallest_effect(12), 12) == pytest.approx(0.8, abs=1e-4)
+    for n in (2, 3, 12, 200):
+        assert power(smallest_effect(n), n) == pytest.approx(0.8, abs=1e-4)
     assert smallest_effect(1) == float("inf")
 
 

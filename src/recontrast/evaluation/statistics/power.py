@@ -34,8 +34,8 @@ def power(
 ) -> float:
     """Chance that a two-sided paired test finds an effect of this size; 0 to 1.
 
-    t: exact, by the noncentral t distribution. Wilcoxon: the share of simulated studies with normal differences whose
-    exact p is at most `level`.
+    t: exact, by the noncentral F distribution of its square. Wilcoxon: the share of simulated studies with normal
+    differences whose exact p is at most `level`.
 
     Args:
         effect: Mean of the differences over their SD (`cohen_dz`), as it is thought to be or as it would matter. The
@@ -60,8 +60,10 @@ def power(
     if test == "wilcoxon" and subjects <= _MOST_FOR_RANKS:
         return _simulated(effect, subjects, level, simulations, seed)
     n = subjects if test == "t" else subjects * 3 / np.pi
-    critical, shift = stats.t.isf(level / 2, n - 1), abs(effect) * np.sqrt(n)
-    return float(stats.nct.sf(critical, n - 1, shift) + stats.nct.cdf(-critical, n - 1, shift))
+    if effect == 0:
+        return level
+    # The square of noncentral t is noncentral F: both tails at once, and stable for large effects in few subjects.
+    return float(stats.ncf.sf(stats.t.isf(level / 2, n - 1) ** 2, 1, n - 1, effect**2 * n))
 
 
 def subjects_needed(
