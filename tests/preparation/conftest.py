@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from recontrast.io.bids import BidsName, Case
 from recontrast.io.nifti import write_volume
+from recontrast.preparation.placement import inverse
+from recontrast.preparation.resample import resample
+from recontrast.preparation.template import read_template, template_brain
 from recontrast.volume import Volume
 
 SIGNALS = {
@@ -80,3 +85,47 @@ def write_raw(root: Path, case: Case, contrast: str, volume: Volume, **entities:
     path = root / case.folder / "anat" / BidsName.of(case, contrast, **entities).filename
     write_volume(path, volume.reoriented("LPS"))
     return path
+
+
+@functools.lru_cache(maxsize=1)
+def _template_tissue() -> Volume:
+    """Labels of a head around the template's brain, 2 mm: scalp, skull, three tissues."""
+    grey, white = (read_template(name) for name in ("gm", "wm"))
+    affine = grey.affine @ np.diag([2.0, 2, 2, 1])
+    affine[:3, 3] = grey.affine[:3, 3]
+    small = [np.pad(v.data[::2, ::2, ::2].astype(float), 12) for v in (grey, white)]
+    affine[:3, 3] -= 24.0
+    brain = np.pad(template_brain().data[::2, ::2, ::2], 12)
+    labels = np.zeros(brain.shape, np.uint8)
+    labels[ndimage.binary_dilation(brain, iterations=7)] = 1
+    labels[ndimage.binary_dilation(brain, iterations=4)] = 0
+    labels[brain] = 4
+    labels[brain & (small[0] > 100)] = 2
+    labels[brain & (small[1] > 128)] = 3
+    return Volume(labels, affine)
+
+
+def mni_scan(
+    contrast: str, affine: np.ndarray, shape: tuple[int, int, int], to_scan: np.ndarray | None = None, seed: int = 0
+) -> Volume:
+    """A scan of a head whose brain is the template's; `to_scan` takes MNI space to the scan's world."""
+    labels = _template_tissue()
+    clean = labels.with_data(signal(labels.data, contrast, noise=0))
+    grid = Volume(np.zeros(shape, np.uint8), affine)
+    out = resample(clean, grid, None if to_scan is None else inverse(to_scan), "linear")
+    rng = np.random.default_rng([seed, 11])
+    return out.with_data(np.abs(out.data + 10 * rng.standard_normal(shape)).astype(np.float32))
+
+
+def mni_brain(affine: np.ndarray, shape: tuple[int, int, int], to_scan: np.ndarray | None = None) -> np.ndarray:
+    """Brain mask of `mni_scan`."""
+    grid = Volume(np.zeros(shape, np.uint8), affine)
+    return resample(template_brain(), grid, None if to_scan is None else inverse(to_scan), "nearest").data.astype(bool)
+
+
+def mni_grid(step: float = 4.0) -> tuple[np.ndarray, tuple[int, int, int]]:
+    """A grid around MNI space, cubic voxels of `step` mm."""
+    shape = (round(220 / step), round(256 / step), round(220 / step))
+    affine = np.diag([step, step, step, 1.0])
+    affine[:3, 3] = (-110 + step / 2, -146 + step / 2, -100 + step / 2)
+    return affine, shape

@@ -98,3 +98,13 @@ def test_a_scale_must_be_invertible(factor):
 def test_a_damaged_scale(content):
     with pytest.raises(FormatError, match="intensity scale"):
         Scale.from_dict(content)
+
+
+def test_fixed_numbers_of_single_contrasts(head):
+    settings = ScaleSettings(name="fixed", contrasts=("T1w=1200", "ce-gadolinium_T1w=10:800"))
+    assert fit_scale(head(), settings, contrast="T1w") == Scale("fixed", 0.0, 1200.0)
+    assert fit_scale(head(), settings, contrast="ce-gadolinium_T1w") == Scale("fixed", 10.0, 800.0)
+    with pytest.raises(ConfigError, match=r"scale 'fixed' of T2w needs .* there are numbers for T1w"):
+        fit_scale(head(), settings, contrast="T2w")
+    with pytest.raises(ConfigError, match=r"scale\.contrasts 'T1w=much'"):
+        fit_scale(head(), ScaleSettings(name="fixed", contrasts=("T1w=much",)), contrast="T1w")

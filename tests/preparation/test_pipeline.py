@@ -26,13 +26,15 @@ from recontrast.errors import (
     RecontrastWarning,
     UnknownNameError,
 )
-from recontrast.io.bids import Case
-from recontrast.io.nifti import write_volume
+from recontrast.io.bids import Case, read_sidecar
+from recontrast.io.nifti import read_volume, write_volume
 from recontrast.io.tables import read_table
 from recontrast.preparation.case import LEDGER
 from recontrast.preparation.cohort import read_cohort
 from recontrast.preparation.pipeline import PrepareSettings, prepare
-from recontrast.volume import Volume
+from recontrast.preparation.placement import Placement
+from recontrast.preparation.quality import QUALITY_COLUMNS
+from recontrast.volume import Volume, same_grid
 
 
 @pytest.fixture
@@ -296,3 +298,44 @@ def test_killed_in_the_middle_loses_nothing_and_ends_in_the_same_bytes(settings,
     assert all(whole[name] == made[name] for name in made if ".partial-" not in name)
     assert f"({len(finished)} kept)" in prepare(settings).done[0]
     assert contents(settings.out) == whole
+
+
+def test_a_recipe_brings_its_scale_and_what_is_needed_to_go_back(settings):
+    prepare(replace(settings, recipe="brats", size=(24, 20), brain="", test=("01",)))
+    cohort = read_cohort(settings.out)
+    assert cohort.scale_settings.name == "minmax"
+    path = cohort.cases[0].images["T2w"]
+    placement = Placement.from_dict(read_sidecar(path))
+    raw = read_volume(settings.bids / "sub-01" / "anat" / "sub-01_T2w.nii.gz")
+    assert same_grid(placement.to_source(read_volume(path)), raw)
+
+
+def test_one_scale_for_all_subjects_comes_from_the_training_ones_and_stays(settings, head, tmp_path):
+    fixed = replace(settings, recipe="fixed-scale", test=("04",), validation=("03",))
+    loud = head("T1w", seed=4)
+    write_raw(settings.bids, Case("04"), "T1w", loud.with_data(loud.data * 50))
+    prepare(fixed)
+    scales = [case.scales["T1w"] for case in read_cohort(settings.out).cases]
+    assert len(set(scales)) == 1
+    assert scales[0].factor < 2000  # the loud test subject was not asked
+    assert read_cohort(settings.out).scale_settings.contrasts[0].startswith("T1w=")
+    assert prepare(fixed).done[0].endswith("(4 kept)")
+
+
+def test_copies_and_grades_by_hand_are_in_the_quality_table(settings, head, tmp_path):
+    write_raw(settings.bids, Case("03"), "T1w", head("T1w", seed=2))
+    grades = tmp_path / "grades.tsv"
+    grades.write_text("case\tcontrast\ttier\nsub-01\tT1w\tlow\n")
+    with pytest.warns(RecontrastWarning, match="sub-0. T1w: the same voxels as sub-0."):
+        prepare(replace(settings, grades=grades))
+    table = read_table(settings.out / "quality.tsv", text_columns=("case", "contrast", "tier", "duplicate_of"))
+    assert tuple(table.columns) == QUALITY_COLUMNS
+    rows = table.set_index(["case", "contrast"])
+    assert rows.loc[("sub-02", "T1w"), "duplicate_of"] == "sub-03"
+    assert rows.loc[("sub-01", "T1w"), "tier"] == "low"
+    assert rows.loc[("sub-01", "T1w"), "graded_by"] == "person"
+
+
+def test_unknown_tools_are_refused(settings):
+    with pytest.raises(UnknownNameError, match="unknown brain mask tool 'bet'"):
+        prepare(replace(settings, brain="bet"))

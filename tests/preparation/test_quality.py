@@ -6,10 +6,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.preparation.conftest import mni_grid, mni_scan
+from tests.preparation.test_align import rigid
 
 from recontrast.errors import RecontrastWarning
 from recontrast.preparation.mask import find_head
-from recontrast.preparation.quality import COLUMNS, describe_image, warn_of_doubt
+from recontrast.preparation.quality import (
+    COLUMNS,
+    describe_image,
+    duplicates,
+    measure_pair,
+    rotation_angle,
+    warn_of_doubt,
+)
 from recontrast.preparation.recipes import PlacedImage
 
 
@@ -51,6 +60,8 @@ def test_half_a_field_of_view_is_seen(placed):
         ({"coverage": 0.5}, "covers only 50 % of the head"),
         ({"overlap": 0.4}, r"overlaps the head of the case by only 0\.40"),
         ({"shift_left_mm": 5.0}, r"still displaced by about 5\.0 mm"),
+        ({"turn_left_deg": 2.0}, r"still turned by about 2\.0 degrees"),
+        ({"gadolinium": "suspected"}, "looks as after contrast agent"),
     ],
 )
 def test_doubts_name_case_and_contrast(placed, change, words):
@@ -61,3 +72,34 @@ def test_doubts_name_case_and_contrast(placed, change, words):
 
 def test_a_good_image_gives_no_warning(placed):
     warn_of_doubt(describe_image("sub-01", "T1w", placed, placed.head), (1.0, 1.0, 1.0))
+
+
+SHIFTS = [(1.5, -2.0, 0.8), (0.0, 0.6, -0.4), (-4.0, 3.0, 5.0)]
+TURNS = [(2.0, -1.0, 3.0), (0.0, 0.0, 0.0), (-4.0, 5.0, 2.0)]
+
+
+@pytest.mark.parametrize(("shift", "turn"), zip(SHIFTS, TURNS, strict=True))
+def test_a_planted_movement_is_found(shift, turn):
+    """Within 0.25 voxel and 0.3 degrees."""
+    step = 3.0
+    movement = rigid(turn, shift)
+    source = mni_scan("T1w", *mni_grid(step))
+    target = mni_scan("T2w", *mni_grid(step), movement, seed=5)
+    found = measure_pair(source, target)
+    centre = np.append(np.argwhere(find_head(target)[0].data).mean(axis=0), 1) @ target.affine.T
+    planted = (centre - np.linalg.inv(movement) @ centre)[:3]
+    assert np.abs(np.array(found.shift_mm) - planted).max() < 0.25 * step
+    assert found.rotation_deg == pytest.approx(rotation_angle(movement), abs=0.3)
+    assert found.moved == (np.linalg.norm(shift) > 2)
+    assert found.overlap > 0.85
+    assert found.coverage == 1.0
+
+
+def test_copies_among_subjects_are_named():
+    rows = [
+        {"case": "sub-01_ses-1", "contrast": "T1w", "image_hash": "aa"},
+        {"case": "sub-01_ses-2", "contrast": "T1w", "image_hash": "aa"},  # the same person: no leak
+        {"case": "sub-02", "contrast": "T1w", "image_hash": "bb"},
+        {"case": "sub-03", "contrast": "FLAIR", "image_hash": "bb"},
+    ]
+    assert duplicates(rows) == {("sub-02", "T1w"): "sub-03", ("sub-03", "FLAIR"): "sub-02"}

@@ -7,33 +7,43 @@ import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recontrast.atomic import write_json
 from recontrast.config import to_plain
 from recontrast.contrasts import Contrast
 from recontrast.errors import RecontrastWarning
-from recontrast.io.bids import BidsImage, BidsName, Case, sidecar_path, write_sidecar
+from recontrast.io.bids import BidsImage, BidsName, Case, read_sidecar, sidecar_path, write_sidecar
 from recontrast.io.nifti import read_volume, write_volume
+from recontrast.preparation.brain import BUILT_IN, find_brain
 from recontrast.preparation.cohort import PREPARED
-from recontrast.preparation.mask import require_signal
+from recontrast.preparation.figures import image_figures, image_hash
+from recontrast.preparation.mask import find_head, require_signal
 from recontrast.preparation.normalize import Scale, ScaleSettings, fit_scale
+from recontrast.preparation.placement import Placement
 from recontrast.preparation.quality import describe_image, warn_of_doubt
-from recontrast.preparation.recipes import PREPARATIONS, PlacedImage, RecipeOptions
+from recontrast.preparation.recipes import PREPARATIONS, PlacedImage, RecipeOptions, traits_of
 from recontrast.preparation.regions import RegionFile, find_regions, read_regions, simulated_motion
 from recontrast.preparation.selection import select_images
+from recontrast.preparation.tiers import grade_image
 from recontrast.provenance import sha256_of
 from recontrast.volume import Volume
 
 LEDGER = ".recontrast"
 """Folder of an output with one small file per finished case: its settings, input hashes, outputs and quality."""
 
-_FORMAT = 1
+_FORMAT = 2
 """Goes up when the same input and settings give another output; finished cases of older formats are made again."""
+
+_DECIDING = (
+    "recipe", "contrasts", "grid", "space", "prefer", "align", "scale", "seed", "size", "brain", "span", "grades",
+)  # fmt: skip
+"""Settings that decide the result of a case."""
 
 _STRIPPED = 0.9
 """An image is skull-stripped when at least this share of its head is brain."""
@@ -56,6 +66,10 @@ class CaseRequest:
     scale: ScaleSettings
     regions: Path | None
     seed: int
+    size: tuple[int, ...] = ()
+    brain: str = ""
+    span: tuple[int, int] | None = None
+    grades: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -110,13 +124,29 @@ def _make(
     for label, source in sources.items():
         raw[label] = read_volume(source.path)
         require_signal(raw[label], str(source.path))
-    options = RecipeOptions(grid=request.grid, align=request.align, trusted=bool(request.space), seed=request.seed)
+    motion = simulated_motion(request.case, request.regions, request.grid)
+    brain = _brain(request, raw[request.grid], regions, motion)
+    options = RecipeOptions(
+        grid=request.grid,
+        align=request.align,
+        trusted=bool(request.space),
+        seed=request.seed,
+        size=request.size,
+        brain=brain,
+        span=request.span,
+    )
     placed = PREPARATIONS.get(request.recipe)(raw, options, request.case.key)
     head = _common_head(placed)
-    motion = simulated_motion(request.case, request.regions, request.grid)
-    found = read_regions(regions, placed[request.grid].volume, request.case.key, motion)
+    grid = placed[request.grid]
+    found = read_regions(regions, grid.volume, request.case.key, motion @ grid.transform)
+    if brain is not None and "brain" not in found:
+        moved = Placement.of(brain, grid.transform).to_grid(brain, grid.volume, "nearest")
+        found["brain"] = moved.with_data(moved.data.astype(np.uint8))
     found = {"head": head, **{name: mask for name, mask in found.items() if name != "head"}}
-    quality = [describe_image(request.case.key, label, image, head) for label, image in placed.items()]
+    known = found.get("brain")
+    quality = [
+        _quality(request, sources[label], label, raw[label], image, head, known) for label, image in placed.items()
+    ]
     for row in quality:
         warn_of_doubt(row, head.spacing)
     outputs = []
@@ -124,11 +154,12 @@ def _make(
         outputs.append(_path(request, "mask", name))
         write_volume(request.out / outputs[-1], mask, np.uint8, description=f"recontrast {name}")
     for label, image in placed.items():
-        scale = fit_scale(image.volume, request.scale, image.head)
+        scale = fit_scale(image.volume, request.scale, image.head, label)
         stripped = _is_stripped(image, found.get("brain"))
         path = _path(request, label, PREPARED)
         write_volume(request.out / path, image.volume, np.float32, description="recontrast prepared")
-        write_sidecar(request.out / path, _sidecar(request, sources[label], image, scale, label, stripped))
+        sidecar = _sidecar(request, sources[label], image, scale, label, stripped)
+        write_sidecar(request.out / path, {**sidecar, **Placement.of(raw[label], image.transform).to_dict()})
         outputs += [path, str(sidecar_path(Path(path)).as_posix())]
     return outputs, quality
 
@@ -154,12 +185,47 @@ def _sidecar(
     return {
         "Sources": [_relative(source.path, request.bids)],
         "Scale": scale.to_dict(),
-        "Transform": image.transform.tolist(),
         "SkullStripped": stripped,
         "Contrast": label,
         "Interpolated": image.interpolated,
         "Recipe": request.recipe,
+        **({"Steps": list(image.steps)} if image.steps else {}),
     }
+
+
+def _brain(
+    request: CaseRequest, raw: Volume, regions: Sequence[RegionFile], motion: NDArray[np.float64]
+) -> Volume | None:
+    """Brain mask on the raw grid of the grid contrast, where recipe or user want one: a given one, else found."""
+    if not (request.brain or traits_of(request.recipe).needs_brain):
+        return None
+    turned = raw.reoriented("RAS")
+    given = read_regions(regions, turned, request.case.key, motion).get("brain")
+    if given is not None and given.data.any():
+        return Volume(given.data.astype(bool), given.affine).reoriented(raw.orientation)
+    return find_brain(raw, request.brain or BUILT_IN, request.case.key)
+
+
+def _quality(
+    request: CaseRequest,
+    source: BidsImage,
+    label: str,
+    raw: Volume,
+    image: PlacedImage,
+    head: Volume,
+    brain: Volume | None,
+) -> dict[str, Any]:
+    """A row of `quality.tsv`: figures of the prepared image, of the raw one, grades and tier."""
+    # Interpolation hides noise, so figures come from the voxels as acquired; filling up with air does not matter.
+    acquired, own_head = (raw, find_head(raw)[0]) if image.interpolated else (image.volume, image.head)
+    own_brain = own_head if image.zero_background else None
+    if own_brain is None and brain is not None and brain.data.any():
+        own_brain = Placement.of(raw, image.transform).to_source(brain, "nearest") if image.interpolated else brain
+    figures = asdict(image_figures(acquired, own_head, label, own_brain))
+    figures["image_hash"] = image_hash(raw)
+    declared = str(read_sidecar(source.path).get("ContrastBolusIngredient", "")).upper() == "GADOLINIUM"
+    graded = grade_image(figures, label, declared, request.grades.get(label))
+    return {**describe_image(request.case.key, label, image, head), **figures, **graded}
 
 
 def _path(request: CaseRequest, contrast: str, description: str) -> str:
@@ -179,10 +245,7 @@ def _hashes(bids: Path, sources: Mapping[str, BidsImage], regions: Sequence[Regi
 
 def _fingerprint(request: CaseRequest, inputs: Mapping[str, str]) -> str:
     """Digest of what decides the result: settings of the case, input bytes, format."""
-    settings = {
-        name: getattr(request, name)
-        for name in ("recipe", "contrasts", "grid", "space", "prefer", "align", "scale", "seed")
-    }
+    settings = {name: getattr(request, name) for name in _DECIDING}
     text = json.dumps([_FORMAT, to_plain(settings), dict(inputs)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

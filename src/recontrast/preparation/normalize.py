@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recontrast.contrasts import Contrast
 from recontrast.errors import ConfigError, FormatError, IntensityError, UnknownNameError
 from recontrast.preparation.mask import head_mask, require_signal
+from recontrast.preparation.whitestripe import white_stripe
 from recontrast.volume import Volume
 
 
@@ -75,7 +77,7 @@ class ScaleSettings:
     """How the intensity scale of an image is fitted."""
 
     name: str = "percentile"
-    """percentile (of the head), minmax (whole image), zscore (of the head), fixed (fixed_offset, fixed_factor)."""
+    """percentile (of the head), minmax (whole image), zscore (of the head), whitestripe, fixed (given numbers)."""
 
     low: float | None = None
     """percentile: percentile of the head that becomes 0; left out: intensity zero stays zero."""
@@ -87,10 +89,13 @@ class ScaleSettings:
     """fixed: native value that becomes 0."""
 
     fixed_factor: float | None = None
-    """fixed: native range that becomes 1; needed for fixed."""
+    """fixed: native range that becomes 1; needed for fixed, or `contrasts`."""
+
+    contrasts: tuple[str, ...] = ()
+    """fixed: numbers of single contrasts, T1w=1200 (range) or T1w=10:1200 (offset and range)."""
 
 
-Fit = Callable[[Volume, ScaleSettings, Volume | None], tuple[float, float]]
+Fit = Callable[[Volume, ScaleSettings, Volume | None, str], tuple[float, float]]
 
 SCALES: dict[str, Fit] = {}
 """Ways to fit a scale, by name; each gives (offset, factor)."""
@@ -104,7 +109,9 @@ def _known_as(name: str) -> Callable[[Fit], Fit]:
     return keep
 
 
-def fit_scale(volume: Volume, settings: ScaleSettings | None = None, head: Volume | None = None) -> Scale:
+def fit_scale(
+    volume: Volume, settings: ScaleSettings | None = None, head: Volume | None = None, contrast: str = ""
+) -> Scale:
     """Fit the intensity scale of one image.
 
     The same image gives the same scale however its axes are stored, so raw and prepared input agree.
@@ -113,11 +120,12 @@ def fit_scale(volume: Volume, settings: ScaleSettings | None = None, head: Volum
         volume: The image in native units.
         settings: Which scale; default: zero to the 99.9th percentile of the head.
         head: `head_mask(volume)` where it is known already; left out, it is found here when the scale needs it.
+        contrast: Label of the contrast; `fixed` and `whitestripe` may depend on it.
 
     Raises:
         IntensityError: The image is all zero, constant, not finite, or the scale would not be positive.
         UnknownNameError: There is no such scale.
-        ConfigError: The percentiles are not 0 <= low < high <= 100, or `fixed_factor` is missing.
+        ConfigError: The percentiles are not 0 <= low < high <= 100, or numbers of `fixed` are missing.
 
     Example:
         >>> ramp = Volume(np.linspace(0, 100, 1000, dtype=np.float32).reshape(10, 10, 10), np.eye(4))
@@ -128,7 +136,7 @@ def fit_scale(volume: Volume, settings: ScaleSettings | None = None, head: Volum
     if settings.name not in SCALES:
         raise UnknownNameError.among("intensity scale", settings.name, SCALES)
     require_signal(volume, f"scale '{settings.name}'")
-    offset, factor = SCALES[settings.name](volume, settings, head)
+    offset, factor = SCALES[settings.name](volume, settings, head, contrast)
     if not factor > 0:
         raise IntensityError(
             f"scale '{settings.name}': fitted range {factor:g} is not positive (offset {offset:g}); "
@@ -138,7 +146,7 @@ def fit_scale(volume: Volume, settings: ScaleSettings | None = None, head: Volum
 
 
 @_known_as("percentile")
-def _percentile(volume: Volume, settings: ScaleSettings, head: Volume | None) -> tuple[float, float]:
+def _percentile(volume: Volume, settings: ScaleSettings, head: Volume | None, contrast: str) -> tuple[float, float]:
     low = 0.0 if settings.low is None else settings.low
     if not 0 <= low < settings.high <= 100:
         raise ConfigError(
@@ -151,22 +159,57 @@ def _percentile(volume: Volume, settings: ScaleSettings, head: Volume | None) ->
 
 
 @_known_as("minmax")
-def _minmax(volume: Volume, settings: ScaleSettings, head: Volume | None) -> tuple[float, float]:
+def _minmax(volume: Volume, settings: ScaleSettings, head: Volume | None, contrast: str) -> tuple[float, float]:
     low, high = float(volume.data.min()), float(volume.data.max())
     return low, high - low
 
 
 @_known_as("zscore")
-def _zscore(volume: Volume, settings: ScaleSettings, head: Volume | None) -> tuple[float, float]:
+def _zscore(volume: Volume, settings: ScaleSettings, head: Volume | None, contrast: str) -> tuple[float, float]:
     values = _inside(volume, head).astype(np.float64)
     return float(values.mean()), float(values.std())
 
 
+@_known_as("whitestripe")
+def _whitestripe(volume: Volume, settings: ScaleSettings, head: Volume | None, contrast: str) -> tuple[float, float]:
+    return white_stripe(volume, head_mask(volume) if head is None else head, contrast)
+
+
 @_known_as("fixed")
-def _fixed(volume: Volume, settings: ScaleSettings, head: Volume | None) -> tuple[float, float]:
+def _fixed(volume: Volume, settings: ScaleSettings, head: Volume | None, contrast: str) -> tuple[float, float]:
+    numbers = fixed_numbers(settings)
+    if contrast in numbers:
+        return numbers[contrast]
     if settings.fixed_factor is None:
-        raise ConfigError("scale 'fixed' needs scale.fixed_factor (the native range that becomes 1)")
+        known = f"; there are numbers for {', '.join(numbers)}" if numbers else ""
+        raise ConfigError(
+            f"scale 'fixed' of {contrast or 'an image of unknown contrast'} needs scale.fixed_factor (the native range "
+            f"that becomes 1), or scale.contrasts {contrast or 'T1w'}=RANGE{known}"
+        )
     return settings.fixed_offset, settings.fixed_factor
+
+
+def fixed_numbers(settings: ScaleSettings) -> dict[str, tuple[float, float]]:
+    """Contrast label to (offset, factor), from `ScaleSettings.contrasts`.
+
+    Raises:
+        ConfigError: An entry is not CONTRAST=RANGE or CONTRAST=OFFSET:RANGE.
+
+    Example:
+        >>> fixed_numbers(ScaleSettings(name="fixed", contrasts=("T1w=1200", "FLAIR=5:800")))
+        {'T1w': (0.0, 1200.0), 'FLAIR': (5.0, 800.0)}
+    """
+    numbers = {}
+    for entry in settings.contrasts:
+        label, _, text = entry.partition("=")
+        offset, colon, factor = text.partition(":")
+        try:
+            numbers[Contrast.parse(label).label] = (float(offset), float(factor)) if colon else (0.0, float(offset))
+        except ValueError:
+            raise ConfigError(
+                f"scale.contrasts '{entry}': write T1w=1200 (range) or T1w=10:1200 (offset and range)"
+            ) from None
+    return numbers
 
 
 def _inside(volume: Volume, head: Volume | None) -> NDArray[Any]:

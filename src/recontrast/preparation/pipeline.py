@@ -19,15 +19,22 @@ from recontrast.errors import ConfigError, DataError, MissingContrastError, Reco
 from recontrast.execution.workers import Outcome, Summary, failures, run_cases
 from recontrast.io.bids import BidsImage, Case, by_case, find_images, stray_images, write_description
 from recontrast.io.tables import write_table
+from recontrast.preparation.brain import TOOLS
 from recontrast.preparation.case import LEDGER, CaseReport, CaseRequest, prepare_case
 from recontrast.preparation.cohort import prepared_settings
+from recontrast.preparation.cohort_scale import fit_cohort_scale
 from recontrast.preparation.normalize import SCALES, ScaleSettings
-from recontrast.preparation.quality import COLUMNS
-from recontrast.preparation.recipes import PREPARATIONS
-from recontrast.preparation.selection import common_contrasts, parse_contrasts
+from recontrast.preparation.quality import QUALITY_COLUMNS, duplicates
+from recontrast.preparation.recipes import PREPARATIONS, traits_of
+from recontrast.preparation.selection import candidates, common_contrasts, parse_contrasts
+from recontrast.preparation.slices import read_slice_table
 from recontrast.preparation.splits import choose_splits, known_subjects, read_splits, write_splits
+from recontrast.preparation.tiers import read_grades
 
 log = logging.getLogger(__name__)
+
+BY_RECIPE = "recipe"
+"""Name of the scale that leaves the choice to the recipe."""
 
 _FREE_TO_CHANGE = ("workers", "memory_gb", "scheduler")
 """Settings that may differ when a preparation goes on where it stopped: they do not change the result."""
@@ -48,7 +55,7 @@ class PrepareSettings:
     """folder for the prepared cases"""
 
     recipe: str = "native"
-    """way to prepare: native (own grid, fewest steps)"""
+    """native (own grid, fewest steps), t1-linear, brats, localizer, fixed-scale, synthetic-mri"""
 
     contrasts: tuple[str, ...] = ()
     """contrasts every case must have (T1w, ce-gadolinium_T1w, …); empty: all that every case has"""
@@ -68,8 +75,20 @@ class PrepareSettings:
     align: bool = True
     """align the contrasts of a case rigidly; without it they must share one grid"""
 
-    scale: ScaleSettings = field(default_factory=ScaleSettings)
-    """intensity scale"""
+    scale: ScaleSettings = field(default_factory=lambda: ScaleSettings(name=BY_RECIPE))
+    """intensity scale; name recipe: the one of the recipe"""
+
+    size: tuple[int, ...] = ()
+    """t1-linear, brats, localizer: voxels along right, anterior, superior; empty: the recipe's own"""
+
+    brain: str = ""
+    """find the brain where no mask is given: built-in, synthstrip, hd-bet; empty: only where the recipe needs it"""
+
+    slices: Path | None = None
+    """brats, localizer: table (TSV) case, first, last of axial slices chosen by hand"""
+
+    grades: Path | None = None
+    """table (TSV) of grades that people gave: case, contrast, grade_contrast, grade_motion, grade_noise, tier"""
 
     regions: Path | None = None
     """data set with masks and label maps of the same subjects; left out: BIDS/derivatives/truth where there is one"""
@@ -113,6 +132,7 @@ def prepare(settings: PrepareSettings) -> Summary:
         >>> prepare(PrepareSettings(bids=Path("cohort"), out=Path("prepared")))  # doctest: +SKIP
     """
     _check(settings)
+    settings = _with_scale(settings)
     cases = _find_cases(settings)
     contrasts = _contrasts(settings, cases)
     previous = _open_folder(settings)
@@ -125,9 +145,14 @@ def prepare(settings: PrepareSettings) -> Summary:
         seed=settings.seed,
         previous=previous,
     )
+    settings = _with_cohort_scale(settings, cases, contrasts, splits)
     provenance.write_provenance(settings.out, "prepare", settings)
     write_splits(settings.out / "splits.tsv", splits)
-    requests = {case.key: (_request(settings, case, images, contrasts),) for case, images in cases.items()}
+    spans = read_slice_table(settings.slices) if settings.slices else {}
+    grades = read_grades(settings.grades) if settings.grades else {}
+    requests = {
+        case.key: (_request(settings, case, images, contrasts, spans, grades),) for case, images in cases.items()
+    }
     outcomes = run_cases(
         prepare_case,
         requests,
@@ -141,13 +166,56 @@ def prepare(settings: PrepareSettings) -> Summary:
 
 def _check(settings: PrepareSettings) -> None:
     PREPARATIONS.get(settings.recipe)
-    if settings.scale.name not in SCALES:
-        raise UnknownNameError.among("intensity scale", settings.scale.name, SCALES)
+    if settings.scale.name not in (BY_RECIPE, *SCALES):
+        raise UnknownNameError.among("intensity scale", settings.scale.name, (BY_RECIPE, *SCALES))
+    if settings.brain and settings.brain not in TOOLS:
+        raise UnknownNameError.among("brain mask tool", settings.brain, TOOLS)
     if settings.workers < 1:
         raise ConfigError(f"workers is {settings.workers}; at least 1 is needed")
-    for option, folder in (("regions", settings.regions), ("splits", settings.splits)):
+    for option, folder in (
+        ("regions", settings.regions), ("splits", settings.splits),
+        ("slices", settings.slices), ("grades", settings.grades),
+    ):  # fmt: skip
         if folder is not None and not folder.exists():
             raise ConfigError(f"--{option} {folder}: does not exist")
+
+
+def _with_scale(settings: PrepareSettings) -> PrepareSettings:
+    """Settings with the recipe's scale where none is named, and with numbers that an earlier run fitted."""
+    scale = settings.scale
+    if scale.name == BY_RECIPE:
+        own = traits_of(settings.recipe).scale
+        untouched = scale == ScaleSettings(name=BY_RECIPE)
+        scale = own if untouched else dataclasses.replace(scale, name=own.name)
+    if _is_open(scale) and (settings.out / provenance.FILE_NAME).is_file():
+        before = prepared_settings(settings.out).get("scale", {})
+        if before.get("name") == scale.name:
+            scale = dataclasses.replace(scale, contrasts=tuple(before.get("contrasts", ())))
+    return dataclasses.replace(settings, scale=scale)
+
+
+def _is_open(scale: ScaleSettings) -> bool:
+    return scale.name == "fixed" and scale.fixed_factor is None and not scale.contrasts
+
+
+def _with_cohort_scale(
+    settings: PrepareSettings,
+    cases: Mapping[Case, Sequence[BidsImage]],
+    contrasts: Sequence[str],
+    splits: Mapping[str, str],
+) -> PrepareSettings:
+    """Settings with one scale a contrast, fitted to the training subjects, where fixed numbers are not given."""
+    if not _is_open(settings.scale):
+        return settings
+    files: dict[str, dict[str, Path]] = {}
+    for case, images in cases.items():
+        if splits.get(case.subject) != "train":
+            continue
+        found = candidates(images, settings.space, settings.prefer)
+        files[case.key] = {label: found[label][0].path for label in contrasts if len(found.get(label, [])) == 1}
+    shared = traits_of(settings.recipe).shared_scale
+    numbers = fit_cohort_scale(files, shared, settings.workers, settings.scale.high)
+    return dataclasses.replace(settings, scale=dataclasses.replace(settings.scale, contrasts=numbers))
 
 
 def _find_cases(settings: PrepareSettings) -> dict[Case, list[BidsImage]]:
@@ -221,7 +289,12 @@ def _require_same_settings(settings: PrepareSettings, before: Mapping[str, Any])
 
 
 def _request(
-    settings: PrepareSettings, case: Case, images: Sequence[BidsImage], contrasts: Sequence[str]
+    settings: PrepareSettings,
+    case: Case,
+    images: Sequence[BidsImage],
+    contrasts: Sequence[str],
+    spans: Mapping[str, tuple[int, int]],
+    grades: Mapping[tuple[str, str], Mapping[str, Any]],
 ) -> CaseRequest:
     truth = settings.bids / "derivatives" / "truth"
     regions = settings.regions if settings.regions is not None else (truth if truth.is_dir() else None)
@@ -239,6 +312,10 @@ def _request(
         scale=settings.scale,
         regions=regions,
         seed=settings.seed,
+        size=settings.size,
+        brain=settings.brain,
+        span=spans.get(case.key),
+        grades={contrast: grades[key, contrast] for key, contrast in grades if key == case.key},
     )
 
 
@@ -280,5 +357,15 @@ def _write_tables(out: Path, outcomes: Sequence[Outcome], reports: Mapping[str, 
         message = outcome.error if report is None else "; ".join(report.doubts)
         rows.append({"case": outcome.case, "status": "failed" if report is None else "ok", "message": message or None})
     write_table(out / "cases.tsv", pd.DataFrame(rows, columns=["case", "status", "message"]))
-    quality = [row for report in reports.values() for row in report.quality]
-    write_table(out / "quality.tsv", pd.DataFrame(quality, columns=list(COLUMNS)))
+    quality = [dict(row) for report in reports.values() for row in report.quality]
+    copies = duplicates(quality)
+    for row in quality:
+        row["duplicate_of"] = copies.get((row["case"], row["contrast"]))
+        if row["duplicate_of"]:
+            warnings.warn(
+                f"{row['case']} {row['contrast']}: the same voxels as {row['duplicate_of']}, another subject by its "
+                "name; keep one of them, or they may be learned from and tested on at once",
+                RecontrastWarning,
+                stacklevel=4,
+            )
+    write_table(out / "quality.tsv", pd.DataFrame(quality, columns=list(QUALITY_COLUMNS)))

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recontrast.errors import RecontrastWarning
-from recontrast.preparation.align import mean_displacement
+from recontrast.io.bids import Case
+from recontrast.preparation.align import AlignSettings, align, head_overlap, mean_displacement
+from recontrast.preparation.mask import head_mask
 from recontrast.preparation.recipes import PlacedImage
+from recontrast.preparation.resample import resample
+from recontrast.preparation.tiers import TIER_COLUMNS
 from recontrast.volume import Volume
 
 COLUMNS = (
     "case", "contrast", "finite", "low", "median", "high", "levels", "head_ml", "overlap", "coverage",
     "interpolated", "moved_mm", "shift_left_mm", "turn_left_deg",
 )  # fmt: skip
-"""Columns of `quality.tsv`; `describe_image` says what they are."""
+"""Figures of a prepared image; `describe_image` says what they are."""
+
+QUALITY_COLUMNS = (
+    *COLUMNS, "noise", "snr", "tissue_contrast", "ghosting", "bright_share", *TIER_COLUMNS, "image_hash",
+    "duplicate_of",
+)  # fmt: skip
+"""All columns of `quality.tsv`: those of `describe_image`, of `image_figures`, of `grade_image`, and copies."""
 
 FEWEST_LEVELS = 32
 """Fewer distinct values than this inside the head give a warning."""
@@ -30,6 +42,101 @@ LEAST_OVERLAP = 0.8
 
 LARGEST_SHIFT_VOXELS = 1.0
 """A mean displacement of the head left after preparation beyond this gives a warning."""
+
+LARGEST_TURN_DEG = 1.5
+"""A rotation left after preparation beyond this gives a warning."""
+
+
+@dataclass(frozen=True)
+class PairQuality:
+    """How two images of one person lie to each other.
+
+    Attributes:
+        shift_mm: Movement of the head's centre from source to target along right, anterior, superior, mm.
+        rotation_deg: Angle of the rotation between both, degrees.
+        displacement_mm: Mean displacement of the head's voxels, mm.
+        overlap: Dice of both heads as they lie, 0 to 1.
+        coverage: Share of the target's head inside the source's field of view.
+        moved: Whether the displacement is beyond one voxel or the rotation beyond 1.5 degrees.
+    """
+
+    shift_mm: tuple[float, float, float]
+    rotation_deg: float
+    displacement_mm: float
+    overlap: float
+    coverage: float
+    moved: bool
+
+
+def measure_pair(source: Volume, target: Volume, what: str = "pair", seed: int = 0) -> PairQuality:
+    """Movement between two images of one person, as their headers place them.
+
+    Found by rigid alignment (mutual information); the images are not changed.
+
+    Args:
+        source: One image.
+        target: Another, of another contrast or grid as a rule.
+        what: Names the pair in messages.
+        seed: Seed of the alignment.
+
+    Raises:
+        GeometryError: They have no common field of view.
+        IntensityError: One is all zero, constant or not finite.
+
+    Example:
+        >>> measure_pair(t1w, t2w).rotation_deg  # doctest: +SKIP
+        0.1
+    """
+    heads = head_mask(source), head_mask(target)
+    found = align(source, target, AlignSettings(seed=seed), what, heads)
+    centre = np.append(np.argwhere(heads[1].data).mean(axis=0), 1.0) @ target.affine.T
+    shift = (centre - found.transform @ centre)[:3]
+    displacement = mean_displacement(found.transform, np.eye(4), heads[1])
+    turn = rotation_angle(found.transform)
+    voxel = float(np.prod(target.spacing)) ** (1 / 3)
+    everywhere = source.with_data(np.ones(source.shape, bool))
+    seen = resample(everywhere, target, None, "nearest").data.astype(bool)
+    return PairQuality(
+        (float(shift[0]), float(shift[1]), float(shift[2])),
+        turn,
+        displacement,
+        head_overlap(heads[1], heads[0], np.eye(4)),
+        float(seen[heads[1].data].mean()),
+        displacement > LARGEST_SHIFT_VOXELS * voxel or turn > LARGEST_TURN_DEG,
+    )
+
+
+def rotation_angle(transform: NDArray[np.float64]) -> float:
+    """Angle of the rotation in a rigid 4x4 transform, degrees.
+
+    Example:
+        >>> rotation_angle(np.eye(4))
+        0.0
+    """
+    return float(np.degrees(np.arccos(np.clip((np.trace(transform[:3, :3]) - 1) / 2, -1, 1))))
+
+
+def duplicates(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
+    """Images of different subjects with the same voxels: (case, contrast) to the other cases, joined by commas.
+
+    Args:
+        rows: Rows with `case`, `contrast` and `image_hash`.
+
+    Example:
+        >>> rows = [{"case": c, "contrast": "T1w", "image_hash": "aa"} for c in ("sub-01", "sub-02")]
+        >>> duplicates(rows)[("sub-02", "T1w")]
+        'sub-01'
+    """
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for row in rows:
+        groups.setdefault(str(row["image_hash"]), []).append((str(row["case"]), str(row["contrast"])))
+    found = {}
+    for members in groups.values():
+        for case, contrast in members:
+            others = [other for other, _ in members if Case.parse(other).subject != Case.parse(case).subject]
+            if others:
+                found[case, contrast] = ", ".join(dict.fromkeys(others))
+    return found
 
 
 def describe_image(case: str, contrast: str, image: PlacedImage, head: Volume) -> dict[str, Any]:
@@ -81,6 +188,10 @@ def warn_of_doubt(row: Mapping[str, Any], spacing: tuple[float, float, float]) -
         doubts.append(f"its head overlaps the head of the case by only {row['overlap']:.2f} (Dice)")
     if row["shift_left_mm"] is not None and row["shift_left_mm"] > LARGEST_SHIFT_VOXELS * voxel:
         doubts.append(f"still displaced by about {row['shift_left_mm']:.1f} mm")
+    if row["turn_left_deg"] is not None and row["turn_left_deg"] > LARGEST_TURN_DEG:
+        doubts.append(f"still turned by about {row['turn_left_deg']:.1f} degrees")
+    if row.get("gadolinium") == "suspected":
+        doubts.append("looks as after contrast agent, but its name has no ce-")
     for doubt in doubts:
         warnings.warn(f"{row['case']} {row['contrast']}: {doubt}", RecontrastWarning, stacklevel=2)
 
@@ -88,8 +199,7 @@ def warn_of_doubt(row: Mapping[str, Any], spacing: tuple[float, float, float]) -
 def _movement(image: PlacedImage, head: Volume) -> tuple[float | None, float | None]:
     if image.residual is None:
         return None, None
-    turn = np.degrees(np.arccos(np.clip((np.trace(image.residual[:3, :3]) - 1) / 2, -1, 1)))
-    return mean_displacement(image.residual, np.eye(4), head), float(turn)
+    return mean_displacement(image.residual, np.eye(4), head), rotation_angle(image.residual)
 
 
 def _dice(first: Volume, second: Volume) -> float:

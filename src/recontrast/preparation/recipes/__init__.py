@@ -7,11 +7,12 @@ writes no files, and fits no intensity scale: the pipeline does that for all rec
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recontrast.preparation.normalize import ScaleSettings
 from recontrast.registry import Registry
 from recontrast.volume import Volume
 
@@ -32,6 +33,15 @@ class RecipeOptions:
     seed: int = 0
     """seed of the alignment"""
 
+    size: tuple[int, ...] = ()
+    """voxels along right, anterior, superior of recipes with a grid of a given size; empty: the recipe's own"""
+
+    brain: Volume | None = None
+    """brain mask on the grid of the grid contrast's raw image; given to recipes that need it"""
+
+    span: tuple[int, int] | None = None
+    """first and last axial slice, chosen by hand"""
+
 
 @dataclass(frozen=True)
 class PlacedImage:
@@ -47,6 +57,7 @@ class PlacedImage:
         residual: What a second look finds left (world of the grid contrast to world of this image, 4x4); None where
             nothing was looked for.
         seen: Where the raw image has voxels, boolean on the grid; None: everywhere.
+        steps: What else was done to the values, for the sidecar ("N4 bias field, knots 600 mm").
     """
 
     volume: Volume
@@ -57,9 +68,50 @@ class PlacedImage:
     moved_mm: float = 0.0
     residual: NDArray[np.float64] | None = None
     seen: NDArray[np.bool_] | None = None
+    steps: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traits:
+    """What the pipeline must know of a recipe before it runs it."""
+
+    scale: ScaleSettings = field(default_factory=ScaleSettings)
+    """intensity scale, unless the user names another"""
+
+    needs_brain: bool = False
+    """whether it needs a brain mask of the grid contrast"""
+
+    shared_scale: tuple[str, ...] = ()
+    """suffixes whose images share one scale when it is fitted to the cohort"""
 
 
 Recipe = Callable[[Mapping[str, Volume], RecipeOptions, str], dict[str, PlacedImage]]
 
 PREPARATIONS: Registry[Recipe] = Registry("preparation recipe", "recontrast.preparation.recipes")
 """All ways to prepare a case, by name."""
+
+_TRAITS: dict[str, Traits] = {}
+
+
+def preparation(name: str, traits: Traits) -> Callable[[Recipe], Recipe]:
+    """Decorator: make a function known as a recipe with these traits."""
+
+    def keep(recipe: Recipe) -> Recipe:
+        _TRAITS[name] = traits
+        return PREPARATIONS.register(name)(recipe)
+
+    return keep
+
+
+def traits_of(name: str) -> Traits:
+    """Traits of a recipe.
+
+    Raises:
+        UnknownNameError: There is no such recipe.
+
+    Example:
+        >>> traits_of("t1-linear").scale.name
+        'minmax'
+    """
+    PREPARATIONS.get(name)
+    return _TRAITS.get(name, Traits())

@@ -1,0 +1,97 @@
+"""Eight raw images of one saturation-recovery acquisition, in their declared order, with one scale: Hagiwara 2019."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from recontrast.contrasts import Contrast
+from recontrast.errors import LayoutError, MissingContrastError
+from recontrast.preparation.mask import find_head
+from recontrast.preparation.normalize import ScaleSettings
+from recontrast.preparation.recipes import PlacedImage, RecipeOptions, Traits, preparation
+from recontrast.preparation.recipes.native import native
+from recontrast.volume import Volume, require_same_grid
+
+RAW_SUFFIX = "MESE"
+RAW_IMAGES = 8
+_NAMED = re.compile(r"delay(\d+)echo(\d+)")
+_THIRD, _FOURTH, _FOURTH_LATE = 4, 6, 7
+"""Images 5, 7 and 8 (from 0): third and fourth delay at the first echo, fourth delay at the second echo."""
+
+
+@preparation("synthetic-mri", Traits(scale=ScaleSettings(name="fixed"), shared_scale=(RAW_SUFFIX,)))
+def synthetic_mri(images: Mapping[str, Volume], options: RecipeOptions, what: str) -> dict[str, PlacedImage]:
+    """Raw images untouched on their own grid; other contrasts (a FLAIR) are aligned to them.
+
+    The raw images are one acquisition: they must share a grid and are never moved against each other. Their order is
+    checked: echo runs fastest, so that in most of the head image 7 (longest delay, short echo) is brighter than image
+    5 (shorter delay) and than image 8 (long echo). All eight share one scale, or a network that works on single
+    pixels would lose their ratios. The grid is always that of the raw images.
+
+    Args:
+        images: Contrast label to image; eight of them are `acq-delay…echo…_MESE` magnitudes.
+        options: See `RecipeOptions`; `align=False` leaves the other contrasts as the headers say, as in the paper.
+        what: Key of the case, for messages.
+
+    Raises:
+        MissingContrastError: Not eight raw images.
+        LayoutError: They are not in order.
+        GeometryError: They are not on one grid, or alignment failed.
+    """
+    raw = raw_order(images, what)
+    for label in raw[1:]:
+        require_same_grid(images[raw[0]], images[label], f"{what} {label} and {raw[0]}")
+    turned = {label: images[label].reoriented("RAS") for label in raw}
+    bright = raw[_FOURTH]
+    head, bare = find_head(turned[bright])
+    _check_order([turned[label].data[head.data] for label in raw], what)
+    others = {label: image for label, image in images.items() if label not in raw}
+    moved = native({bright: images[bright], **others}, _about(options, bright), what) if others else {}
+    grid = turned[bright]
+    return {
+        label: moved[label]
+        if label in others
+        else PlacedImage(Volume(turned[label].data, grid.affine), head, bare, np.eye(4))
+        for label in images
+    }
+
+
+def raw_order(labels: Mapping[str, Volume] | Sequence[str], what: str) -> list[str]:
+    """Labels of the raw images: by delay and echo where their names say it, else in the order given.
+
+    Raises:
+        MissingContrastError: There are not eight.
+
+    Example:
+        >>> raw_order([f"acq-delay{d}echo{e}_MESE" for e in (1, 2) for d in (146, 546, 1879, 3879)], "sub-01")[1]
+        'acq-delay146echo2_MESE'
+    """
+    raw = [label for label in labels if Contrast.parse(label).suffix == RAW_SUFFIX and not label.count("phase")]
+    if len(raw) != RAW_IMAGES:
+        raise MissingContrastError(
+            f"{what}: recipe synthetic-mri needs {RAW_IMAGES} raw images (…_{RAW_SUFFIX}), there are {len(raw)}: "
+            f"{', '.join(raw) or 'none'}"
+        )
+    named = [_NAMED.search(label) for label in raw]
+    if all(named):
+        keys = {label: (int(match[1]), int(match[2])) for label, match in zip(raw, named, strict=True) if match}
+        return sorted(raw, key=lambda label: keys[label])
+    return raw
+
+
+def _check_order(values: Sequence[np.ndarray], what: str) -> None:
+    third, fourth, late = (values[index] for index in (_THIRD, _FOURTH, _FOURTH_LATE))
+    rises, decays = float(np.mean(third < fourth)), float(np.mean((late > 0) & (late < fourth)))
+    if min(rises, decays) < 0.5:
+        raise LayoutError(
+            f"{what}: the raw images are not in order (echo fastest, then delay): image 5 is darker than 7 in "
+            f"{100 * rises:.0f} % of the head, image 8 darker than 7 in {100 * decays:.0f} %, more than half is "
+            "expected of both; name them acq-delay<ms>echo<n>_MESE"
+        )
+
+
+def _about(options: RecipeOptions, grid: str) -> RecipeOptions:
+    return RecipeOptions(grid=grid, align=options.align, trusted=options.trusted, seed=options.seed)
