@@ -21,7 +21,7 @@ class Control(ABC):
         title: What it is, in words, for tables and reports.
         learns: Whether it needs training subjects.
         anywhere: Whether it is applied to the background too; the others give 0 there.
-        oracle: Whether it is fitted on the test image itself: an upper limit, not a method.
+        oracle: Whether it is fitted on the test image itself: it knows the answer and is not a method.
         from_maps: Whether its source is the signal computed from T1, T2 and PD maps, not the translator's sources.
     """
 
