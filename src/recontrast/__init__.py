@@ -21,6 +21,10 @@ _HOME = {
     "SimulateSettings": "phantom.cohort",
     "prepare": "preparation.pipeline",
     "PrepareSettings": "preparation.pipeline",
+    "quantify": "relaxometry.quantify",
+    "QuantifySettings": "relaxometry.quantify",
+    "synthesize": "relaxometry.command",
+    "SynthesizeSettings": "relaxometry.command",
     "train": "training.command",
     "TrainSettings": "training.command",
     "translate": "translation.command",
@@ -36,18 +40,22 @@ __all__ = [
     "DemoSettings",
     "EvaluateSettings",
     "PrepareSettings",
+    "QuantifySettings",
     "RecontrastError",
     "ReportSettings",
     "SimulateSettings",
+    "SynthesizeSettings",
     "TrainSettings",
     "TranslateSettings",
     "Volume",
     "demo",
     "evaluate",
     "prepare",
+    "quantify",
     "read_volume",
     "report",
     "simulate",
+    "synthesize",
     "train",
     "translate",
     "write_volume",
@@ -61,6 +69,8 @@ if TYPE_CHECKING:
     from recontrast.io.nifti import read_volume, write_volume
     from recontrast.phantom.cohort import SimulateSettings, simulate
     from recontrast.preparation.pipeline import PrepareSettings, prepare
+    from recontrast.relaxometry.command import SynthesizeSettings, synthesize
+    from recontrast.relaxometry.quantify import QuantifySettings, quantify
     from recontrast.reporting.report import ReportSettings, report
     from recontrast.training.command import TrainSettings, train
     from recontrast.translation.command import TranslateSettings, translate

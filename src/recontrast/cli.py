@@ -50,6 +50,8 @@ COMMANDS = {
     "demo": Command("demonstration", "demo", "the whole way on a simulated cohort, ending in OUT/report.html", True),
     "simulate": Command("phantom.cohort", "simulate", "a cohort of physics-simulated heads as a BIDS data set"),
     "prepare": Command("preparation.pipeline", "prepare", "raw BIDS to prepared cases: grid, alignment, masks, scale"),
+    "quantify": Command("relaxometry.quantify", "quantify", "raw images (delays, flip angles, echoes) to T1, T2, PD"),
+    "synthesize": Command("relaxometry.command", "synthesize", "images of any spin-echo sequence from parameter maps"),
     "train": Command("training.command", "train", "learn a translator from prepared cases", True),
     "translate": Command("translation.command", "translate", "make the missing contrast of new scans", True),
     "evaluate": Command("evaluation.command", "evaluate", "score synthetic images against acquired ones and controls"),
@@ -64,7 +66,7 @@ FAMILIES = {
     "metrics": ("metrics", "METRICS"),
     "protocols": ("evaluation.protocols", "PROTOCOLS"),
     "controls": ("evaluation.controls", "CONTROLS"),
-    "sequences": ("phantom.sequences", "SEQUENCES"),
+    "sequences": ("relaxometry.synthesis", "SEQUENCES"),
 }
 
 

@@ -1,0 +1,123 @@
+"""The command `quantify`: raw images in, maps of T1, T2 and proton density out."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recontrast.atomic import make_folder
+from recontrast.config import to_plain
+from recontrast.execution.workers import Summary, failures, run_cases
+from recontrast.io.bids import BidsName, write_description, write_sidecar
+from recontrast.io.nifti import write_volume
+from recontrast.preparation.mask import head_mask
+from recontrast.provenance import version, write_provenance
+from recontrast.relaxometry.channels import check_order
+from recontrast.relaxometry.command import require_place
+from recontrast.relaxometry.files import RawSeries, find_series, read_series
+from recontrast.relaxometry.fitting import fit_maps
+from recontrast.relaxometry.maps import Array, ParameterMaps, smooth_b1
+from recontrast.volume import Volume
+
+_RELATIVE = {"r1": "R1map", "r2": "R2map", "pd": "PDmap", "b1": "TB1map"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantifySettings:
+    """What to fit."""
+
+    raw: Path
+    """BIDS data set with raw series (MESE, VFA, IRT1, MEGRE) whose sidecars give the sequence parameters."""
+    out: Path
+    """Folder of the data set of maps to make."""
+    fit_b1: bool = False
+    """Also fit the transmit field, smooth it, and fit again with it."""
+    check: bool = True
+    """Check the order of the images against physics first; a case that fails the check is not fitted."""
+    workers: int = 2
+    """Cases at the same time."""
+
+
+def quantify(settings: QuantifySettings) -> Summary:
+    """Fit maps of relaxation times and proton density, with the standard error of each.
+
+    Written are T1map and T2map (s), R1map and R2map (1/s), PDmap (units of the images), `desc-error` maps of R1, R2
+    and PD, and TB1map (percent) when it is fitted.
+
+    Args:
+        settings: What to fit.
+
+    Raises:
+        LayoutError: There is no raw series.
+        FormatError: A sidecar lacks a sequence parameter.
+        ConfigError: The output folder holds something else.
+
+    Example:
+        >>> quantify(QuantifySettings(raw=Path("cohort"), out=Path("maps"))).done  # doctest: +SKIP
+        ['fitted maps of 4 cases in maps: T1, T2, PD']
+    """
+    found = find_series(settings.raw)
+    deciding = {key: value for key, value in to_plain(settings).items() if key not in ("out", "workers")}
+    require_place(settings.out, settings.raw, "quantify", deciding)
+    out = make_folder(settings.out)
+    write_description(out, "Parameter maps", version=version(), derivative=True, sources=(str(settings.raw),))
+    cases = {series.case.key: (series,) for series in found}
+    job = functools.partial(_one_case, settings=settings)
+    outcomes = run_cases(job, cases, workers=settings.workers, description="quantify")
+    failed = failures(outcomes)
+    inputs = [path for series in found if series.case.key not in failed for path in series.magnitudes]
+    write_provenance(out, "quantify", settings, inputs, {"deciding": deciding})
+    kinds = sorted({name for outcome in outcomes if outcome.value for name in outcome.value})
+    done = [f"fitted maps of {len(found) - len(failed)} cases in {out}: {', '.join(kinds) or 'none'}"]
+    return Summary(done, failed)
+
+
+def _one_case(series: RawSeries, *, settings: QuantifySettings) -> list[str]:
+    images, grid = read_series(series)
+    head = head_mask(grid.with_data(np.abs(images).max(axis=-1))).data
+    if settings.check:
+        check_order(images, series.sequences, mask=head, where=series.case.key)
+    maps = fit_maps(images, series.sequences, mask=head, b1="fit" if settings.fit_b1 else 1.0)
+    if settings.fit_b1:
+        smooth = smooth_b1(maps, grid.spacing)
+        maps = fit_maps(images, series.sequences, mask=head, b1=smooth)
+        maps = ParameterMaps(
+            pd=maps.pd, mask=maps.mask, r1=maps.r1, r2=maps.r2, b1=smooth, errors=maps.errors, noise=maps.noise,
+            misfit=maps.misfit,
+        )  # fmt: skip
+    return _write(series, maps, grid, settings)
+
+
+def _write(series: RawSeries, maps: ParameterMaps, grid: Volume, settings: QuantifySettings) -> list[str]:
+    sources = [path.relative_to(settings.raw).as_posix() for path in (*series.magnitudes, *series.phases)]
+    written = []
+    for suffix, units, error, values in _images(maps):
+        described = {"desc": "error"} if error else {}
+        name = BidsName.of(series.case, suffix, **described)
+        path = settings.out / series.case.folder / "anat" / name.filename
+        write_volume(path, grid.with_data(values), like=series.magnitudes[0])
+        write_sidecar(path, {"Units": units, "Sources": sources, "Synthetic": False, "SkullStripped": False})
+        written.append(suffix)
+    return sorted({suffix.removesuffix("map") for suffix in written})
+
+
+def _images(maps: ParameterMaps) -> Iterator[tuple[str, str, bool, Array]]:
+    """Suffix, unit, whether it is a standard error, values."""
+    if maps.r1 is not None:
+        yield "T1map", "s", False, maps.t1_s
+        yield "R1map", "1/s", False, maps.r1
+    if maps.r2 is not None:
+        yield "T2map", "s", False, maps.t2_s
+        yield "R2map", "1/s", False, maps.r2
+    yield "PDmap", "arbitrary", False, maps.pd
+    if maps.b1 is not None:
+        yield "TB1map", "percent", False, 100 * maps.b1
+    for name, values in maps.errors.items():
+        if name != "b1":
+            units: dict[str, Any] = {"pd": "arbitrary"}
+            yield _RELATIVE[name], units.get(name, "1/s"), True, np.nan_to_num(values, posinf=0.0)

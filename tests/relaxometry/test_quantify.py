@@ -1,0 +1,66 @@
+"""From simulated raw data to maps, as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recontrast.io.bids import read_sidecar, write_sidecar
+from recontrast.io.nifti import read_volume, write_volume
+from recontrast.phantom.tissues import Relaxation, tissues_at
+from recontrast.relaxometry.design import synthetic_mri_sequences
+from recontrast.relaxometry.files import find_map_files, read_maps
+from recontrast.relaxometry.quantify import QuantifySettings, quantify
+from recontrast.volume import Volume
+
+NAMES = ("GM", "WM", "CSF", "lesion")
+SHAPE = (14, 16, 12)
+
+
+@pytest.fixture
+def raw(tmp_path: Path, oblique_affine: np.ndarray) -> Path:
+    """A block of four tissues in air, with noise and phase."""
+    rng = np.random.default_rng(1)
+    tissue = Relaxation.of([tissues_at(3.0)[name] for name in NAMES])
+    labels = np.full(SHAPE, 4)
+    labels[3:-3, 3:-3, 3:-3] = rng.integers(0, 4, (8, 10, 6))
+    for number, sequence in enumerate(synthetic_mri_sequences()):
+        values = np.append(sequence.signal(tissue), 0.0)[labels] * 1000 * np.exp(0.6j)
+        values = values + 8 * (rng.standard_normal(SHAPE) + 1j * rng.standard_normal(SHAPE))
+        for part, data in (("mag", np.abs(values)), ("phase", np.angle(values))):
+            name = f"sub-01_acq-image{number}{'phase' if part == 'phase' else ''}_part-{part}_MESE.nii.gz"
+            path = tmp_path / "raw" / "sub-01" / "anat" / name
+            write_volume(path, Volume(data.astype(np.float32), oblique_affine))
+            write_sidecar(path, sequence.sidecar())
+    np.save(tmp_path / "labels.npy", labels)
+    return tmp_path / "raw"
+
+
+def test_maps_of_a_series(raw: Path, tmp_path: Path) -> None:
+    summary = quantify(QuantifySettings(raw=raw, out=tmp_path / "maps", workers=1))
+    assert summary.failed == {}
+    assert summary.done[0].endswith("PD, R1, R2, T1, T2")
+    labels = np.load(tmp_path / "labels.npy", allow_pickle=False)
+    anat = tmp_path / "maps" / "sub-01" / "anat"
+    for suffix, position in (("T1map", "t1_s"), ("T2map", "t2_s")):
+        image = read_volume(anat / f"sub-01_{suffix}.nii.gz").data
+        for number, name in enumerate(NAMES):
+            expected = getattr(tissues_at(3.0)[name], position)
+            assert np.median(image[labels == number]) == pytest.approx(expected, rel=0.06 if name == "CSF" else 0.02)
+    assert read_sidecar(anat / "sub-01_T1map.nii.gz")["Units"] == "s"
+    assert (anat / "sub-01_desc-error_R1map.nii.gz").is_file()
+    (files,) = find_map_files(tmp_path / "maps")
+    assert read_maps(files, ("T1", "T2", "PD"))[0].mask.sum() > 300
+
+
+def test_exchanged_files_fail_with_a_line_and_write_nothing(raw: Path, tmp_path: Path) -> None:
+    anat = raw / "sub-01" / "anat"
+    first, second = (anat / f"sub-01_acq-image{n}_part-mag_MESE.json" for n in (0, 4))
+    one, two = first.read_text(), second.read_text()
+    first.write_text(two)
+    second.write_text(one)
+    summary = quantify(QuantifySettings(raw=raw, out=tmp_path / "maps", workers=1))
+    assert "order" in summary.failed["sub-01"] or "signal equation" in summary.failed["sub-01"]
+    assert not (tmp_path / "maps" / "sub-01").exists()
