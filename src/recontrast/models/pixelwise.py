@@ -81,11 +81,11 @@ class Pixelwise(nn.Module):
         """Translate (B, in_channels, I, J[, K]) to float32 (B, out_channels, I, J[, K])."""
         with torch.autocast(source.device.type, enabled=False):
             columns = source.float().flatten(2)
-            if torch.is_grad_enabled() or torch.jit.is_tracing() or torch.compiler.is_compiling():
+            if torch.is_grad_enabled() or _is_recorded():
                 result = self._translate(columns)
             else:
-                result = torch.cat([self._translate(part) for part in columns.split(_VOXELS, dim=2)], dim=2)
-        return result.unflatten(2, source.shape[2:])
+                result = torch.cat([self._translate(part) for part in torch.split(columns, _VOXELS, dim=2)], dim=2)
+        return result.reshape(*result.shape[:2], *source.shape[2:])
 
     def _translate(self, columns: Tensor) -> Tensor:
         """The function itself: (B, in_channels, V) to (B, out_channels, V)."""
@@ -95,7 +95,7 @@ class Pixelwise(nn.Module):
         if self.selector is None or self.selector_head is None:
             return product
         share = torch.softmax(_apply(self.selector_head, functional.elu_(_apply(self.selector, columns))), dim=1)
-        each = product.unflatten(1, (self.functions, -1))
+        each = product.reshape(product.shape[0], self.functions, -1, product.shape[2])
         return (each * share.unsqueeze(2)).sum(dim=1)
 
     def _initialise(self) -> None:
@@ -110,6 +110,10 @@ class Pixelwise(nn.Module):
 
 def _apply(layer: nn.Module, columns: Tensor) -> Tensor:
     """A convolution of width 1 as a matrix product on voxels in any arrangement."""
-    weight: Tensor = layer.weight.flatten(1)  # type: ignore[operator, assignment, union-attr]
-    bias: Tensor = layer.bias[:, None]  # type: ignore[index, assignment]
-    return torch.matmul(weight, columns) + bias
+    weight, bias = layer.get_parameter("weight"), layer.get_parameter("bias")
+    return torch.matmul(weight.flatten(1), columns) + bias[:, None]
+
+
+def _is_recorded() -> bool:
+    """Whether the network is being traced or compiled: then it must not be cut into pieces."""
+    return bool(torch.compiler.is_compiling() or torch._C._get_tracing_state())

@@ -203,9 +203,9 @@ def _orders(sequences: Many[Sequence]) -> Iterator[tuple[int, ...]]:
     for shuffle in shuffles:
         for echo in itertools.permutations(range(echoes)) if echoes <= 3 else [range(echoes)[::-1]]:
             for arrangement in arrangements:
-                order = np.empty(count, np.intp)
-                order[design.order] = arrangement[np.ix_(list(echo), list(shuffle))]
-                candidates.append(tuple(int(number) for number in order))
+                placed = np.empty(count, np.intp)
+                placed[design.order] = arrangement[np.ix_(list(echo), list(shuffle))]
+                candidates.append(tuple(int(number) for number in placed))
     for order in candidates:
         if order not in seen:
             seen.add(order)
