@@ -109,3 +109,21 @@ def test_nothing_to_learn_from_is_an_error(make_case: MakeCase, tmp_path: Path) 
     (case,) = cache_cases([make_case()], ["T1w"], "T2w", DataSettings(), tmp_path / "cache")
     with pytest.raises(IntensityError, match="no slice of sub-01"):
         SliceBatches([case], DataSettings(minimum_area=2.0), seed=0)
+
+
+def test_three_planes_are_mixed_and_each_slice_carries_its_spacing(make_case: MakeCase, tmp_path: Path) -> None:
+    settings = DataSettings(batch=1, planes=("sagittal", "coronal", "axial"), clip_target=False, size=(16, 16))
+    cases = cache_cases([make_case()], ["T1w"], "T2w", settings, tmp_path / "cache")
+    assert [case.plane for case in cases] == ["sagittal", "coronal", "axial"]
+    batches = SliceBatches(cases, settings, seed=0)
+    assert len(batches.places) == 7 + 7 + 5  # head in 7 x 7 x 5 voxels
+    spacings = Counter(tuple(batches.batch(n).spacing.flatten().tolist()) for n in range(19))
+    assert spacings == {(1.5, 3.0): 7, (1.0, 3.0): 7, (1.0, 1.5): 5}
+
+
+def test_a_volume_of_one_slice(make_case: MakeCase, tmp_path: Path) -> None:
+    settings = DataSettings(batch=2, slices="all", neighbours=1, planes=("coronal", "axial"))
+    cases = cache_cases([make_case(shape=(10, 12, 1))], ["T1w"], "T2w", settings, tmp_path / "cache")
+    batch = SliceBatches(cases, settings, seed=0).batch(0)
+    assert batch.source.shape[1] == 3
+    assert torch.isfinite(batch.source).all()

@@ -9,7 +9,13 @@ import torch
 
 from recontrast.models import MODELS
 
-SMALL = {"unet": {"width": 4, "depth": 2}}
+SMALL = {
+    "unet": {"width": 4, "depth": 2},
+    "pix2pix_unet": {"width": 4, "downs": 3},
+    "resnet": {"width": 4, "blocks": 1},
+    "strided_resnet": {"width": 4, "blocks": 1, "downs": 2},
+    "unit": {"width": 4, "private": 1, "shared": 1},
+}
 """Options that make a member small enough for a test; its defaults where it is not listed."""
 
 

@@ -21,22 +21,24 @@ def batch() -> Batch:
 
 def test_step_gives_the_loss_and_its_named_part(batch: Batch) -> None:
     recipe = Supervised(network=torch.nn.Identity())
-    loss, parts = recipe.training_step(batch)
+    (turn,) = recipe.training_step(batch)
+    loss, parts = turn.loss, turn.parts
+    assert turn.optimizer == "network"
     assert loss.item() == pytest.approx((batch.source - batch.target).square().mean().item())
     assert parts.keys() == {"mse"}
     assert not parts["mse"].requires_grad
 
 
 def test_mask_limits_the_loss_to_the_head(batch: Batch) -> None:
-    loss, _ = Supervised(network=torch.nn.Identity(), loss="l1", masked=True).training_step(batch)
+    (turn,) = Supervised(network=torch.nn.Identity(), loss="l1", masked=True).training_step(batch)
     inside = (batch.source - batch.target).abs()[batch.mask].mean()
-    assert loss.item() == pytest.approx(inside.item())
+    assert turn.loss.item() == pytest.approx(inside.item())
 
 
 def test_loss_and_result_are_float32_under_autocast(batch: Batch) -> None:
     recipe = Supervised(network=torch.nn.Conv2d(1, 1, 3, padding=1))
     with torch.autocast("cpu", torch.bfloat16):
-        assert recipe.training_step(batch)[0].dtype == torch.float32
+        assert next(recipe.training_step(batch)).loss.dtype == torch.float32
         assert recipe.predict(batch.source).dtype == torch.float32
 
 

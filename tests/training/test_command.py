@@ -226,3 +226,80 @@ def test_cache_is_kept_where_asked(make_prepared: MakePrepared, settings: MakeSe
     given = settings(make_prepared(), "data.keep_cache=true")
     train(given)
     assert len(list((given.run / "cache").glob("*.npy"))) == 6
+
+
+def test_recipe_and_pairing_must_agree(make_prepared: MakePrepared, settings: MakeSettings) -> None:
+    with pytest.raises(ConfigError, match=r"recipe supervised learns from paired slices: set data\.paired=true"):
+        train(settings(make_prepared(), "data.paired=false"))
+
+
+def test_absent_weights_of_a_preset_are_one_line_before_anything_is_written(
+    make_prepared: MakePrepared, tmp_path: Path
+) -> None:
+    given = TrainSettings(prepared=make_prepared(), run=tmp_path / "run", source=("T1w",), target="T2w",
+                          preset="tagawa2025", scale="paper")  # fmt: skip
+    with pytest.raises(ConfigError, match=r"lpips_vgg needs the weights.*nothing is downloaded") as error:
+        train(given)
+    assert "\n" not in str(error.value)
+    assert not given.run.exists()
+
+
+def test_batch_norm_of_single_images_is_warned_of(make_prepared: MakePrepared, settings: MakeSettings) -> None:
+    given = settings(make_prepared(), "data.batch=1", "model.options.norm=batch", "loop.steps=1")
+    with pytest.warns(RecontrastWarning, match="norm=batch_of_one"):
+        train(given)
+
+
+UNPAIRED = ("model.options.width=4", "recipe.options.discriminator_options.width=4", "loop.steps=2", "data.batch=2",
+            "loop.precision=fp32", "loop.accelerator=cpu")  # fmt: skip
+
+
+def test_unpaired_learning_takes_subjects_that_have_one_contrast_only(
+    make_prepared: MakePrepared, tmp_path: Path
+) -> None:
+    splits = {"01": "train", "02": "train", "05": "train", "03": "validation"}
+    prepared = make_prepared(splits, absent=(("01", "T2w"), ("02", "T1w"), ("05", "T1w")))
+    given = TrainSettings(prepared=prepared, run=tmp_path / "run", source=("T1w",), target="T2w",
+                          preset="grantjacob2021-cyclegan", set=UNPAIRED)  # fmt: skip
+    train(given)
+    description = read_description(given.run)
+    assert len(description.training_subjects) == 3
+    assert len(description.training_images) == 3
+    paired = TrainSettings(prepared=prepared, run=tmp_path / "paired", source=("T1w",), target="T2w")
+    with pytest.warns(RecontrastWarning, match="left out"), pytest.raises(LayoutError, match="no training subject"):
+        train(paired)
+
+
+def test_unpaired_learning_needs_both_contrasts_among_the_training_cases(
+    make_prepared: MakePrepared, tmp_path: Path
+) -> None:
+    prepared = make_prepared({"01": "train", "02": "test"}, absent=(("01", "T2w"),))
+    given = TrainSettings(prepared=prepared, run=tmp_path / "run", source=("T1w",), target="T2w",
+                          preset="grantjacob2021-cyclegan", set=UNPAIRED)  # fmt: skip
+    with pytest.raises(MissingContrastError, match="no train case has T2w"):
+        train(given)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*no validation subject")
+@pytest.mark.parametrize("shape", [(21, 26, 13), (18, 20, 1)])
+@pytest.mark.parametrize("neighbours", [0, 1])
+@pytest.mark.parametrize(
+    "preset", ["tagawa2025", "grantjacob2021-pix2pix", "grantjacob2021-cyclegan", "grantjacob2021-unit"]
+)
+def test_every_preset_of_issue_four_trains_and_translates(
+    make_prepared: MakePrepared, tmp_path: Path, preset: str, neighbours: int, shape: tuple[int, int, int]
+) -> None:
+    splits = {"01": "train", "02": "validation"}
+    prepared = make_prepared(splits, shapes=dict.fromkeys(splits, shape))
+    given = TrainSettings(
+        prepared=prepared, run=tmp_path / "run", source=("T1w", "FLAIR"), target="T2w", preset=preset,
+        set=(f"data.neighbours={neighbours}", "loop.steps=2", "loop.validate_every=2", "loop.accelerator=cpu",
+             "model.options.width=4", "recipe.options.discriminator_options.width=4"),
+    )  # fmt: skip
+    train(given)
+    case = read_cohort(prepared).cases[0]
+    sources = {label: read_volume(case.images[label]) for label in ("T1w", "FLAIR")}
+    synthetic = load_translator(given.run).translate(sources)
+    assert synthetic.shape == shape
+    assert np.isfinite(synthetic.data).all()

@@ -95,7 +95,7 @@ def test_loss_that_is_not_finite_stops_before_the_weights_change() -> None:
 def test_gradient_is_clipped() -> None:
     learner = make(gradient_clip=1e-6, learning_rate=1.0)
     sizes = []
-    learner.optimizer.register_step_pre_hook(
+    learner.optimizers["network"].register_step_pre_hook(
         lambda optimizer, *_: sizes.append(
             torch.stack([p.grad.norm() for group in optimizer.param_groups for p in group["params"]]).norm().item()
         )
@@ -111,6 +111,54 @@ def test_gradient_is_clipped() -> None:
 def test_learning_rate(schedule: str, expected: list[float]) -> None:
     loop = LoopSettings(steps=9, learning_rate=1.0, schedule=schedule, warmup_steps=1)
     assert [learning_rate(loop, step, 9) for step in (0, 1, 5, 9)] == pytest.approx(expected)
+
+
+def test_a_rate_is_held_before_it_falls_and_no_step_has_none() -> None:
+    loop = LoopSettings(steps=40, learning_rate=1.0, schedule="linear", hold=0.5)
+    rates = [learning_rate(loop, step, 40) for step in range(40)]
+    assert rates[:21] == [1.0] * 21
+    assert rates[39] == pytest.approx(1 / 20)
+    # The released code lowers the rate before an epoch, 1 - (e + 1 - N) / (D + 1): its last epoch learns nothing.
+    assert 1 - (40 + 1 - 20) / (20 + 1) == 0 < min(rates)
+
+
+GAN = {"discriminator_options": {"width": 4, "strided": 1}}
+
+
+def make_recipe(recipe: str, model: str, options: dict[str, Any], precision: str = "fp32", **loop: Any) -> Learner:
+    plan = Plan(
+        model=MemberSettings(name=model),
+        recipe=MemberSettings(name=recipe, options=GAN),
+        loop=LoopSettings(**{"steps": 10, "seed": 1, **loop}),
+    )
+    options = {"in_channels": 1, "out_channels": 1, "spatial_dims": 2, "width": 4, **options}
+    return Learner(Fabric(accelerator="cpu"), plan, options, 10, precision)
+
+
+def of_kind(recipe: str, **others: Any) -> Learner:
+    model, options = {
+        "adversarial": ("pix2pix_unet", {"downs": 3}),
+        "cycle": ("strided_resnet", {"downs": 2, "blocks": 1}),
+        "unit": ("unit", {"private": 1, "shared": 1}),
+    }[recipe]
+    return make_recipe(recipe, model, options, **others)
+
+
+@pytest.mark.parametrize("recipe", ["adversarial", "cycle", "unit"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_games_are_reproducible_and_go_on_from_their_state(recipe: str, precision: str) -> None:
+    whole, parts, resumed = (of_kind(recipe, precision=precision, ema=0.5) for _ in range(3))
+    for number in range(4):
+        loss, named = whole.step(batch(number), number)
+        assert len(named) >= 3
+    for number in range(2):
+        parts.step(batch(number), number)
+    resumed.restore(Checkpoint({n: v.clone().contiguous() for n, v in parts.tensors().items()}, {}))
+    for number in (2, 3):
+        assert resumed.step(batch(number), number)[0] == loss or number == 2
+    for name, value in whole.tensors().items():
+        assert torch.equal(value, resumed.tensors()[name]), name
+    assert {name.split(".")[1] for name in whole.tensors() if name.startswith("optimizer")} == set(whole.optimizers)
 
 
 def test_compiling_without_a_compiler_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:

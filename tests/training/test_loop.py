@@ -84,6 +84,89 @@ def test_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
     assert read_table(whole / "validation.tsv").equals(read_table(parts / "validation.tsv"))
 
 
+GAMES = {
+    "adversarial": ("model.name=pix2pix_unet", "model.options={width=4,downs=3}"),
+    "cycle": ("model.name=strided_resnet", "model.options={width=4,downs=2,blocks=1}", "data.paired=false"),
+    "unit": ("model.name=unit", "model.options={width=2,private=1,shared=1}", "data.paired=false"),
+}
+"""Overrides that turn the preset of these tests into each of the recipes with a discriminator."""
+
+
+@pytest.fixture
+def play(make_prepared: MakePrepared, tmp_path: Path) -> Callable[..., Path]:
+    """Train a game of that recipe in a folder of that name; returns the run."""
+    prepared, preset = make_prepared(), tmp_path / "game.toml"
+
+    def play(recipe: str, name: str, *overrides: str, resume: bool = False) -> Path:
+        preset.write_text(
+            f'[model]\nname="unet"\n[recipe]\nname="{recipe}"\n[recipe.options.discriminator_options]\nwidth=2\n'
+            '[data]\nbatch=2\n[loop]\nsteps=8\nvalidate_every=4\ncheckpoint_minutes=0\naccelerator="cpu"\n'
+        )
+        settings = TrainSettings(
+            prepared=prepared, run=tmp_path / name, source=("T1w",), target="T2w", preset=str(preset),
+            set=(*GAMES[recipe], "loop.precision=fp32", *overrides), resume=resume,
+        )  # fmt: skip
+        train(settings)
+        return settings.run
+
+    return play
+
+
+@pytest.mark.parametrize("recipe", GAMES)
+def test_a_resumed_game_equals_an_uninterrupted_one_bit_for_bit(
+    play: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, recipe: str
+) -> None:
+    overrides = ["loop.schedule=linear", "loop.hold=0.5", "loop.snapshots=2", "loop.keep=last", "loop.ema=0.9"]
+    if recipe == "cycle":
+        overrides.append("recipe.options.pool=3")
+    whole = play(recipe, "whole", *overrides)
+    with monkeypatch.context() as patch:
+        stop_at(patch, 5)
+        with pytest.raises(Stopped):
+            play(recipe, "parts", *overrides)
+    torch.manual_seed(999)
+    parts = play(recipe, "parts", *overrides, resume=True)
+    places = ["checkpoints/last", "checkpoints/best"]
+    places += [f"checkpoints/snapshots/step-{step:08d}" for step in (4, 8)]
+    for place in places:
+        one, other = (load_checkpoint(run / place) for run in (whole, parts))
+        assert one.tensors.keys() == other.tensors.keys()
+        assert all(torch.equal(value, other.tensors[name]) for name, value in one.tensors.items())
+    kept = load_checkpoint(whole / "checkpoints/last")
+    assert {name.split(".")[1] for name in kept.tensors if name.startswith("optimizer.")} == (
+        {"network", "discriminator"} if recipe == "adversarial" else {"network", "discriminators"}
+    )
+    if recipe == "cycle":
+        assert kept.tensors["recipe.former_targets.images"].shape[0] == 3
+    events = [[e for e in read_log(run) if e["event"] == "step"] for run in (whole, parts)]
+    assert [e["loss"] for e in events[0]] == [e["loss"] for e in events[1]]
+    translators = [
+        load_file(whole / place / "weights.safetensors") for place in ("translator", "snapshots/step-00000008")
+    ]
+    assert all(torch.equal(value, translators[1][name]) for name, value in translators[0].items())
+
+
+def test_a_game_whose_loss_is_not_finite_says_where_and_keeps_the_last_checkpoint(
+    play: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    original = loop_module.SliceBatches.batch
+
+    def poisoned(self: Any, step: int, *ranks: int) -> Any:
+        batch = original(self, step, *ranks)
+        if step == 3:
+            batch.target[:] = float("nan")
+        return batch
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop_module.SliceBatches, "batch", poisoned)
+        with pytest.raises(
+            TrainingError, match=r"after step 3: the loss of the discriminator of step 4 is nan; the last"
+        ):
+            play("adversarial", "run")
+    assert load_checkpoint(tmp_path / "run/checkpoints/last").state["step"] == 3
+    assert read_log(play("adversarial", "run", resume=True))[-1]["step"] == 8
+
+
 def test_log_and_table_hold_what_was_promised(learn_from: Callable[..., Path]) -> None:
     run = learn_from("run")
     events = read_log(run)

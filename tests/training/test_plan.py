@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
+from recontrast.datasets.augment import AugmentSettings
 from recontrast.errors import ConfigError, UnknownNameError
+from recontrast.losses.perceptual import PerceptualLoss
 from recontrast.models import MODELS
 from recontrast.recipes import RECIPES
 from recontrast.training.plan import SCALES, LoopSettings, preset_paths, preset_summary, read_plan
@@ -16,8 +19,15 @@ from recontrast.training.plan import SCALES, LoopSettings, preset_paths, preset_
 @pytest.mark.parametrize("scale", SCALES)
 def test_every_preset_builds(preset: str, scale: str) -> None:
     plan = read_plan(preset, scale)
-    network = MODELS.build(plan.model.name, plan.model.options)
-    RECIPES.build(plan.recipe.name, {"network": network, **plan.recipe.options})
+    options = dict(plan.recipe.options)
+    if options.get("perceptual", "none") != "none":
+        with pytest.raises(ConfigError, match="nothing is downloaded"):  # its weights are the user's to give
+            PerceptualLoss(options["perceptual"], options.get("perceptual_weights", ()))
+        options |= {"perceptual": "none", "perceptual_weight": 0.0}
+    with torch.device("meta"):
+        network = MODELS.build(plan.model.name, plan.model.options)
+        recipe = RECIPES.build(plan.recipe.name, {"network": network, **options})
+    assert recipe.paired == plan.data.paired
     assert plan.summary == preset_summary(preset_paths()[preset])
     assert plan.summary
 
@@ -31,6 +41,33 @@ def test_osman2022_at_paper_scale_is_the_published_method() -> None:
     assert (loop.learning_rate, loop.betas, loop.epochs, loop.patience) == (1e-3, (0.9, 0.999), 120, 20)
     assert (loop.schedule, loop.steps, loop.minutes, loop.ema) == ("constant", 0, 0, 0)
     assert (data.batch, data.size, data.clip_target) == (32, (224, 224), True)
+
+
+def test_tagawa2025_at_paper_scale_is_the_published_method() -> None:
+    plan = read_plan("tagawa2025", "paper")
+    with torch.device("meta"):
+        network = MODELS.build(plan.model.name, plan.model.options)
+    assert sum(parameter.numel() for parameter in network.parameters()) == 54_407_809
+    options, loop = plan.recipe.options, plan.loop
+    assert (options["reconstruction_weight"], options["perceptual_weight"]) == (699, 699)
+    assert (options["objective"], options["real_label"], options["perceptual"]) == ("cross_entropy", 0.9, "lpips_vgg")
+    assert (loop.learning_rate, loop.betas, loop.epochs, loop.snapshots) == (2e-4, (0.5, 0.999), 40, 4)
+    assert (plan.data.batch, plan.data.size, plan.data.slices) == (1, (256, 256), "brain")
+    assert plan.data.augment == AugmentSettings()
+
+
+@pytest.mark.parametrize(
+    ("preset", "parameters"),
+    [("pix2pix", 66_992_769), ("cyclegan", 7_217_409), ("unit", 12_545_793)],
+)
+def test_grantjacob2021_at_paper_scale(preset: str, parameters: int) -> None:
+    plan = read_plan(f"grantjacob2021-{preset}", "paper")
+    with torch.device("meta"):
+        network = MODELS.build(plan.model.name, plan.model.options)
+    assert sum(parameter.numel() for parameter in network.parameters()) == parameters
+    assert (plan.loop.epochs, plan.loop.learning_rate, plan.data.batch) == (15, 2e-4, 1)
+    assert (plan.data.size, set(plan.data.planes)) == ((512, 512), {"axial", "coronal", "sagittal"})
+    assert plan.data.augment == AugmentSettings()
 
 
 def test_scales_keep_network_and_loss() -> None:

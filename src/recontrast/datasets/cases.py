@@ -40,8 +40,14 @@ class DataSettings:
     batch: int = 32
     """Slices in a batch, over all ranks."""
 
+    paired: bool = True
+    """Learn from the same slices of source and target; false: from slices of both that are drawn independently."""
+
     plane: Literal["axial", "coronal", "sagittal"] = "axial"
-    """Plane of the slices: axial, coronal or sagittal."""
+    """Plane of the slices that are translated: axial, coronal or sagittal."""
+
+    planes: tuple[Literal["axial", "coronal", "sagittal"], ...] = ()
+    """Planes whose slices are mixed in training (axial coronal sagittal); left out: `plane` alone."""
 
     neighbours: int = 0
     """Slices above and below that are given as further source channels (2.5D)."""
@@ -72,14 +78,22 @@ class DataSettings:
 
     def __post_init__(self) -> None:
         """Check names and ranges."""
-        if self.plane not in PLANES:
-            raise UnknownNameError.among("plane (data.plane)", str(self.plane), PLANES)
+        for plane in (self.plane, *self.planes):
+            if plane not in PLANES:
+                raise UnknownNameError.among("plane (data.plane, data.planes)", str(plane), PLANES)
+        if len(set(self.planes)) < len(self.planes):
+            raise ConfigError(f"data.planes names a plane twice: {' '.join(self.planes)}")
         if self.slices not in ("brain", "head", "all"):
             raise UnknownNameError.among("choice of slices (data.slices)", self.slices, ("brain", "head", "all"))
         if self.cache_type not in _STORED:
             raise UnknownNameError.among("number type (data.cache_type)", self.cache_type, _STORED)
         if self.batch < 1 or self.neighbours < 0 or (self.size is not None and min(self.size) < 1):
             raise ConfigError("data: batch and size must be at least 1, neighbours at least 0")
+
+    @property
+    def learned_planes(self) -> tuple[str, ...]:
+        """Planes whose slices are learned from."""
+        return self.planes or (self.plane,)
 
 
 @dataclass(frozen=True)
@@ -89,7 +103,11 @@ class CachedCase:
     Attributes:
         key: Name of the case.
         subject: Its subject.
-        images: Stored values, (N, C, I, J): N slices, C sources and then the target, memory-mapped.
+        plane: Plane of the slices.
+        images: Stored values, (N, C, I, J): N slices, C sources and then the target, memory-mapped. A case for unpaired
+            learning may have only the sources, or only the target.
+        sources: Which channels are the sources.
+        has_target: Whether the last channel is the target.
         regions: (N, 2, I, J), head and brain (head again where the brain is not known), memory-mapped.
         has_brain: Whether the brain is known.
         lows: Scaled value of stored zero, one a channel.
@@ -101,7 +119,10 @@ class CachedCase:
 
     key: str
     subject: str
+    plane: str
     images: NDArray[Any]
+    sources: slice
+    has_target: bool
     regions: NDArray[np.bool_]
     has_brain: bool
     lows: NDArray[np.float32]
@@ -140,6 +161,7 @@ class CachedCase:
 class _Files:
     """Files of one case in the cache, and the hashes of its images; `numbers` is written last: the others are whole."""
 
+    plane: str
     images: Path
     regions: Path
     numbers: Path
@@ -152,11 +174,14 @@ def cache_cases(
     """Write the cases into the cache, or find them there, and map them.
 
     Args:
-        cases: Prepared cases that have all the contrasts.
+        cases: Prepared cases that have all the contrasts; for unpaired learning all the sources, or the target.
         sources: Source contrasts, in channel order.
         target: Target contrast.
-        settings: Plane and number type.
+        settings: Planes and number type.
         folder: Where the cache lies; files in it that belong to none of the cases are removed.
+
+    Returns:
+        For each plane that is learned from or translated, in the order of `PLANES`, all cases.
 
     Raises:
         GeometryError: The images of a case lie on different grids.
@@ -167,12 +192,18 @@ def cache_cases(
         >>> cache_cases(cohort.split("train"), ["T1w"], "T2w", DataSettings(), run / "cache")  # doctest: +SKIP
     """
     make_folder(folder)
-    files = {case.key: _files(case, (*sources, target), settings, folder) for case in cases}
-    wanted = {path for paths in files.values() for path in (paths.images, paths.regions, paths.numbers)}
+    planes = [plane for plane in PLANES if plane in (settings.plane, *settings.planes)]
+    wanted: list[tuple[PreparedCase, tuple[str, ...], _Files]] = []
+    for plane in planes:
+        for case in cases:
+            given = tuple(sources) if all(label in case.images for label in sources) else ()
+            labels = (*given, target) if target in case.images else given
+            wanted.append((case, labels, _files(case, labels, plane, settings.cache_type, folder)))
+    kept = {path for _, _, paths in wanted for path in (paths.images, paths.regions, paths.numbers)}
     for path in (*folder.glob("sub-*.npy"), *folder.glob("sub-*.json")):
-        if path not in wanted:
+        if path not in kept:
             path.unlink(missing_ok=True)
-    return [_cached(case, (*sources, target), settings, files[case.key]) for case in cases]
+    return [_cached(case, labels, target, settings.cache_type, paths) for case, labels, paths in wanted]
 
 
 def slices_first(array: NDArray[Any], plane: str) -> NDArray[Any]:
@@ -195,29 +226,33 @@ def slices_back(stack: NDArray[Any], plane: str) -> NDArray[Any]:
     return np.moveaxis(stack, 0, PLANES[plane])
 
 
-def _files(case: PreparedCase, contrasts: Sequence[str], settings: DataSettings, folder: Path) -> _Files:
+def _files(case: PreparedCase, contrasts: Sequence[str], plane: str, cache_type: str, folder: Path) -> _Files:
     hashes = tuple(sha256_of(case.images[label]) for label in contrasts)
     described = {
         "format": _FORMAT,
         "images": hashes,
         "scales": [case.scales[label].to_dict() for label in contrasts],
         "regions": {name: sha256_of(case.regions[name]) for name in ("head", "brain") if name in case.regions},
-        "plane": settings.plane,
-        "type": settings.cache_type,
+        "plane": plane,
+        "type": cache_type,
     }
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
     stem = f"{case.key}_{digest}"
-    return _Files(folder / f"{stem}_images.npy", folder / f"{stem}_regions.npy", folder / f"{stem}.json", hashes)
+    names = (f"{stem}_images.npy", f"{stem}_regions.npy", f"{stem}.json")
+    return _Files(plane, folder / names[0], folder / names[1], folder / names[2], hashes)
 
 
-def _cached(case: PreparedCase, contrasts: Sequence[str], settings: DataSettings, paths: _Files) -> CachedCase:
+def _cached(case: PreparedCase, contrasts: Sequence[str], target: str, cache_type: str, paths: _Files) -> CachedCase:
     if not paths.numbers.is_file():
-        _write(case, contrasts, settings, paths)
+        _write(case, contrasts, cache_type, paths)
     numbers = json.loads(paths.numbers.read_text(encoding="utf-8"))
     first, second, third = numbers["spacing"]
     return CachedCase(
         key=case.key,
         subject=case.case.subject,
+        plane=paths.plane,
+        sources=slice(0, len(contrasts) - (target in contrasts)),
+        has_target=target in contrasts,
         images=np.load(paths.images, mmap_mode="r", allow_pickle=False),
         regions=np.load(paths.regions, mmap_mode="r", allow_pickle=False),
         has_brain="brain" in case.regions,
@@ -229,7 +264,7 @@ def _cached(case: PreparedCase, contrasts: Sequence[str], settings: DataSettings
     )
 
 
-def _write(case: PreparedCase, contrasts: Sequence[str], settings: DataSettings, paths: _Files) -> None:
+def _write(case: PreparedCase, contrasts: Sequence[str], cache_type: str, paths: _Files) -> None:
     first = read_volume(case.images[contrasts[0]]).reoriented("RAS")
     head = _region(case, "head", first)
     regions = np.stack([head, _region(case, "brain", first) if "brain" in case.regions else head])
@@ -241,17 +276,17 @@ def _write(case: PreparedCase, contrasts: Sequence[str], settings: DataSettings,
         if not np.isfinite(scaled).all():
             raise IntensityError(f"{case.images[label]}: has values that are not finite; prepare {case.key} again")
         low, step = 0.0, 1.0
-        if settings.cache_type == "uint16":
+        if cache_type == "uint16":
             low = float(scaled.min())
             step = max(float(scaled.max()) - low, 1e-6) / 65535
             scaled = np.rint((scaled - low) / step)
-        channels.append(scaled.astype(_STORED[settings.cache_type]))
+        channels.append(scaled.astype(_STORED[cache_type]))
         lows.append(low)
         steps.append(step)
         air.append(float(case.scales[label].apply(np.zeros(1))[0]))
-    _save(paths.images, np.stack([slices_first(channel, settings.plane) for channel in channels], axis=1))
-    _save(paths.regions, np.stack([slices_first(region, settings.plane) for region in regions], axis=1))
-    along = PLANES[settings.plane]
+    _save(paths.images, np.stack([slices_first(channel, paths.plane) for channel in channels], axis=1))
+    _save(paths.regions, np.stack([slices_first(region, paths.plane) for region in regions], axis=1))
+    along = PLANES[paths.plane]
     spacing = [first.spacing[along], *(mm for axis, mm in enumerate(first.spacing) if axis != along)]
     write_json(paths.numbers, {"lows": lows, "steps": steps, "air": air, "spacing": spacing})
 

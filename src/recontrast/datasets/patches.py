@@ -24,13 +24,24 @@ class Batch(NamedTuple):
 
     Attributes:
         source: (B, C, I, J) float32, scaled units.
-        target: (B, 1, I, J) float32, scaled units.
-        mask: (B, 1, I, J) bool, inside the head.
+        target: (B, 1, I, J) float32, scaled units; of other slices than the source in unpaired learning.
+        mask: (B, 1, I, J) bool, inside the head of the source.
+        spacing: (B, 2) float32, in-plane voxel size of the source in mm; None where nobody knows it.
     """
 
     source: Tensor
     target: Tensor
     mask: Tensor
+    spacing: Tensor | None = None
+
+
+class Sample(NamedTuple):
+    """One slice of a batch; arrays as in `Batch`, without its first axis."""
+
+    source: NDArray[np.float32]
+    target: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    spacing: NDArray[np.float32]
 
 
 class SliceBatches:
@@ -80,9 +91,11 @@ class SliceBatches:
         """Batch number `step` (from 0), or the part of it that one of several ranks works on."""
         positions = range(step * self.settings.batch, (step + 1) * self.settings.batch)[rank::ranks]
         rng = np.random.default_rng([self.seed, step, rank])
-        samples = [self._sample(*self.places[self._at(position)], rng) for position in positions]
-        source, target, mask = (torch.from_numpy(np.stack(part)) for part in zip(*samples, strict=True))
-        return Batch(source, target, mask)
+        return stacked([self.sample(*self.place(position), rng) for position in positions])
+
+    def place(self, position: int) -> tuple[int, int]:
+        """Case and slice at a position (from 0) in the endless order."""
+        return self.places[self._at(position)]
 
     def _at(self, position: int) -> int:
         epoch, within = divmod(position, len(self.places))
@@ -90,24 +103,31 @@ class SliceBatches:
             self._order = (epoch, np.random.default_rng([self.seed, epoch]).permutation(len(self.places)))
         return int(self._order[1][within])
 
-    def _sample(
-        self, number: int, index: int, rng: np.random.Generator
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+    def sample(self, number: int, index: int, rng: np.random.Generator) -> Sample:
+        """Slice `index` of case `number`, cut out and changed at random; without channels that the case has not."""
         case, settings = self.cases[number], self.settings
         shift = random_shift(settings.augment, rng)
         starts = [c + s - size // 2 for c, s, size in zip(self.centres[number], shift, self.size, strict=True)]
         inside, cut = _window(starts, self.size, case.images.shape[2:])
-        channels = case.images.shape[1]
-        planes = channels + (channels - 1) * 2 * settings.neighbours
-        image = np.empty((planes, *self.size), np.float32)
-        image[:] = case.air[_channel_of_plane(channels, settings.neighbours), None, None]
-        image[:-1, inside[0], inside[1]] = read_sources(case, index, settings.neighbours, cut)
-        image[-1, inside[0], inside[1]] = case.read(index, slice(channels - 1, channels), *cut)[0]
+        sources = case.sources.stop
+        air = np.repeat(case.air[:sources], 2 * settings.neighbours + 1)
+        source = np.empty((len(air), *self.size), np.float32)
+        source[:] = air[:, None, None]
+        if sources:
+            source[:, inside[0], inside[1]] = read_sources(case, index, settings.neighbours, cut)
+        target = np.empty((int(case.has_target), *self.size), np.float32)
+        target[:] = case.air[sources:, None, None]
+        target[:, inside[0], inside[1]] = case.read(index, slice(sources, None), *cut)
+        if settings.clip_target:
+            target = np.clip(target, 0, 1)
         mask = np.zeros((1, *self.size), np.bool_)
         mask[0, inside[0], inside[1]] = case.regions[index, 0, cut[0], cut[1]]
-        target = np.clip(image[-1:], 0, 1) if settings.clip_target else image[-1:]
-        source, target, mask = augment(image[:-1], target, mask, settings.augment, rng)
-        return source, target, mask
+        return Sample(*augment(source, target, mask, settings.augment, rng), np.array(case.spacing[1:], np.float32))
+
+
+def stacked(samples: Sequence[Sample]) -> Batch:
+    """A batch of samples."""
+    return Batch(*(torch.from_numpy(np.stack(part)) for part in zip(*samples, strict=True)))
 
 
 def read_sources(
@@ -118,16 +138,12 @@ def read_sources(
     Channels are ordered by contrast, and within a contrast from the slice furthest below to the one furthest above;
     beyond the first and last slice these are repeated. A saved translator orders them in the same way.
     """
-    sources = slice(0, case.images.shape[1] - 1)
+    sources = case.sources
     if neighbours == 0:
         return case.read(index, sources, *cut)
     around = np.clip(np.arange(index - neighbours, index + neighbours + 1), 0, len(case.images) - 1)
     slab = np.stack([case.read(int(number), sources, *cut) for number in around], axis=1)
     return slab.reshape(-1, *slab.shape[2:])
-
-
-def _channel_of_plane(channels: int, neighbours: int) -> NDArray[np.intp]:
-    return np.append(np.repeat(np.arange(channels - 1), 2 * neighbours + 1), channels - 1)
 
 
 def _window(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from recontrast.datasets.patches import Batch
 from recontrast.losses import LOSSES
-from recontrast.recipes import RECIPES
+from recontrast.recipes import RECIPES, Turn
 
 
 @RECIPES.register("supervised")
@@ -29,6 +29,8 @@ class Supervised(nn.Module):
         torch.Size([1, 1, 4, 4])
     """
 
+    paired = True
+
     def __init__(
         self,
         *,
@@ -43,12 +45,16 @@ class Supervised(nn.Module):
         self.loss_name = loss
         self.masked = masked
 
-    def training_step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of a batch, and its named parts for the log (detached)."""
+    def optimized(self) -> dict[str, list[nn.Module]]:
+        """One optimiser, for the network."""
+        return {"network": [self.network]}
+
+    def training_step(self, batch: Batch) -> Iterator[Turn]:
+        """One turn: the loss of the batch."""
         estimate = self.network(batch.source)
         with torch.autocast(estimate.device.type, enabled=False):
             loss = self.loss(batch.target, estimate, batch.mask if self.masked else None)
-        return loss, {self.loss_name: loss.detach()}
+        yield Turn("network", loss, {self.loss_name: loss.detach()})
 
     def predict(self, source: Tensor) -> Tensor:
         """Synthetic image of a source (B, C, I, J[, K]), float32, in the network's range."""

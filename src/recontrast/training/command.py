@@ -111,7 +111,7 @@ def _require_contrasts(settings: TrainSettings) -> None:
 
 
 def _job(settings: TrainSettings, plan: Plan, cohort: PreparedCohort) -> Job:
-    learn_from = _with_contrasts(settings, cohort, "train")
+    learn_from = _with_contrasts(settings, cohort, "train", paired=plan.data.paired)
     validation = _with_contrasts(settings, cohort, "validation")
     if not learn_from:
         counts = ", ".join(f"{len(cohort.split(name))} {name}" for name in ("train", "validation", "test"))
@@ -129,7 +129,7 @@ def _job(settings: TrainSettings, plan: Plan, cohort: PreparedCohort) -> Job:
     channels = len(settings.source) * (2 * plan.data.neighbours + 1)
     options = _model_options(plan, {"in_channels": channels, "out_channels": 1, "spatial_dims": 2})
     scales = {
-        label: _median_scale([case.scales[label] for case in learn_from])
+        label: _median_scale([case.scales[label] for case in learn_from if label in case.scales])
         for label in (*settings.source, settings.target)
     }
     description = TranslatorDescription(
@@ -162,8 +162,13 @@ def _job(settings: TrainSettings, plan: Plan, cohort: PreparedCohort) -> Job:
     )
 
 
-def _with_contrasts(settings: TrainSettings, cohort: PreparedCohort, split: str) -> tuple[PreparedCase, ...]:
-    """Cases of a split that have all contrasts; a case without is left out with a warning that names it."""
+def _with_contrasts(
+    settings: TrainSettings, cohort: PreparedCohort, split: str, *, paired: bool = True
+) -> tuple[PreparedCase, ...]:
+    """Cases of a split that have all contrasts; a case without is left out with a warning that names it.
+
+    For unpaired learning all sources, or the target, are enough, and some case must have either.
+    """
     wanted = (*settings.source, settings.target)
     there = sorted({label for case in cohort.cases for label in case.images})
     absent = [label for label in wanted if label not in there]
@@ -174,7 +179,8 @@ def _with_contrasts(settings: TrainSettings, cohort: PreparedCohort, split: str)
     chosen = []
     for case in cohort.split(split):
         missing = [label for label in wanted if label not in case.images]
-        if missing:
+        half = not paired and (missing == [settings.target] or settings.target in case.images)
+        if missing and not half:
             warnings.warn(
                 f"{case.key}: has no {', '.join(missing)}, it is left out of the {split} cases "
                 f"(it has {', '.join(case.images)})",
@@ -183,6 +189,14 @@ def _with_contrasts(settings: TrainSettings, cohort: PreparedCohort, split: str)
             )
         else:
             chosen.append(case)
+    if chosen and not paired:
+        some = {label for case in chosen for label in case.images}
+        lacking = [label for label in wanted if label not in some]
+        if lacking:
+            raise MissingContrastError(
+                f"{settings.prepared}: no {split} case has {', '.join(lacking)}; unpaired learning needs images of "
+                "source and target, though not of the same subjects"
+            )
     return tuple(chosen)
 
 
@@ -201,9 +215,9 @@ def _check_members(job: Job) -> None:
 
     from recontrast.evaluation.protocols import PROTOCOLS
     from recontrast.models import MODELS
-    from recontrast.recipes import RECIPES
+    from recontrast.recipes import build_recipe
 
-    plan = job.plan
+    plan, options = job.plan, job.description.model.options
     PROTOCOLS.get(plan.loop.protocol)
     choose_precision(plan.loop.precision, accelerated=True)
     if plan.data.batch % plan.loop.devices:
@@ -211,9 +225,28 @@ def _check_members(job: Job) -> None:
             f"data.batch {plan.data.batch} cannot be shared by {plan.loop.devices} ranks (loop.devices): "
             "make it a multiple"
         )
+    if plan.data.batch == plan.loop.devices and options.get("norm") == "batch":
+        warnings.warn(
+            "model.options.norm is batch, and a batch holds one image: training normalises each image by itself, but "
+            "the translator by averages over images, which makes it visibly worse; norm=batch_of_one keeps to training",
+            RecontrastWarning,
+            stacklevel=3,
+        )
+
+    def build_network(in_channels: int, out_channels: int) -> torch.nn.Module:
+        channels = {"in_channels": in_channels, "out_channels": out_channels}
+        built: torch.nn.Module = MODELS.build(plan.model.name, {**options, **channels})
+        return built
+
     with torch.device("meta"):
-        network = MODELS.build(plan.model.name, job.description.model.options)
-        RECIPES.build(plan.recipe.name, {"network": network, **plan.recipe.options})
+        network = build_network(options["in_channels"], options["out_channels"])
+        recipe = build_recipe(plan.recipe.name, plan.recipe.options, network, build_network, options["in_channels"])
+    if recipe.paired != plan.data.paired:
+        wanted = "true" if recipe.paired else "false"
+        raise ConfigError(
+            f"recipe {plan.recipe.name} learns from {'paired' if recipe.paired else 'unpaired'} slices: "
+            f"set data.paired={wanted}"
+        )
 
 
 def _median_scale(scales: Sequence[Scale]) -> Scale:
@@ -329,19 +362,21 @@ def _save(job: Job, learned: Learned) -> dict[str, Any]:
     """Save the best weights as translator; return what came out, for the provenance."""
     from recontrast.models import MODELS
     from recontrast.training.checkpoint import load_checkpoint
-    from recontrast.training.loop import BEST, CACHE
+    from recontrast.training.loop import BEST, CACHE, SNAPSHOTS
     from recontrast.translation.translator import save_translator
 
     network = MODELS.build(job.plan.model.name, job.description.model.options)
-    network.load_state_dict(load_checkpoint(job.run / BEST).part("network"))
     description = dataclasses.replace(
         job.description,
         spacing_mm=learned.spacing_mm,
         training_images=learned.image_hashes,
-        trained_steps=learned.state.best_step,
         precision_trained=learned.precision,
     )
-    save_translator(job.run / FOLDER, network, description)
+    places = {folder: job.run / SNAPSHOTS.name / folder.name for folder in sorted((job.run / SNAPSHOTS).glob("step-*"))}
+    for weights, folder in {**places, job.run / BEST: job.run / FOLDER}.items():
+        checkpoint = load_checkpoint(weights)
+        network.load_state_dict(checkpoint.part("network"))
+        save_translator(folder, network, dataclasses.replace(description, trained_steps=checkpoint.state["step"]))
     if not job.plan.data.keep_cache:
         shutil.rmtree(job.run / CACHE, ignore_errors=True)
     return {**dataclasses.asdict(learned.state), "reason": learned.reason, "precision": learned.precision}

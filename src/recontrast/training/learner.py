@@ -1,4 +1,4 @@
-"""What learns: recipe, optimiser and averaged weights, and how they take one step.
+"""What learns: recipe, optimisers and averaged weights, and how they take one step.
 
 All randomness of a step comes from (seed, step, rank). No generator state has to be kept: a resumed run draws the
 same dropout masks as one that was never stopped.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import shutil
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,13 @@ from torch import Tensor, nn
 from recontrast.datasets.patches import Batch
 from recontrast.errors import CheckpointError, DependencyError, TrainingError
 from recontrast.models import MODELS
-from recontrast.recipes import RECIPES
+from recontrast.recipes import Turn, build_recipe
 from recontrast.training.checkpoint import Checkpoint, optimizer_tensors, restore_optimizer
 from recontrast.training.plan import LoopSettings, Plan
 
 
 class Learner:
-    """Recipe, optimiser and averaged weights on a device.
+    """Recipe, optimisers and averaged weights on a device.
 
     Args:
         fabric: A launched Lightning Fabric: device and ranks.
@@ -44,22 +45,32 @@ class Learner:
         self.fabric, self.loop = fabric, plan.loop
         self.total_steps, self.precision = total_steps, precision
         torch.manual_seed(plan.loop.seed)  # before the first weight is drawn
-        network: nn.Module = MODELS.build(plan.model.name, model_options)
-        self.recipe: nn.Module = RECIPES.build(plan.recipe.name, {"network": network, **plan.recipe.options})
+
+        def build_network(in_channels: int, out_channels: int) -> nn.Module:
+            channels = {"in_channels": in_channels, "out_channels": out_channels}
+            built: nn.Module = MODELS.build(plan.model.name, {**model_options, **channels})
+            return built
+
+        network = build_network(model_options["in_channels"], model_options["out_channels"])
+        recipe = build_recipe(
+            plan.recipe.name, plan.recipe.options, network, build_network, model_options["in_channels"]
+        )
+        self.recipe: nn.Module = fabric.to_device(recipe)
         self.layout = _layout(model_options["spatial_dims"], plan.loop.channels_last)
         self.recipe.to(memory_format=self.layout)
         if plan.loop.compiled:
             _require_compiler()
             network.compile(dynamic=False)
-        self.optimizer = _optimizer(self.recipe, plan.loop)
-        self._module, self._stepper = fabric.setup(self.recipe, self.optimizer)
-        self._module.mark_forward_method("training_step")
-        self.averaged = copy.deepcopy(self.recipe) if plan.loop.ema > 0 else None
+        self.optimizers = {
+            name: _optimizer([p for module in modules for p in module.parameters()], plan.loop)
+            for name, modules in recipe.optimized().items()
+        }
+        self.averaged = copy.deepcopy(network) if plan.loop.ema > 0 else None
 
     @property
     def network(self) -> nn.Module:
         """The network that is validated and saved: the averaged one where there is one."""
-        chosen: nn.Module = (self.averaged or self.recipe).network  # type: ignore[assignment]
+        chosen: nn.Module = self.averaged or self.recipe.network  # type: ignore[assignment]
         return chosen
 
     @property
@@ -68,35 +79,56 @@ class Learner:
         return sum(parameter.numel() for parameter in self.network.parameters())
 
     def step(self, batch: Batch, number: int) -> tuple[float, dict[str, float]]:
-        """Take step `number` (from 0).
+        """Take step `number` (from 0): the turns of the recipe, one after the other.
 
         Returns:
-            Loss and its named parts.
+            Loss of the turn that trains the saved network, and the named parts of all turns.
 
         Raises:
-            TrainingError: The loss is not finite; the weights are those before this step.
+            TrainingError: A loss is not finite; the weights that this turn trains are those before this step.
         """
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.loop, number, self.total_steps)
+        rate = learning_rate(self.loop, number, self.total_steps)
         torch.manual_seed(_seed_of(self.loop.seed, number, self.fabric.global_rank))
-        source, target, mask = (self.fabric.to_device(part) for part in batch)
+        moved = Batch(*(None if part is None else self.fabric.to_device(part) for part in batch))
+        moved = moved._replace(source=moved.source.contiguous(memory_format=self.layout))
         self.recipe.train()
-        # Not Fabric's own mixed precision: that would round the target to bfloat16 before the loss sees it.
-        with torch.autocast(self.fabric.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            loss, parts = self._module.training_step(Batch(source.contiguous(memory_format=self.layout), target, mask))
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise TrainingError(f"the loss of step {number + 1} is {value}")
-        self.fabric.backward(loss)
-        if self.loop.gradient_clip > 0:
-            self.fabric.clip_gradients(
-                self._module, self._stepper, max_norm=self.loop.gradient_clip, error_if_nonfinite=False
-            )
-        self._stepper.step()
-        self._stepper.zero_grad(set_to_none=True)
+        loss = math.nan
+        parts: dict[str, float] = {}
+        turns = self.recipe.training_step(moved)  # type: ignore[operator]
+        while (turn := self._next(turns)) is not None:
+            value = float(turn.loss.detach())
+            if not math.isfinite(value):
+                name = "" if len(self.optimizers) == 1 else f" of the {turn.optimizer}"
+                raise TrainingError(f"the loss{name} of step {number + 1} is {value}")
+            self._take(turn, rate)
+            parts |= {name: float(part) for name, part in turn.parts.items()}
+            loss = value if turn.optimizer == "network" else loss
         if self.averaged is not None:
-            _average(self.averaged, self.recipe, min(self.loop.ema, (1 + number) / (10 + number)))
-        return value, {name: float(part) for name, part in parts.items()}
+            network: nn.Module = self.recipe.network  # type: ignore[assignment]
+            _average(self.averaged, network, min(self.loop.ema, (1 + number) / (10 + number)))
+        return loss, parts
+
+    def _next(self, turns: Iterator[Turn]) -> Turn | None:
+        # Not Fabric's own mixed precision: that would round the target to bfloat16 before the loss sees it. A new
+        # context for each turn: a context keeps rounded weights, and the turn before has changed them.
+        with torch.autocast(self.fabric.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            return next(turns, None)
+
+    def _take(self, turn: Turn, rate: float) -> None:
+        """Gradient, its mean over ranks, its limit, and the step of the optimiser."""
+        optimizer = self.optimizers[turn.optimizer]
+        optimizer.zero_grad(set_to_none=True)
+        turn.loss.backward()  # type: ignore[no-untyped-call]
+        trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        if self.fabric.world_size > 1:
+            _share_gradients(self.fabric, trained)
+        if self.loop.gradient_clip > 0:
+            nn.utils.clip_grad_norm_(trained, self.loop.gradient_clip)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * turn.rate
+            group["betas"] = turn.betas or self.loop.betas
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that a resumed run needs, by name.
@@ -108,9 +140,10 @@ class Learner:
         if not all(torch.isfinite(value).all() for value in weights.values()):
             raise TrainingError("a weight is not finite")
         found = {f"recipe.{name}": value for name, value in weights.items()}
-        found |= {f"optimizer.{name}": value for name, value in optimizer_tensors(self.optimizer).items()}
+        for kind, optimizer in self.optimizers.items():
+            found |= {f"optimizer.{kind}.{name}": value for name, value in optimizer_tensors(optimizer).items()}
         if self.averaged is not None:
-            found |= {f"averaged.{name}": value for name, value in self.averaged.state_dict().items()}
+            found |= {f"averaged.network.{name}": value for name, value in self.averaged.state_dict().items()}
         return found
 
     def weights(self) -> dict[str, Tensor]:
@@ -126,10 +159,11 @@ class Learner:
         try:
             self.recipe.load_state_dict(checkpoint.part("recipe"))
             if self.averaged is not None:
-                self.averaged.load_state_dict(checkpoint.part("averaged"))
+                self.averaged.load_state_dict(checkpoint.part("averaged.network"))
         except RuntimeError as error:
             raise CheckpointError(f"the checkpoint does not fit the network: {str(error).splitlines()[-1]}") from error
-        restore_optimizer(self.optimizer, checkpoint.part("optimizer"))
+        for kind, optimizer in self.optimizers.items():
+            restore_optimizer(optimizer, checkpoint.part(f"optimizer.{kind}"))
 
 
 def learning_rate(loop: LoopSettings, step: int, total_steps: int) -> float:
@@ -138,7 +172,7 @@ def learning_rate(loop: LoopSettings, step: int, total_steps: int) -> float:
     Args:
         loop: Start value, warm-up and schedule.
         step: Number of the step, from 0.
-        total_steps: Where a falling schedule reaches zero.
+        total_steps: Where a falling schedule reaches zero: the step after the last one.
 
     Example:
         >>> learning_rate(LoopSettings(steps=10, learning_rate=1.0, schedule="linear"), 5, 10)
@@ -148,17 +182,27 @@ def learning_rate(loop: LoopSettings, step: int, total_steps: int) -> float:
         return loop.learning_rate * (step + 1) / (loop.warmup_steps + 1)
     if loop.schedule == "constant":
         return loop.learning_rate
-    fraction = min(1.0, (step - loop.warmup_steps) / max(1, total_steps - loop.warmup_steps))
+    begin = max(loop.warmup_steps, round(loop.hold * total_steps))
+    fraction = min(1.0, max(0, step - begin) / max(1, total_steps - begin))
     if loop.schedule == "linear":
         return loop.learning_rate * (1 - fraction)
     return loop.learning_rate * 0.5 * (1 + math.cos(math.pi * fraction))
 
 
-def _optimizer(recipe: nn.Module, loop: LoopSettings) -> torch.optim.Optimizer:
+def _optimizer(parameters: list[nn.Parameter], loop: LoopSettings) -> torch.optim.Optimizer:
     kind = torch.optim.AdamW if loop.weight_decay > 0 else torch.optim.Adam
-    return kind(
-        recipe.parameters(), lr=loop.learning_rate, betas=loop.betas, weight_decay=loop.weight_decay, fused=True
-    )
+    return kind(parameters, lr=loop.learning_rate, betas=loop.betas, weight_decay=loop.weight_decay, fused=True)
+
+
+def _share_gradients(fabric: Any, parameters: list[nn.Parameter]) -> None:
+    """Replace gradients by their mean over all ranks, in one message. A parameter without one counts as zero.
+
+    PyTorch's own wrapper for several ranks knows one forward and one backward pass a step; recipes take turns.
+    """
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+    shared = fabric.all_reduce(torch.cat([gradient.flatten() for gradient in gradients]), reduce_op="mean")
+    for parameter, mean in zip(parameters, shared.split([p.numel() for p in parameters]), strict=True):
+        parameter.grad = torch.empty_like(parameter).copy_(mean.view(parameter.shape))
 
 
 def _layout(spatial_dims: int, channels_last: bool) -> torch.memory_format:
@@ -172,10 +216,10 @@ def _seed_of(seed: int, step: int, rank: int) -> int:
 
 
 @torch.no_grad()
-def _average(averaged: nn.Module, recipe: nn.Module, decay: float) -> None:
-    for old, new in zip(averaged.parameters(), recipe.parameters(), strict=True):
+def _average(averaged: nn.Module, network: nn.Module, decay: float) -> None:
+    for old, new in zip(averaged.parameters(), network.parameters(), strict=True):
         old.lerp_(new, 1 - decay)
-    for kept, seen in zip(averaged.buffers(), recipe.buffers(), strict=True):
+    for kept, seen in zip(averaged.buffers(), network.buffers(), strict=True):
         kept.copy_(seen)
 
 

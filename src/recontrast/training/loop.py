@@ -15,6 +15,7 @@ import torch
 
 from recontrast.datasets.cases import cache_cases
 from recontrast.datasets.patches import Batch, SliceBatches
+from recontrast.datasets.unpaired import UnpairedBatches
 from recontrast.errors import TrainingError
 from recontrast.io.tables import write_table
 from recontrast.preparation.cohort import PreparedCase
@@ -29,7 +30,10 @@ LAST = Path("checkpoints", "last")
 """Where a run goes on from."""
 
 BEST = Path("checkpoints", "best")
-"""Weights of the best validation; of the last step where nothing is validated."""
+"""Weights that become the translator: of the best validation, or of the last step (loop.keep, or no validation)."""
+
+SNAPSHOTS = Path("checkpoints", "snapshots")
+"""Weights kept on the way (loop.snapshots), a folder for each."""
 
 VALIDATION_TABLE = "validation.tsv"
 """Scores of the best weights, case by case."""
@@ -123,15 +127,18 @@ def learn(fabric: Any, job: Job) -> Learned:
     with fabric.rank_zero_first():
         wanted, about = (*job.train, *job.validation), job.description
         cached = cache_cases(wanted, about.sources, about.target, job.plan.data, job.run / CACHE)
-    batches = SliceBatches(cached[: len(job.train)], job.plan.data, job.plan.loop.seed)
+    data, learned_from = job.plan.data, {case.key for case in job.train}
+    learned = [case for case in cached if case.key in learned_from and case.plane in data.learned_planes]
+    judged = [case for case in cached if case.key not in learned_from and case.plane == data.plane]
+    batches = (SliceBatches if data.paired else UnpairedBatches)(learned, data, job.plan.loop.seed)
     validator = None
     if job.validation:
-        validator = Validator(job.validation, cached[len(job.train) :], job.plan.loop.protocol, job.description)
+        validator = Validator(job.validation, judged, job.plan.loop.protocol, job.description)
     training = _Training(fabric, job, batches, validator)
     with training.log or nullcontext(), training.live:
         reason = training.run()
     fabric.barrier()
-    i, j, k = np.median([case.spacing_ras(job.plan.data.plane) for case in batches.cases], axis=0).tolist()
+    i, j, k = np.median([case.spacing_ras(case.plane) for case in batches.cases], axis=0).tolist()
     return Learned(
         state=training.state,
         reason=reason,
@@ -147,10 +154,13 @@ def learn(fabric: Any, job: Job) -> Learned:
 class _Training:
     """A training on one rank; `run` is the loop, the methods below it are its steps in the order they come."""
 
-    def __init__(self, fabric: Any, job: Job, batches: SliceBatches, validator: Validator | None) -> None:
+    def __init__(
+        self, fabric: Any, job: Job, batches: SliceBatches | UnpairedBatches, validator: Validator | None
+    ) -> None:
         self.fabric, self.job, self.loop = fabric, job, job.plan.loop
         self.batches, self.validator = batches, validator
         self.total_steps = _total_steps(self.loop, batches.epoch_length)
+        self.snapshots = {round((n + 1) * self.total_steps / self.loop.snapshots) for n in range(self.loop.snapshots)}
         self.validate_every = self.loop.validate_every or batches.epoch_length
         self.learner = Learner(fabric, job.plan, job.description.model.options, self.total_steps, job.precision)
         self.state = State()
@@ -178,15 +188,18 @@ class _Training:
             loss, parts = self._step(batch)
             reason = self._reason_to_end()
             self._show(loss, parts, last=bool(reason))
+            if self.chief and self.state.step in self.snapshots:
+                self._save_weights(SNAPSHOTS / f"step-{self.state.step:08d}")
             if reason or self.state.step % self.validate_every == 0:
                 self._validate(loss)
                 self._save()
                 reason = reason or self._reason_to_end()
             elif time.perf_counter() - self.saved_at >= 60 * self.loop.checkpoint_minutes:
                 self._save()
-        if self.chief and self.state.best_score is None:  # nothing was validated, or no value was defined
+        if self.chief and (self.loop.keep == "last" or self.state.best_score is None):
+            # Last weights were asked for, nothing was validated, or no value was defined.
             self.state.best_step = self.state.step
-            self._save_best()
+            self._save_weights(BEST)
         if self.log is not None:
             state = self.state
             self.log.write("end", step=state.step, reason=reason, seconds=state.seconds, best_step=state.best_step)
@@ -236,7 +249,7 @@ class _Training:
         if self.log is None:
             return
         if best:
-            self._save_best()
+            self._save_weights(BEST)
         if best or not (self.job.run / VALIDATION_TABLE).exists():
             write_table(self.job.run / VALIDATION_TABLE, self.validator.table(result, state.step))
         self.log.write(
@@ -255,8 +268,8 @@ class _Training:
             save_checkpoint(self.job.run / LAST, tensors, asdict(self.state))
         self.saved_at = time.perf_counter()
 
-    def _save_best(self) -> None:
-        save_checkpoint(self.job.run / BEST, self.learner.weights(), asdict(self.state))
+    def _save_weights(self, folder: Path) -> None:
+        save_checkpoint(self.job.run / folder, self.learner.weights(), asdict(self.state))
 
     def _read_clock(self) -> None:
         """Time used so far; all ranks take that of the slowest, so that they end at the same step."""

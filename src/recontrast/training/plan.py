@@ -69,7 +69,10 @@ class LoopSettings:
     """Decoupled weight decay (AdamW when above zero)."""
 
     schedule: str = "constant"
-    """Learning rate over the steps: constant, cosine (to zero), linear (to zero)."""
+    """Learning rate over the steps: constant, cosine (to zero), linear (to zero). No step has the rate zero."""
+
+    hold: float = 0.0
+    """Part of the steps, 0 to 1, before a falling rate begins to fall."""
 
     warmup_steps: int = 0
     """Steps over which the learning rate rises linearly from zero."""
@@ -79,6 +82,12 @@ class LoopSettings:
 
     ema: float = 0.0
     """Decay of an exponential moving average of the weights, which is then validated and saved; 0: none."""
+
+    keep: str = "best"
+    """Weights that become the translator: best (of the validations) or last."""
+
+    snapshots: int = 0
+    """How many times, evenly over the steps, the weights are kept as a translator of their own in RUN/snapshots."""
 
     protocol: str = "recontrast"
     """Evaluation protocol whose primary metric and region choose the best weights."""
@@ -119,8 +128,10 @@ class LoopSettings:
             raise UnknownNameError.among("schedule (loop.schedule)", self.schedule, SCHEDULES)
         if self.accelerator not in ACCELERATORS:
             raise UnknownNameError.among("accelerator (loop.accelerator)", self.accelerator, ACCELERATORS)
+        if self.keep not in ("best", "last"):
+            raise UnknownNameError.among("choice of weights (loop.keep)", self.keep, ("best", "last"))
         counts = ("steps", "epochs", "minutes", "patience", "warmup_steps", "gradient_clip", "validate_every",
-                  "checkpoint_minutes", "weight_decay", "seed", "threads")  # fmt: skip
+                  "snapshots", "checkpoint_minutes", "weight_decay", "seed", "threads")  # fmt: skip
         for name in counts:
             if getattr(self, name) < 0:
                 raise ConfigError(f"loop.{name} is {getattr(self, name)}, it must not be negative")
@@ -130,11 +141,15 @@ class LoopSettings:
             raise ConfigError(
                 "loop: learning_rate must be positive, log_every and devices at least 1, ema at least 0 and below 1"
             )
-        if self.schedule != "constant" and not (self.steps or self.epochs):
-            raise ConfigError(
-                f"loop.schedule {self.schedule} needs loop.steps or loop.epochs: with minutes alone nobody knows "
-                "beforehand how many steps there will be"
-            )
+        if not 0 <= self.hold < 1:
+            raise ConfigError(f"loop.hold is {self.hold}, it must be at least 0 and below 1")
+        counted = {"schedule": self.schedule != "constant", "snapshots": self.snapshots > 0}
+        for name, wanted in counted.items():
+            if wanted and not (self.steps or self.epochs):
+                raise ConfigError(
+                    f"loop.{name} {getattr(self, name)} needs loop.steps or loop.epochs: with minutes alone nobody "
+                    "knows beforehand how many steps there will be"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)

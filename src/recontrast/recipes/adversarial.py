@@ -1,0 +1,123 @@
+"""Paired adversarial learning: a network that is told the target, and a discriminator that judges its images.
+
+P. Isola et al., Image-to-image translation with conditional adversarial networks, CVPR 2017.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from recontrast.datasets.patches import Batch
+from recontrast.errors import ConfigError
+from recontrast.losses import LOSSES
+from recontrast.losses.adversarial import AdversarialLoss
+from recontrast.losses.perceptual import PerceptualLoss
+from recontrast.models import DISCRIMINATORS
+from recontrast.models.blocks import centred
+from recontrast.recipes import RECIPES, Turn
+
+
+@RECIPES.register("adversarial")
+class Adversarial(nn.Module):
+    """Network and discriminator in turn, as in pix2pix; the discriminator goes first.
+
+    All weights are for images on the scale [-1, 1], as published: an L1 of 0.01 on the scale [0, 1] counts as 0.02.
+
+    Args:
+        network: Maps sources (B, C, I, J[, K]) to the target's grid, one channel, on the scale [0, 1].
+        source_channels: Channels of a source; given by the training.
+        discriminator: Name of a discriminator.
+        discriminator_options: Its options, but its channels.
+        conditional: Whether the discriminator sees the source beside the image it judges.
+        objective: cross_entropy, least_squares or hinge.
+        real_label: Label of true images for the discriminator; below 1 it is one-sided smoothing.
+        smooth_generator: Whether the network aims at `real_label` as well.
+        adversarial_weight: Weight of the adversarial loss.
+        reconstruction: Loss between result and target (l1, mse).
+        reconstruction_weight: Its weight.
+        perceptual: none, lpips_vgg, vgg19_54 or vgg19_22.
+        perceptual_weight: Its weight.
+        perceptual_weights: Files with the weights of its networks; see `recontrast.losses.perceptual`.
+
+    Raises:
+        ConfigError: An option is out of range, or weights are not there.
+
+    Example:
+        >>> recipe = Adversarial(network=nn.Conv2d(1, 1, 1), discriminator_options={"width": 4, "strided": 1})
+        >>> list(recipe.optimized())
+        ['discriminator', 'network']
+    """
+
+    paired = True
+
+    def __init__(
+        self,
+        *,
+        network: nn.Module,
+        source_channels: int = 1,
+        discriminator: str = "patchgan",
+        discriminator_options: Mapping[str, Any] | None = None,
+        conditional: bool = True,
+        objective: str = "cross_entropy",
+        real_label: float = 1.0,
+        smooth_generator: bool = False,
+        adversarial_weight: float = 1.0,
+        reconstruction: str = "l1",
+        reconstruction_weight: float = 100.0,
+        perceptual: str = "none",
+        perceptual_weight: float = 0.0,
+        perceptual_weights: Sequence[str] | str = (),
+    ) -> None:
+        super().__init__()
+        if min(adversarial_weight, reconstruction_weight, perceptual_weight) < 0:
+            raise ConfigError("recipe adversarial: the weights of losses must not be negative")
+        if perceptual != "none" and perceptual_weight == 0:
+            raise ConfigError(f"recipe adversarial: perceptual={perceptual} has perceptual_weight 0; give it a weight")
+        self.network = network
+        options = dict(discriminator_options or {})
+        channels = 1 + (source_channels if conditional else 0)
+        self.discriminator = DISCRIMINATORS.build(discriminator, {"in_channels": channels, **options})
+        self.conditional = conditional
+        self.adversarial = AdversarialLoss(objective, real_label=real_label, smooth_generator=smooth_generator)
+        self.reconstruction = LOSSES.build(reconstruction)
+        self.reconstruction_name = reconstruction
+        self.weights = (adversarial_weight, reconstruction_weight, perceptual_weight)
+        self.perceptual = None if perceptual == "none" else PerceptualLoss(perceptual, perceptual_weights)
+
+    def optimized(self) -> dict[str, list[nn.Module]]:
+        """Two optimisers."""
+        return {"discriminator": [self.discriminator], "network": [self.network]}
+
+    def training_step(self, batch: Batch) -> Iterator[Turn]:
+        """Two turns: the discriminator on the target and on the network's image, then the network."""
+        estimate, source, target = centred(self.network(batch.source)), centred(batch.source), centred(batch.target)
+        true, false = self._judge(source, target), self._judge(source, estimate.detach())
+        loss = self.adversarial.discriminator(true, false)
+        yield Turn("discriminator", loss, {"discriminator": loss.detach()})
+
+        self.discriminator.requires_grad_(False)  # its gradient is not wanted here and costs as much as its own turn
+        try:
+            false = self._judge(source, estimate)
+        finally:
+            self.discriminator.requires_grad_(True)
+        on_adversarial, on_reconstruction, on_perceptual = self.weights
+        parts = {"adversarial": self.adversarial.generator(false)}
+        with torch.autocast(estimate.device.type, enabled=False):
+            parts[self.reconstruction_name] = self.reconstruction(target, estimate)
+        loss = on_adversarial * parts["adversarial"] + on_reconstruction * parts[self.reconstruction_name]
+        if self.perceptual is not None:
+            parts["perceptual"] = self.perceptual(target, estimate)
+            loss = loss + on_perceptual * parts["perceptual"]
+        yield Turn("network", loss, {name: part.detach() for name, part in parts.items()})
+
+    def predict(self, source: Tensor) -> Tensor:
+        """Synthetic image of a source (B, C, I, J[, K]), float32, on the scale [0, 1]."""
+        result: Tensor = self.network(source)
+        return result.float()
+
+    def _judge(self, source: Tensor, image: Tensor) -> Any:
+        return self.discriminator(torch.cat([source, image], dim=1) if self.conditional else image)
