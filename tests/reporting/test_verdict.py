@@ -17,6 +17,7 @@ from recontrast.reporting.verdict import (
     protocols_of,
     subject_values,
     subjects_in_words,
+    what_may_be_said,
 )
 
 
@@ -143,3 +144,30 @@ def test_held_out_is_only_said_when_it_was_checked(example: Any) -> None:
         assert subjects_in_words(evaluation, 2) == words
         warning = leak_warning(evaluation)
         assert (warning[0] if warning else None) == outcome
+
+
+def test_what_may_be_said_names_the_limits_of_the_sample(evaluation: Evaluation) -> None:
+    said = " ".join(what_may_be_said(evaluation, choose_primary(evaluation, "recontrast")))
+    assert "n = 3 cannot give p < 0.05 by Wilcoxon" in said
+    assert "Hedges" not in said  # an evaluation without effect sizes
+
+
+def test_an_undecided_result_is_not_called_equal_and_says_how_many_would_be_needed(evaluation: Evaluation) -> None:
+    primary = choose_primary(evaluation, "recontrast")
+    unclear = changed(evaluation, better="undecided", hedges_g=0.5, rank_biserial=0.25, subjects=12)
+    said = " ".join(what_may_be_said(unclear, primary))
+    assert "+0.50 SD of the differences (Hedges' g, rank-biserial +0.25)" in said
+    assert "does not show that there is none" in said
+    assert "34 subjects find it with 80 % chance" in said
+
+
+def test_margins_and_repeated_sessions_are_told(evaluation: Evaluation) -> None:
+    primary = choose_primary(evaluation, "recontrast")
+    told = changed(
+        evaluation, non_inferior="It is not worse than boosting by more than 0.5 (noise).", mixed_mean=1.25,
+        mixed_ci_low=0.5, mixed_ci_high=2.0, mixed="mixed model over 9 sessions of 3 subjects",
+    )  # fmt: skip
+    said = " ".join(what_may_be_said(told, primary))
+    assert "by more than 0.5 (noise)." in said
+    assert "mean difference +1.25 [0.50, 2.00] (mixed model over 9 sessions of 3 subjects)" in said
+    assert what_may_be_said(changed(evaluation, subjects=None), primary) == []

@@ -13,7 +13,14 @@ from recontrast.reporting import figures
 from recontrast.reporting.evidence import Evaluation, records
 from recontrast.reporting.numbers import ABSENT, Measure, count, decimals_for, interval, is_number, number, p_value
 from recontrast.reporting.page import KIND_ABSENT, KIND_WARNING, Block, Cell, Facts, Fold, Picture, Table, Text
-from recontrast.reporting.verdict import Primary, leak_remark, protocol_fields, split_rows, subject_values
+from recontrast.reporting.verdict import (
+    Primary,
+    leak_remark,
+    protocol_fields,
+    split_rows,
+    subject_values,
+    what_may_be_said,
+)
 
 _MARKS = {"synthetic": "▲", "control": "▼", "undecided": "○"}
 _LOOKS = {"synthetic": "good", "control": "bad"}
@@ -57,6 +64,9 @@ def score_tables(evaluation: Evaluation, protocol: str, primary: Primary | None)
         if len(compared):
             place.append(_differences(compared, plain, frame, f"Intervals: {interval_words(evaluation, compared)}."))
     open_blocks.extend(_controls_not_scored(evaluation))
+    said = what_may_be_said(evaluation, primary) if primary else []
+    if said:
+        open_blocks.append(Text("What may be concluded: " + " ".join(said)))
     if folded:
         others = ", ".join(r for r in regions if r != first and not str(r).startswith("lesion"))
         open_blocks.append(Fold(f"Other regions: {others}", folded))
@@ -199,7 +209,8 @@ def _differences(compared: pd.DataFrame, plain: pd.DataFrame, frame: _Frame, not
     tests = ", ".join(str(test) for test in dict.fromkeys(compared["test"].dropna())) if "test" in compared else ""
     caption = (
         f"Protocol {frame.protocol}, region {frame.region}: synthetic minus each control, mean of differences within "
-        f"subjects [95 % interval], p value. ▲ synthetic better, ▼ control better, ○ undecided.{frame.leak}"
+        "subjects [95 % interval], p value, g: difference in SD of the differences (Hedges). ▲ synthetic better, "
+        f"▼ control better, ○ undecided.{frame.leak}"
     )
     tested = f"{note} Test: {tests or 'not stated'}." + (f" {adjusted}" if compared["p"].notna().any() else "")
     return Table(caption, [Cell("synthetic −"), *_header(measures)], rows, len(measures), tested)
@@ -210,7 +221,8 @@ def _difference_cell(row: Mapping[str, Any] | None, decimals: int) -> Cell:
         return Cell(ABSENT, ("not compared",))
     better = str(row.get("better", ""))
     ends = interval(row.get("difference_ci_low"), row.get("difference_ci_high"), decimals)
-    remarks = [ends if ends != ABSENT else "", p_value(row.get("p"))]
+    effect = f"g {number(row['hedges_g'], 2, signed=True)}" if is_number(row.get("hedges_g")) else ""
+    remarks = [ends if ends != ABSENT else "", p_value(row.get("p")), effect]
     text = f"{_MARKS.get(better, '')} {number(row['difference'], decimals, signed=True)}".strip()
     return Cell(text, [remark for remark in remarks if remark], _LOOKS.get(better, ""))
 

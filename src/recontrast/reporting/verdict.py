@@ -9,9 +9,10 @@ from typing import Any
 import pandas as pd
 
 from recontrast.errors import UnknownNameError
+from recontrast.evaluation.statistics import needed_in_words, sample_in_words
 from recontrast.evaluation.tables import SYNTHETIC
 from recontrast.reporting.evidence import Evaluation, records
-from recontrast.reporting.numbers import Measure, count, decimals_for, interval, is_number
+from recontrast.reporting.numbers import Measure, count, decimals_for, interval, is_number, number
 
 _WITHIN = "WITHIN ONE SUBJECT"
 """Beginning of the evaluation's words for an interval that was taken inside a single subject."""
@@ -144,6 +145,39 @@ def _sentence(
         signed = primary.measure.amount(gain[0], decimals, signed=True)
         return f"The translator {verb} the best control ({control}): its gain is {signed} {within} {where}.{end}"
     return f"The translator {verb} the best control ({control}) by {size} {within} {where}.{end}"
+
+
+def what_may_be_said(evaluation: Evaluation, primary: Primary) -> list[str]:
+    """Sentences on what the number of subjects can show, how large the effect is, and what is not shown.
+
+    They are about the synthetic images and the strongest control, in the primary metric and region; empty when nothing
+    was compared. What an older evaluation does not hold (effect size, margin, mixed model) is left out.
+    """
+    verdict = judge(evaluation, primary)
+    row = verdict.comparison
+    if row is None or not is_number(row.get("subjects")):
+        return []
+    sentences = [sample_in_words(int(row["subjects"]))]
+    effect: Any = row.get("hedges_g")
+    signed: Any = row.get("rank_biserial")
+    if is_number(effect):
+        ranks = f", rank-biserial {float(signed):+.2f}" if is_number(signed) else ""
+        sentences.append(
+            f"Synthetic minus {verdict.control}: {float(effect):+.2f} SD of the differences (Hedges' g{ranks})."
+        )
+    if verdict.outcome == "not":
+        sentences.append("That no difference is shown does not show that there is none.")
+        if is_number(effect):
+            sentences.append(needed_in_words(float(effect)))
+    sentences += [str(row[name]) for name in ("non_inferior", "equivalent") if isinstance(row.get(name), str)]
+    if is_number(row.get("mixed_mean")):
+        decimals = decimals_for([row["mixed_mean"]], 3)
+        ends = interval(row.get("mixed_ci_low"), row.get("mixed_ci_high"), decimals)
+        sentences.append(
+            f"With every session counted: mean difference {number(row['mixed_mean'], decimals, signed=True)} {ends} "
+            f"({row.get('mixed')})."
+        )
+    return sentences
 
 
 def leak_status(evaluation: Evaluation) -> str:

@@ -1,0 +1,208 @@
+"""Several translators on the same subjects: evaluation folders of one protocol, compared by Friedman's test."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from recontrast.errors import ConfigError, FormatError, LayoutError, StatisticsError, UnknownNameError
+from recontrast.evaluation.protocols import require_one_protocol
+from recontrast.evaluation.scores import OK
+from recontrast.evaluation.statistics import (
+    Friedman,
+    Interval,
+    bootstrap_interval,
+    friedman,
+    hedges_g,
+    paired_test,
+    post_hoc,
+    sample_in_words,
+    several_in_words,
+    verdict,
+)
+from recontrast.evaluation.statistics.several import PostHoc
+from recontrast.evaluation.tables import SYNTHETIC
+from recontrast.io.tables import read_table, require_columns
+from recontrast.metrics import METRICS
+
+_NEEDED = ("subject", "session", "estimator", "region", "metric", "value", "protocol", "status")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several translators compared.
+
+    Attributes:
+        protocol: Name of the protocol all were scored by.
+        metric: Label of the metric.
+        region: Name of the region.
+        values: Subjects (rows) by translators (columns); only subjects with a value of every translator.
+        left_out: Subjects without a value of every translator, with the translators that lack one.
+        friedman: The test of all; None for two translators, which a paired test compares.
+        pairs: For each pair: first, second, difference (second - first), its interval, Hedges' g, p (adjusted), test.
+        sentences: What may be said.
+    """
+
+    protocol: str
+    metric: str
+    region: str
+    values: pd.DataFrame
+    left_out: Mapping[str, tuple[str, ...]]
+    friedman: Friedman | None
+    pairs: pd.DataFrame
+    sentences: tuple[str, ...]
+
+
+def compare_evaluations(
+    folders: Mapping[str, Path], *, metric: str = "", region: str = "", method: PostHoc = "wilcoxon", seed: int = 0
+) -> Comparison:
+    """Compare the synthetic images of several translators that were evaluated on the same subjects.
+
+    Args:
+        folders: Name of each translator to its evaluation folder; two or more.
+        metric: Label of the metric; left out: the protocol's primary one.
+        region: Region; left out: the primary one.
+        method: Post-hoc test of the pairs: `wilcoxon`, `nemenyi` or `conover`.
+        seed: Seed of permutations and bootstrap.
+
+    Raises:
+        ConfigError: Fewer than two folders, or their protocols or targets differ.
+        LayoutError: A folder holds no evaluation.
+        FormatError: Its files cannot be read.
+        UnknownNameError: There is no such metric or region.
+        StatisticsError: Fewer than 2 subjects have a value of every translator.
+
+    Example:
+        >>> compare_evaluations({"unet": Path("ev-unet"), "gan": Path("ev-gan")}).sentences  # doctest: +SKIP
+        ('psnr in brain: unet is better than gan (…)',)
+    """
+    if len(folders) < 2:
+        raise ConfigError(f"a comparison needs two or more evaluation folders, got {len(folders)}")
+    facts = {name: _facts(folder) for name, folder in folders.items()}
+    tables = {name: _scores(folder) for name, folder in folders.items()}
+    protocol = require_one_protocol(pd.concat([t["protocol"] for t in tables.values()]).astype(str), "evaluations")
+    definition = _shared(facts, "protocol")
+    _shared(facts, "target")
+    metric = metric or str(definition.get("primary_metric", ""))
+    region = region or str(_shared(facts, "primary_region"))
+    complete, left_out = _values(tables, metric, region)
+    if len(complete) < 2:
+        raise StatisticsError(
+            f"{metric} in {region}: {len(complete)} subject(s) have a value of every translator, 2 are needed; "
+            "evaluate all translators on the same subjects"
+        )
+    higher = _direction(definition, metric)
+    found = friedman(complete.to_numpy(), seed=seed) if complete.shape[1] > 2 else None
+    pairs = _pairs(complete, seed)
+    names = [str(name) for name in complete.columns]
+    if found is not None:
+        compared = post_hoc(complete.to_numpy(), method)
+        pairs["p"], pairs["test"] = [pair.p for pair in compared], [pair.test for pair in compared]
+        sentences = several_in_words(found, compared, names, metric=metric, region=region, higher_is_better=higher)
+    else:
+        sentences = [_two_in_words(pairs.to_dict("records")[0], f"{metric} in {region}", higher)]
+    sentences.append(sample_in_words(len(complete)))
+    if left_out:
+        sentences.append(
+            f"{len(left_out)} subject(s) without a value of every translator left out: {', '.join(left_out)}."
+        )
+    return Comparison(protocol, metric, region, complete, left_out, found, pairs, tuple(sentences))
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    path = folder / "evaluation.json"
+    if not path.is_file():
+        raise LayoutError(f"{folder}: holds no evaluation.json; name a folder that `recontrast evaluate` wrote")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise FormatError(f"{path}: not valid JSON ({error})") from error
+    if not isinstance(content, dict) or not isinstance(content.get("protocol"), dict):
+        raise FormatError(f"{path}: does not say by which protocol was scored")
+    return content
+
+
+def _scores(folder: Path) -> pd.DataFrame:
+    path = folder / "scores.tsv"
+    table = read_table(path, ("subject", "session", "case"))
+    require_columns(path, table, _NEEDED)
+    return table[table["estimator"] == SYNTHETIC]
+
+
+def _shared(facts: Mapping[str, Mapping[str, Any]], field: str) -> Any:
+    """What all evaluations say of a field."""
+    first, *others = facts
+    for other in others:
+        if facts[first].get(field) != facts[other].get(field):
+            detail = "" if field == "protocol" else f" ({facts[first].get(field)}, {facts[other].get(field)})"
+            what = f"the {field.replace('_', ' ')} differs{detail}"
+            raise ConfigError(f"{first} and {other}: {what}, so their numbers are not comparable")
+    return facts[first].get(field)
+
+
+def _values(
+    tables: Mapping[str, pd.DataFrame], metric: str, region: str
+) -> tuple[pd.DataFrame, dict[str, tuple[str, ...]]]:
+    """Subjects by translators, from sessions that all have, averaged within the subject; and who was left out."""
+    columns = {}
+    for name, table in tables.items():
+        for kind, wanted in (("metric", metric), ("region", region)):
+            if wanted not in set(table[kind]):
+                raise UnknownNameError.among(
+                    f"{kind} in the evaluation of {name}", wanted, map(str, table[kind].unique())
+                )
+        rows = table[(table["metric"] == metric) & (table["region"] == region) & (table["status"] == OK)]
+        keys = pd.MultiIndex.from_arrays([rows["subject"].astype(str), rows["session"].fillna("").astype(str)])
+        columns[name] = pd.Series(pd.to_numeric(rows["value"]).to_numpy(), index=keys)
+    sessions = pd.DataFrame(columns)
+    shared = sessions.dropna().groupby(level=0).mean()
+    subjects = sessions.index.get_level_values(0)
+    left_out: dict[str, tuple[str, ...]] = {}
+    for subject in sorted(set(subjects) - set(shared.index)):
+        lacking = sessions[subjects == subject].isna().any()
+        left_out[str(subject)] = tuple(str(name) for name in lacking.index[lacking])
+    return shared, left_out
+
+
+def _pairs(values: pd.DataFrame, seed: int) -> pd.DataFrame:
+    rows = []
+    for first, second in combinations(values.columns, 2):
+        differences = (values[second] - values[first]).to_numpy()
+        interval, result = bootstrap_interval(differences, seed=seed), paired_test(differences)
+        rows.append(
+            {
+                "first": first, "second": second, "subjects": differences.size, "difference": differences.mean(),
+                "ci_low": interval.low, "ci_high": interval.high, "interval": interval.over,
+                "hedges_g": hedges_g(differences), "p": result.p, "test": result.test,
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _two_in_words(pair: Mapping[Any, Any], place: str, higher_is_better: bool) -> str:
+    interval = Interval(pair["ci_low"], pair["ci_high"], pair["interval"])
+    numbers = f"difference {pair['difference']:+.4g}; {pair['interval']}"
+    if interval.exists:
+        numbers = f"difference {pair['difference']:+.4g}, 95 % interval {interval.low:+.4g} to {interval.high:+.4g}"
+    found = verdict(interval, higher_is_better=higher_is_better)
+    if found == "undecided":
+        return (
+            f"{place}: not shown to differ: {pair['first']} and {pair['second']} ({numbers}). "
+            "This does not show that they are equal."
+        )
+    better, worse = ("second", "first") if found == "synthetic" else ("first", "second")
+    return f"{place}: {pair[better]} is better than {pair[worse]} ({numbers}; {pair['test']}, p {pair['p']:.3g})."
+
+
+def _direction(definition: Mapping[str, Any], metric: str) -> bool:
+    uses = definition.get("metrics")
+    for use in uses if isinstance(uses, list) else ():
+        if isinstance(use, Mapping) and use.get("label") == metric:
+            return METRICS.get(str(use.get("metric"))).higher_is_better
+    raise FormatError(f"evaluation.json: the protocol does not define the metric {metric}")

@@ -1,0 +1,129 @@
+"""Several translators on the same subjects."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recontrast.config import to_plain
+from recontrast.errors import ConfigError, FormatError, LayoutError, StatisticsError, UnknownNameError
+from recontrast.evaluation.comparison import compare_evaluations
+from recontrast.evaluation.protocols import PROTOCOLS
+from recontrast.evaluation.scores import IDENTICAL, OK, Record
+from recontrast.evaluation.statistics import friedman, holm, paired_test
+from recontrast.evaluation.tables import ScoredCase, scores_table
+from recontrast.io.bids import Case
+from recontrast.io.tables import write_table
+
+BASE = np.array([20.0, 22.5, 19.0, 25.0, 23.0, 21.0, 24.0, 20.5, 22.0])
+
+
+def write(folder: Path, values: dict[str, float], *, protocol: str = "recontrast", **facts: object) -> Path:
+    chosen = PROTOCOLS.get(protocol)
+    cases = []
+    for key, value in values.items():
+        subject, _, session = key.partition("/")
+        status = OK if np.isfinite(value) else IDENTICAL
+        records = {
+            "synthetic": [
+                Record("brain", "psnr", "volume", value, status),
+                Record("brain", "mae", "volume", 1 / value, OK),
+            ],
+            "ridge": [Record("brain", "psnr", "volume", 1.0, OK)],
+        }
+        cases.append(ScoredCase(Case(subject, session or None), records))
+    folder.mkdir()
+    write_table(folder / "scores.tsv", scores_table(cases, chosen, "passed"))
+    content = {"protocol": to_plain(chosen), "target": "T2w", "primary_region": "brain", **facts}
+    (folder / "evaluation.json").write_text(json.dumps(content), encoding="utf-8")
+    return folder
+
+
+def subjects(values: np.ndarray) -> dict[str, float]:
+    return {f"{n:02d}": float(value) for n, value in enumerate(values, 1)}
+
+
+@pytest.fixture
+def three(tmp_path: Path, rng: np.random.Generator) -> dict[str, Path]:
+    gains = {"unet": 0.0, "gan": -1.0, "big": 0.02}
+    return {name: write(tmp_path / name, subjects(BASE + gain + rng.normal(0, 0.1, 9))) for name, gain in gains.items()}
+
+
+def test_three_translators_are_compared_by_friedman_and_pairs(three: dict[str, Path]) -> None:
+    found = compare_evaluations(three)
+    assert (found.protocol, found.metric, found.region) == ("recontrast", "psnr", "brain")
+    assert list(found.values.columns) == ["unet", "gan", "big"]
+    assert len(found.values) == 9
+    assert found.friedman == friedman(found.values.to_numpy())
+    table = found.values
+    raw = [paired_test(table[b] - table[a]).p for a, b in (("unet", "gan"), ("unet", "big"), ("gan", "big"))]
+    assert list(found.pairs["p"]) == pytest.approx(holm(raw))
+    assert found.pairs["difference"].iloc[0] == pytest.approx((table["gan"] - table["unet"]).mean())
+    said = " ".join(found.sentences)
+    assert "the 3 models differ" in said
+    assert "unet is better than gan" in said
+    assert "not shown to differ: unet and big" in said
+
+
+def test_an_error_measure_has_the_other_direction(three: dict[str, Path]) -> None:
+    assert "mae in brain: unet is better than gan" in " ".join(compare_evaluations(three, metric="mae").sentences)
+
+
+def test_two_translators_get_a_paired_test(three: dict[str, Path]) -> None:
+    found = compare_evaluations({name: three[name] for name in ("gan", "unet")})
+    assert found.friedman is None
+    assert found.sentences[0].startswith("psnr in brain: unet is better than gan (difference +")
+    same = compare_evaluations({name: three[name] for name in ("unet", "big")})
+    assert "not shown to differ" in same.sentences[0] or "is better" in same.sentences[0]
+
+
+def test_subjects_that_one_lacks_are_left_out_and_named(tmp_path: Path) -> None:
+    values = subjects(BASE)
+    first = write(tmp_path / "a", values)
+    second = write(tmp_path / "b", {**subjects(BASE - 1), "03": float("nan")})
+    third = write(tmp_path / "c", {k: v + 1 for k, v in values.items() if k != "05"})
+    found = compare_evaluations({"a": first, "b": second, "c": third})
+    assert found.left_out == {"sub-03": ("b",), "sub-05": ("c",)}
+    assert len(found.values) == 7
+    assert "2 subject(s) without a value of every translator left out: sub-03, sub-05." in found.sentences
+
+
+def test_sessions_that_all_have_are_averaged_within_their_subject(tmp_path: Path) -> None:
+    first = write(tmp_path / "a", {"01/1": 10.0, "01/2": 30.0, "02": 5.0, "03": 7.0})
+    second = write(tmp_path / "b", {"01/1": 12.0, "02": 6.0, "03": 8.0})
+    found = compare_evaluations({"a": first, "b": second})
+    assert found.values.loc["sub-01", "a"] == 10.0
+    assert list(found.pairs["difference"]) == pytest.approx([4 / 3])
+
+
+def test_what_is_not_comparable_is_refused(tmp_path: Path, three: dict[str, Path]) -> None:
+    other = write(tmp_path / "other", subjects(BASE), protocol="osman2022")
+    with pytest.raises(ConfigError, match="not comparable"):
+        compare_evaluations({**three, "other": other})
+    target = write(tmp_path / "target", subjects(BASE), target="FLAIR")
+    with pytest.raises(ConfigError, match=r"target differs \(T2w, FLAIR\)"):
+        compare_evaluations({**three, "flair": target})
+    changed = {**to_plain(PROTOCOLS.get("recontrast")), "primary_metric": "mae"}
+    redefined = write(tmp_path / "redefined", subjects(BASE), protocol="recontrast")
+    content = json.loads((redefined / "evaluation.json").read_text())
+    (redefined / "evaluation.json").write_text(json.dumps({**content, "protocol": changed}))
+    with pytest.raises(ConfigError, match="protocol differs"):
+        compare_evaluations({**three, "other": redefined})
+
+
+def test_what_cannot_be_compared_is_refused(tmp_path: Path, three: dict[str, Path]) -> None:
+    with pytest.raises(ConfigError, match="two or more"):
+        compare_evaluations({"unet": three["unet"]})
+    with pytest.raises(LayoutError, match=r"no evaluation\.json"):
+        compare_evaluations({**three, "empty": tmp_path})
+    with pytest.raises(UnknownNameError, match="psnr"):
+        compare_evaluations(three, metric="psnrr")
+    strangers = write(tmp_path / "strangers", {"77": 1.0, "78": 2.0})
+    with pytest.raises(StatisticsError, match="0 subject"):
+        compare_evaluations({**three, "strangers": strangers})
+    (three["gan"] / "evaluation.json").write_text("{", encoding="utf-8")
+    with pytest.raises(FormatError, match="not valid JSON"):
+        compare_evaluations(three)
