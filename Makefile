@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 OUT ?= demo-out
+FUZZ_MINUTES ?= 10
 # Two test processes with one thread each: the cores are shared, not fought over.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: help demo test test-fast check format bench docs clean
+.PHONY: help demo test test-fast fuzz check format bench docs clean
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -19,6 +20,9 @@ test: $(VENV)/tools  ## all tests (at most 15 minutes on two cores)
 
 test-fast: $(VENV)/tools  ## the quick tests (at most 3 minutes)
 	$(PYTEST) -m "not slow and not realdata and not browser and not distributed"
+
+fuzz: $(VENV)/tools  ## damaged files to every reader for FUZZ_MINUTES (10) minutes; only errors of ours may come out
+	$(BIN)/python tests/fuzz/fuzz_readers.py --minutes $(FUZZ_MINUTES)
 
 check: $(VENV)/tools  ## style, types, layers, spelling
 	$(BIN)/ruff check .

@@ -30,3 +30,7 @@ def test_unknown_name_suggests_the_nearest() -> None:
 @pytest.mark.parametrize(("known", "expected"), [([], "there is none"), (["a", "b"], "there is: a, b")])
 def test_nearest_lists_what_there_is_when_nothing_is_close(known: list[str], expected: str) -> None:
     assert errors.nearest("zzzzzz", known) == expected
+
+
+def test_a_message_is_one_line_whatever_names_hold() -> None:
+    assert str(errors.FormatError("a\nb.nii: no such file\n")) == "a b.nii: no such file"

@@ -26,7 +26,11 @@ from collections.abc import Iterable
 
 
 class RecontrastError(Exception):
-    """Base of all errors a user of Recontrast can mend."""
+    """Base of all errors a user of Recontrast can mend. The message is one line, whatever file names hold."""
+
+    def __str__(self) -> str:
+        """The message on one line."""
+        return " ".join(super().__str__().splitlines())
 
 
 class ConfigError(RecontrastError):

@@ -1,0 +1,184 @@
+"""Many small cases: two workers beside one, and a run that is killed three times beside one that is left alone.
+
+    python benchmarks/warehouse.py [--cases 200] [--commands prepare translate evaluate]
+
+Everything goes through the command line: starting Python, importing and handing cases over are part of the time.
+Killed means SIGKILL to the command and all its workers, when a quarter, half and three quarters of the cases are done.
+Results are compared byte by byte, all files but provenance.json, which holds the time of day.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from recontrast.io.bids import BidsName, Case, write_description
+from recontrast.io.nifti import write_volume
+from recontrast.volume import Volume
+
+WANTED = 1.8
+"""Two workers must be this much faster than one."""
+
+SHAPE = (48, 56, 40)
+SPACING_MM = 4.0
+
+
+def make_cohort(root: Path, count: int) -> None:
+    """Heads of ellipsoids in two contrasts, each subject with a shape, noise and shift of its own."""
+    write_description(root, "warehouse", version="0")
+    grid = np.meshgrid(*[np.linspace(-1, 1, n) for n in SHAPE], indexing="ij")
+    affine = np.diag([SPACING_MM] * 3 + [1.0])
+    affine[:3, 3] = -SPACING_MM * np.array(SHAPE) / 2
+    for number in range(count):
+        rng = np.random.default_rng(number)
+        radii = rng.uniform(0.9, 1.1, (3, 3))
+        centres = rng.uniform(-0.04, 0.04, (3, 3))
+        shells = [
+            sum(((x - c) / (s * r)) ** 2 for x, c, s, r in zip(grid, centre, size, radius, strict=True)) < 1
+            for centre, radius, size in zip(
+                centres, radii, ((0.7, 0.85, 0.8), (0.55, 0.7, 0.62), (0.3, 0.42, 0.35)), strict=True
+            )
+        ]
+        tissue = np.select([shells[2], shells[1], shells[0]], [3, 2, 1], 0)
+        case = Case(f"{number + 1:04d}")
+        for contrast, values in (("T1w", (5, 300, 600, 900)), ("T2w", (5, 350, 500, 300))):
+            image = np.abs(np.array(values, np.float32)[tissue] + 12 * rng.standard_normal(SHAPE))
+            name = BidsName.of(case, contrast).filename
+            write_volume(root / case.folder / "anat" / name, Volume(image.astype(np.float32), affine), np.int16)
+
+
+def make_run(run: Path) -> None:
+    """A translator of T1w to T2w that was never trained; its speed is that of a trained one."""
+    import torch
+
+    from recontrast.models import MODELS
+    from recontrast.preparation.normalize import Scale
+    from recontrast.translation.description import Member, TranslatorDescription
+    from recontrast.translation.translator import save_translator
+
+    torch.manual_seed(0)
+    options = {"in_channels": 1, "out_channels": 1, "spatial_dims": 2, "width": 8, "depth": 3}
+    description = TranslatorDescription(
+        preset="warehouse",
+        sources=("T1w",),
+        target="T2w",
+        model=Member(name="unet", options=options),
+        recipe=Member(name="supervised"),
+        target_scale=Scale("percentile", 0.0, 600.0),
+        spacing_mm=(SPACING_MM,) * 3,
+    )
+    save_translator(run / "translator", MODELS.build("unet", options), description)
+
+
+def digest(folder: Path) -> dict[str, str]:
+    """Relative path to SHA-256, of all files but the provenance."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "provenance.json"
+    }
+
+
+def start(command: list[str]) -> subprocess.Popen[bytes]:
+    """The command line in a process group of its own, one thread of numerical libraries a process."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    line = [sys.executable, "-m", "recontrast", *command, "--quiet"]
+    return subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
+
+
+def timed(command: list[str]) -> float:
+    """Seconds from the start of the command to its end."""
+    began = time.perf_counter()
+    with start(command) as process:
+        status = process.wait()
+    if status != 0:
+        raise SystemExit(f"{' '.join(command)}: exit status {status}")
+    return time.perf_counter() - began
+
+
+def killed(command: list[str], done: Callable[[], int], count: int) -> list[int]:
+    """Start and kill three times; returns how many cases were finished each time."""
+    seen = []
+    for share in (0.25, 0.5, 0.75):
+        with start(command) as process:
+            while process.poll() is None and done() < share * count:
+                time.sleep(0.01)
+            if process.poll() is not None:
+                raise SystemExit(f"{' '.join(command)}: ended before it could be killed")
+            os.killpg(process.pid, signal.SIGKILL)
+        seen.append(done())
+    return seen
+
+
+def main() -> None:
+    """Print one line a command."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--cases", type=int, default=200)
+    parser.add_argument("--commands", nargs="+", default=["prepare", "translate", "evaluate"])
+    parser.add_argument("--kill", action=argparse.BooleanOptionalAction, default=True)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        measure(Path(name), asked.cases, asked.commands, asked.kill)
+
+
+def measure(folder: Path, count: int, commands: list[str], kill: bool) -> None:
+    """Make the cohort, run each command with one and two workers and, killed, with two."""
+    raw, run = folder / "raw", folder / "run"
+    make_cohort(raw, count)
+    make_run(run)
+    prepared, synthetic = folder / "prepare-1", folder / "translate-1"
+    lines = {
+        "prepare": lambda out: ["prepare", str(raw), str(out)],
+        "translate": lambda out: ["translate", str(run), str(prepared), str(out), "--engine", "torch"],
+        "evaluate": lambda out: [
+            "evaluate", str(synthetic), str(prepared), str(out), "--controls", "identity", "affine", "--split", "train",
+        ],
+    }  # fmt: skip
+    progress: dict[str, Callable[[Path], int]] = {
+        "prepare": lambda out: len(list((out / ".recontrast").glob("sub-*.json"))),
+        "translate": lambda out: len(list(out.glob("sub-*/anat/sub-*.json"))),
+        "evaluate": lambda out: len(list((out / ".parts").glob("sub-*.json"))),
+    }
+    print(f"{count} cases of {'x'.join(map(str, SHAPE))} voxels, two contrasts")
+    print(
+        f"{'command':10} {'1 worker s':>10} {'2 workers s':>11} {'ratio':>6} {'same bytes':>10}  "
+        "killed at, then same bytes"
+    )
+    for command in ("prepare", "translate", "evaluate"):
+        if command not in commands and command == "evaluate":
+            continue
+        one = timed([*lines[command](folder / f"{command}-1"), "--workers", "1"])
+        if command not in commands:
+            continue
+        two = timed([*lines[command](folder / f"{command}-2"), "--workers", "2"])
+        whole = digest(folder / f"{command}-1")
+        same = whole == digest(folder / f"{command}-2")
+        verdict = "not tried"
+        if kill:
+            out = folder / f"{command}-killed"
+            total = sum(1 for line in (folder / f"{command}-1" / "cases.tsv").read_text().splitlines()) - 1
+            disturbed = [*lines[command](out), "--workers", "2"]
+            seen = killed(disturbed, lambda out=out, command=command: progress[command](out), total)
+            timed(disturbed)
+            verdict = f"{'/'.join(map(str, seen))} of {total}: {'yes' if digest(out) == whole else 'NO'}"
+            shutil.rmtree(out)
+        print(
+            f"{command:10} {one:10.1f} {two:11.1f} {one / two:6.2f} {'yes' if same else 'NO':>10}  {verdict}",
+            flush=True,
+        )
+    print(f"wanted: a ratio of at least {WANTED} where a case is worked on by one core (prepare, evaluate)")
+
+
+if __name__ == "__main__":
+    main()
