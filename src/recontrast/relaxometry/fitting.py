@@ -252,7 +252,7 @@ def _kind_of(images: NDArray[Any], kind: Kind) -> str:
     if np.iscomplexobj(images):
         if kind not in ("auto", "complex"):
             raise ConfigError(f"kind is {kind}, but the images are complex; give their magnitude, or kind complex")
-        if not images.imag.any():
+        if not images.imag.any() and not (images.real < 0).any():
             raise IntensityError(
                 "the images are complex but have no imaginary part: phase is missing (a magnitude stored as complex?); "
                 "give magnitudes as real numbers, or magnitude and phase together"

@@ -4,7 +4,7 @@ Every row r of a voxel (an echo, or its real or imaginary part) follows s_r = a_
 for all rows, a size a_r for each row. For a given u the best sizes are a_r = <s_r, f> / <f, f>, so that only u has to
 be searched: first among curves laid out beforehand, then by Gauss-Newton steps in which the sizes are eliminated.
 G. H. Golub and V. Pereyra, The differentiation of pseudo-inverses and nonlinear least squares problems whose variables
-separate, SIAM J Numer Anal 10:413, 1973; the derivative is that of L. Kaufman, BIT 15:49, 1975.
+separate, SIAM Journal on Numerical Analysis 10:413, 1973; the derivative is that of L. Kaufman, BIT 15:49, 1975.
 """
 
 from __future__ import annotations
