@@ -1,0 +1,188 @@
+"""Learning in two stages: absolute error with a discriminator learning beside it, then the discriminator alone.
+
+A. Hagiwara et al., AJNR Am J Neuroradiol 40:224, 2019. The generator there has few weights, the discriminator many:
+small learning rates, a warm start and judgements voxel by voxel keep the game in balance.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from recontrast.datasets.patches import Batch
+from recontrast.errors import CheckpointError, ConfigError, UnknownNameError
+from recontrast.losses import LOSSES
+from recontrast.losses.adversarial import AdversarialLoss
+from recontrast.models import DISCRIMINATORS
+from recontrast.recipes import RECIPES, Turn
+
+OBJECTIVES = ("minimax", "cross_entropy", "least_squares", "hinge")
+"""minimax: the network maximises the discriminator's loss on its images; cross_entropy: the non-saturating form."""
+
+
+@RECIPES.register("pixelwise")
+class PixelwiseRecipe(nn.Module):
+    """Two stages around one network; the number of the step decides, and a resumed run goes on in the right stage.
+
+    In stage one the network minimises an absolute error (to the target, or to a CSF-suppressed synthetic FLAIR when
+    that is the target of the run), and the discriminator learns on its images. In stage two the network has the
+    discriminator's judgement alone. The printed loss of the paper (a difference of cross-entropies) cannot be meant;
+    the usual sum is used.
+
+    Args:
+        network: Maps sources (B, C, I, J[, K]) to the target's grid, one channel.
+        source_channels: Channels of a source; given by the training.
+        first_steps: Steps of stage one.
+        loss: Its loss.
+        masked: Let only voxels inside the head count in it.
+        discriminator: Name of the discriminator, or none: then there is no stage two.
+        discriminator_options: Its options, but its channels.
+        conditional: Whether it sees the source beside the image; source and target must then be aligned.
+        objective: minimax, cross_entropy, least_squares or hinge.
+        same_place: Whether acquired patches are those of the same place; no: of another slice of the batch.
+        second_rate: Learning rate of the network in stage two, relative to stage one.
+        second_betas: Adam's betas of the network in stage two.
+        discriminator_rate: Learning rate of the discriminator, relative to that of the network in stage one.
+        start: Folder of a run (stage one to another target) whose last network and discriminator are started from.
+
+    Raises:
+        ConfigError: An option is out of range.
+        CheckpointError: The run to start from does not fit.
+
+    Example:
+        >>> recipe = PixelwiseRecipe(network=nn.Conv2d(1, 1, 1), discriminator="none")
+        >>> list(recipe.optimized())
+        ['network']
+    """
+
+    paired = True
+    steps_taken: Tensor
+
+    def __init__(
+        self,
+        *,
+        network: nn.Module,
+        source_channels: int = 1,
+        first_steps: int = 100_000,
+        loss: str = "l1",
+        masked: bool = False,
+        discriminator: str = "unet_discriminator",
+        discriminator_options: Mapping[str, Any] | None = None,
+        conditional: bool = False,
+        objective: str = "minimax",
+        same_place: bool = False,
+        second_rate: float = 0.02,
+        second_betas: tuple[float, float] = (0.5, 0.999),
+        discriminator_rate: float = 0.002,
+        start: str = "",
+    ) -> None:
+        super().__init__()
+        if objective not in OBJECTIVES:
+            raise UnknownNameError.among("objective of the pixelwise recipe", objective, OBJECTIVES)
+        if first_steps < 0 or min(second_rate, discriminator_rate) <= 0:
+            raise ConfigError("recipe pixelwise: first_steps must not be negative, the rates must be positive")
+        self.network = network
+        self.discriminator: nn.Module | None = None
+        if discriminator != "none":
+            channels = 1 + (source_channels if conditional else 0)
+            options = dict(discriminator_options or {})
+            self.discriminator = DISCRIMINATORS.build(discriminator, {"in_channels": channels, **options})
+        self.first_steps, self.masked, self.loss_name = first_steps, masked, loss
+        self.loss = LOSSES.build(loss)
+        self.minimax = objective == "minimax"
+        self.adversarial = AdversarialLoss("cross_entropy" if self.minimax else objective)
+        self.conditional, self.same_place = conditional, same_place
+        self.second_rate, self.discriminator_rate = second_rate, discriminator_rate
+        first, second = second_betas
+        self.second_betas = (float(first), float(second))
+        self.register_buffer("steps_taken", torch.zeros((), dtype=torch.int64))
+        if start:
+            _start_from(self, Path(start))
+
+    def optimized(self) -> dict[str, list[nn.Module]]:
+        """An optimiser for the network, and one for the discriminator where there is one."""
+        judge = {} if self.discriminator is None else {"discriminator": [self.discriminator]}
+        return {**judge, "network": [self.network]}
+
+    def training_step(self, batch: Batch) -> Iterator[Turn]:
+        """Discriminator, then network; what the network minimises depends on the stage."""
+        second = int(self.steps_taken) >= self.first_steps
+        if second and self.discriminator is None:
+            raise ConfigError(
+                f"recipe pixelwise: stage two begins after {self.first_steps} steps and needs a discriminator; raise "
+                "recipe.options.first_steps to loop.steps, or name a discriminator"
+            )
+        self.steps_taken += 1
+        estimate = self.network(batch.source)
+        parts: dict[str, Tensor] = {}
+        if self.discriminator is not None:
+            acquired = batch.target if self.same_place else batch.target.roll(1, dims=0)
+            beside = batch.source if self.same_place else batch.source.roll(1, dims=0)
+            judged = self._judge(beside, acquired), self._judge(batch.source, estimate.detach())
+            loss = self.adversarial.discriminator(*judged)
+            yield Turn("discriminator", loss, {"discriminator": loss.detach()}, rate=self.discriminator_rate)
+        with torch.autocast(estimate.device.type, enabled=False):
+            error = self.loss(batch.target, estimate, batch.mask if self.masked else None)
+        parts[self.loss_name] = error.detach()
+        if not second:
+            yield Turn("network", error, parts)
+            return
+        loss = self._against_discriminator(batch.source, estimate)
+        parts["adversarial"] = loss.detach()
+        yield Turn("network", loss, parts, rate=self.second_rate, betas=self.second_betas)
+
+    def predict(self, source: Tensor) -> Tensor:
+        """Synthetic image of a source (B, C, I, J[, K]), float32."""
+        result: Tensor = self.network(source)
+        return result.float()
+
+    def _against_discriminator(self, source: Tensor, estimate: Tensor) -> Tensor:
+        judge = self.discriminator
+        if judge is None:
+            raise ConfigError("recipe pixelwise: stage two needs a discriminator")
+        judge.requires_grad_(False)  # its gradient is not wanted here and costs as much as its own turn
+        try:
+            false = self._judge(source, estimate)
+        finally:
+            judge.requires_grad_(True)
+        if not self.minimax:
+            return self.adversarial.generator(false)
+        maps = [false] if isinstance(false, Tensor) else false
+        # The negative of the discriminator's loss on false images: mean of log(1 - D), which saturates.
+        return -torch.stack([functional.softplus(logits.float()).mean() for logits in maps]).mean()
+
+    def _judge(self, source: Tensor, image: Tensor) -> Any:
+        if self.discriminator is None:
+            raise ConfigError("recipe pixelwise: there is no discriminator")
+        return self.discriminator(torch.cat([source, image], dim=1) if self.conditional else image)
+
+
+def _start_from(recipe: PixelwiseRecipe, run: Path) -> None:
+    """Take network and discriminator of the last checkpoint of a run; stage one is then over."""
+    folder = run / "checkpoints" / "last"
+    try:
+        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        tensors = load_file(folder / Path(state["tensors"]).name)
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{run}: recipe.options.start must be the folder of a run with a checkpoint ({error})"
+        ) from error
+    own = {name for name in recipe.state_dict() if name != "steps_taken"}
+    weights = {name.removeprefix("recipe."): value for name, value in tensors.items() if name.startswith("recipe.")}
+    missing = sorted(own - weights.keys())
+    if missing:
+        raise CheckpointError(f"{run}: its checkpoint lacks {missing[0]}; start from a run of the recipe pixelwise")
+    if next(recipe.network.parameters()).is_meta:
+        return  # built without memory, to check its options
+    try:
+        recipe.load_state_dict({name: weights[name] for name in own}, strict=False)
+    except RuntimeError as error:
+        raise CheckpointError(f"{run}: {str(error).splitlines()[-1].strip()}") from error
