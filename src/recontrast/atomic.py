@@ -6,6 +6,7 @@ import ctypes
 import errno
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,7 +67,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
         ...     partial.write_text("case\tvalue\n")
     """
     make_folder(path.parent)
-    partial = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
+    partial = _partial(path)
     try:
         yield partial
         with partial.open("rb") as written:
@@ -93,8 +94,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         ...     (partial / "weights.safetensors").write_bytes(weights)
     """
     make_folder(path.parent)
-    partial = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
-    shutil.rmtree(partial, ignore_errors=True)
+    partial = _partial(path)
     try:
         partial.mkdir()
         yield partial
@@ -106,7 +106,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         elif not path.is_dir():
             raise OutputError(f"cannot write {path}: a file of that name exists; choose another folder")
         elif not _exchange(partial, path):
-            aside = path.with_name(f"{PARTIAL}{os.getpid()}-old-{path.name}")
+            aside = _partial(path)
             path.rename(aside)
             partial.rename(path)
             partial = aside
@@ -114,6 +114,11 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         raise output_error(path, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _partial(path: Path) -> Path:
+    """A name beside `path` that no other writer has, also none on another machine of a cluster."""
+    return path.with_name(f"{PARTIAL}{os.getpid()}.{secrets.token_hex(4)}-{path.name}")
 
 
 def _exchange(first: Path, second: Path) -> bool:
