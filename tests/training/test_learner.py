@@ -122,7 +122,7 @@ def test_a_rate_is_held_before_it_falls_and_no_step_has_none() -> None:
     assert 1 - (40 + 1 - 20) / (20 + 1) == 0 < min(rates)
 
 
-GAN = {"discriminator_options": {"width": 4, "strided": 1}}
+GAN = {"discriminator": "patchgan", "discriminator_options": {"width": 4, "strided": 1}}
 
 
 def make_recipe(recipe: str, model: str, options: dict[str, Any], precision: str = "fp32", **loop: Any) -> Learner:

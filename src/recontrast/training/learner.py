@@ -89,7 +89,7 @@ class Learner:
         """
         rate = learning_rate(self.loop, number, self.total_steps)
         torch.manual_seed(_seed_of(self.loop.seed, number, self.fabric.global_rank))
-        moved = Batch(*(None if part is None else self.fabric.to_device(part) for part in batch))
+        moved = Batch(*(self.fabric.to_device(part) for part in batch))
         moved = moved._replace(source=moved.source.contiguous(memory_format=self.layout))
         self.recipe.train()
         loss = math.nan
