@@ -23,7 +23,7 @@ def test_planted_noise_is_measured(image, sigma):
     rng = np.random.default_rng(0)
     inside = head_mask(image).data
     noisy = image.with_data(image.data + np.sqrt(sigma**2 - 100 + 1e-9) * rng.standard_normal(image.shape))
-    assert noise_level(noisy, inside) == pytest.approx(sigma, rel=0.3)
+    assert noise_level(noisy, inside) == pytest.approx(sigma, rel=0.25)
 
 
 def test_noise_is_looked_for_in_the_plane():
@@ -39,7 +39,7 @@ def test_noise_is_looked_for_in_the_plane():
 def test_snr_contrast_and_air_of_a_clean_head(image):
     figures = image_figures(image, head_mask(image), "T1w")
     assert figures.snr > 40
-    assert figures.tissue_contrast == pytest.approx(2 * (900 - 600) / (900 + 600), rel=0.2)  # white against grey
+    assert 0.15 < figures.tissue_contrast < 2 * (900 - 600) / (900 + 600)  # white against grey, less by partial volume
     assert figures.ghosting < 0.01
     assert figures.bright_share is None  # no brain mask: not looked for
 
@@ -47,7 +47,7 @@ def test_snr_contrast_and_air_of_a_clean_head(image):
 def test_contrast_fades_with_the_tissues(image):
     faded = image.with_data(np.where(image.data > 400, 700 + 0.2 * (image.data - 700), image.data).astype(np.float32))
     head = head_mask(image)
-    assert image_figures(faded, head, "T1w").tissue_contrast < 0.3 * image_figures(image, head, "T1w").tissue_contrast
+    assert image_figures(faded, head, "T1w").tissue_contrast < 0.4 * image_figures(image, head, "T1w").tissue_contrast
 
 
 @pytest.mark.parametrize("axis", [0, 1])

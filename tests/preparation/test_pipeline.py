@@ -300,8 +300,12 @@ def test_killed_in_the_middle_loses_nothing_and_ends_in_the_same_bytes(settings,
     assert contents(settings.out) == whole
 
 
-def test_a_recipe_brings_its_scale_and_what_is_needed_to_go_back(settings):
-    prepare(replace(settings, recipe="brats", size=(24, 20), brain="", test=("01",)))
+def test_a_recipe_brings_its_scale_and_what_is_needed_to_go_back(settings, head, tmp_path):
+    for number in range(1, 5):
+        path = settings.bids / f"sub-{number:02d}" / "anat" / f"sub-{number:02d}_desc-brain_mask.nii.gz"
+        write_volume(path, head().with_data((head(seed=number).data > 450).astype(np.uint8)), np.uint8)
+    (tmp_path / "slices.tsv").write_text("".join(["case\tfirst\tlast\n", *(f"sub-0{n}\t3\t12\n" for n in range(1, 5))]))
+    prepare(replace(settings, recipe="brats", size=(24, 20), slices=tmp_path / "slices.tsv", test=("01",)))
     cohort = read_cohort(settings.out)
     assert cohort.scale_settings.name == "minmax"
     path = cohort.cases[0].images["T2w"]

@@ -78,7 +78,7 @@ SHIFTS = [(1.5, -2.0, 0.8), (0.0, 0.6, -0.4), (-4.0, 3.0, 5.0)]
 TURNS = [(2.0, -1.0, 3.0), (0.0, 0.0, 0.0), (-4.0, 5.0, 2.0)]
 
 
-@pytest.mark.parametrize(("shift", "turn"), zip(SHIFTS, TURNS, strict=True))
+@pytest.mark.parametrize(("shift", "turn"), list(zip(SHIFTS, TURNS, strict=True)))
 def test_a_planted_movement_is_found(shift, turn):
     """Within 0.25 voxel and 0.3 degrees."""
     step = 3.0
@@ -103,3 +103,10 @@ def test_copies_among_subjects_are_named():
         {"case": "sub-03", "contrast": "FLAIR", "image_hash": "bb"},
     ]
     assert duplicates(rows) == {("sub-02", "T1w"): "sub-03", ("sub-03", "FLAIR"): "sub-02"}
+
+
+def test_the_angle_is_that_of_the_rotation_alone():
+    turn = rigid((0, 0, 10), (1, 2, 3))
+    assert rotation_angle(turn) == pytest.approx(10)
+    assert rotation_angle(turn @ np.diag([1.004, 0.997, 1.01, 1])) == pytest.approx(10, abs=0.1)
+    assert rotation_angle(np.diag([1.0, 1.0, 1.01, 1.0])) == pytest.approx(0, abs=1e-9)

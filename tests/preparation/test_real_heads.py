@@ -10,12 +10,16 @@ import numpy as np
 import pytest
 
 from recontrast.errors import RecontrastWarning
+from recontrast.io.bids import read_sidecar
 from recontrast.io.nifti import read_volume
 from recontrast.io.tables import read_table
 from recontrast.preparation.align import mean_displacement
+from recontrast.preparation.brain import find_brain
 from recontrast.preparation.cohort import read_cohort
 from recontrast.preparation.mask import find_head, head_mask
 from recontrast.preparation.pipeline import PrepareSettings, prepare
+from recontrast.preparation.placement import Placement
+from recontrast.preparation.quality import measure_pair, rotation_angle
 
 pytestmark = pytest.mark.realdata
 
@@ -99,6 +103,7 @@ def test_our_alignment_agrees_with_the_released_one(realdata, tmp_path):
         ours = np.array(json.loads(sidecar.read_text())["Transform"])
         head = read_volume(case.regions["head"], np.uint8)
         assert mean_displacement(ours, released, head) < 0.5, case.key
+        assert rotation_angle(ours @ np.linalg.inv(released)) < 0.5, case.key
 
 
 def test_names_that_are_not_bids_give_a_warning(realdata, tmp_path):
@@ -132,3 +137,60 @@ def test_the_mask_of_a_stripped_brain_is_its_support(realdata):
     support = image.data != 0
     assert mask[support].mean() > 0.999
     assert mask.sum() < 1.02 * support.sum()
+
+
+PAIRS = [
+    *((f"sub-{who}/anat/sub-{who}_space-MNI_", ("T1w", "T2w", "FLAIR", "ce-gadolinium_T1w")) for who in ("C07", "C26")),
+    *(
+        (f"sub-{who}/ses-{ses}/anat/sub-{who}_ses-{ses}_", ("space-FLAIR_T1w", "space-FLAIR_T2w", "FLAIR"))
+        for who, ses in (("L01", 1), ("L01", 2), ("L04", 1), ("L12", 1), ("L12", 2))
+    ),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("stem", "contrasts"), PAIRS, ids=[stem.split("/")[-1].rstrip("_") for stem, _ in PAIRS])
+def test_no_false_alarm_on_aligned_pairs(realdata, stem, contrasts):
+    first, *others = [read_volume(realdata / f"{stem}{contrast}.nii.gz") for contrast in contrasts]
+    for contrast, other in zip(contrasts[1:], others, strict=True):
+        found = measure_pair(other, first, f"{stem} {contrast}")
+        assert not found.moved, (contrast, found)
+        assert found.overlap > 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ["sub-L01/ses-1/anat/sub-L01_ses-1", "sub-L12/ses-2/anat/sub-L12_ses-2"])
+def test_the_built_in_brain_mask_against_the_released_one(realdata, path):
+    brain = find_brain(read_volume(realdata / f"{path}_FLAIR.nii.gz")).data
+    released = read_volume(realdata / f"{path}_space-FLAIR_brainmask.nii.gz", np.uint8).data > 0
+    assert 2 * (brain & released).sum() / (brain.sum() + released.sum()) > 0.90
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("recipe", "space", "subjects", "contrasts"),
+    [
+        ("t1-linear", "MNI", ("C07",), ("T1w", "ce-gadolinium_T1w")),
+        ("t1-linear", "FLAIR", ("L04",), ("FLAIR", "T1w")),
+        ("brats", "MNI", ("C07",), ("T1w", "FLAIR")),
+        ("localizer", "FLAIR", ("L04",), ("FLAIR", "T1w")),
+        ("fixed-scale", "FLAIR", ("L04",), ("FLAIR", "T1w")),
+    ],
+)
+def test_recipes_and_the_way_back(realdata, tmp_path, recipe, space, subjects, contrasts):
+    """Prepared images brought back agree with the raw ones inside the head that was kept."""
+    settings = PrepareSettings(
+        bids=realdata, out=tmp_path / "out", recipe=recipe, contrasts=contrasts, space=space, subjects=subjects,
+        splits=tmp_path / "splits.tsv",
+    )  # fmt: skip
+    (tmp_path / "splits.tsv").write_text(f"subject\tsplit\n{subjects[0]}\ttrain\n")
+    assert prepare(settings).failed == {}
+    (case,) = read_cohort(tmp_path / "out").cases
+    for label, path in case.images.items():
+        sidecar = read_sidecar(path)
+        raw = read_volume(realdata / sidecar["Sources"][0])
+        placement = Placement.from_dict(sidecar)
+        back = placement.to_source(read_volume(path))
+        head = placement.to_source(read_volume(case.regions["head"], np.uint8), "nearest").data > 0
+        correlation = np.corrcoef(back.data[head], raw.data[head])[0, 1]
+        assert correlation > (0.93 if recipe == "t1-linear" else 0.97), (label, correlation)

@@ -69,3 +69,9 @@ def test_common_contrasts_start_with_t1w_and_name_who_lacks_the_rest():
 
 def test_labels_are_put_in_standard_form():
     assert parse_contrasts(["ce-b_acq-a_T1w", "T2w", "T2w"]) == ["acq-a_ce-b_T1w", "T2w"]
+
+
+def test_phase_images_are_taken_only_when_named():
+    found = images("sub-01_acq-a_MESE.nii.gz", "sub-01_acq-aphase_part-phase_MESE.nii.gz")
+    assert common_contrasts({CASE: found}, "") == (["acq-a_MESE"], {})
+    assert chosen(found, ["acq-aphase_MESE"]) == {"acq-aphase_MESE": "sub-01_acq-aphase_part-phase_MESE.nii.gz"}

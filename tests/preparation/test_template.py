@@ -57,7 +57,7 @@ def test_headers_far_away_and_the_same_bits():
 def test_what_is_no_head_is_refused():
     rng = np.random.default_rng(0)
     small = Volume((rng.random((30, 30, 30)) * 100).astype(np.float32), np.diag([0.5, 0.5, 0.5, 1]))
-    with pytest.raises(GeometryError, match=r"sub-01: registration to the template"):
+    with pytest.raises(GeometryError, match=r"sub-01: (registration to the template|only \d+ % of the template)"):
         register_to_template(small, what="sub-01")
     with pytest.raises(ConfigError, match="has 6, 9 or 12"):
         register_to_template(small, TemplateSettings(dof=7))

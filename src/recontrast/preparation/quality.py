@@ -107,13 +107,16 @@ def measure_pair(source: Volume, target: Volume, what: str = "pair", seed: int =
 
 
 def rotation_angle(transform: NDArray[np.float64]) -> float:
-    """Angle of the rotation in a rigid 4x4 transform, degrees.
+    """Angle of the rotation in a linear 4x4 transform, degrees; stretches are left out (polar decomposition).
 
     Example:
-        >>> rotation_angle(np.eye(4))
+        >>> rotation_angle(np.diag([1.1, 0.9, 1.0, 1.0]))
         0.0
     """
-    return float(np.degrees(np.arccos(np.clip((np.trace(transform[:3, :3]) - 1) / 2, -1, 1))))
+    left, _, right = np.linalg.svd(transform[:3, :3])
+    turn = left @ right
+    axis = np.array([turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]])
+    return float(np.degrees(np.arctan2(np.linalg.norm(axis), np.trace(turn) - 1)))
 
 
 def duplicates(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], str]:

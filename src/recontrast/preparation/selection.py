@@ -71,10 +71,13 @@ def common_contrasts(
 ) -> tuple[list[str], dict[str, list[str]]]:
     """Contrasts that every case has, and for each other contrast the cases that lack it.
 
-    The order is that of `recontrast.contrasts.DESCRIPTIONS` (T1w first), plain contrasts before enhanced ones.
+    Phase, real and imaginary parts (entity `part`) count only where they are named. The order is that of
+    `recontrast.contrasts.DESCRIPTIONS` (T1w first), plain contrasts before enhanced ones.
     """
     found = {case: candidates(images, space, prefer) for case, images in cases.items()}
-    labels = sorted({label for contrasts in found.values() for label in contrasts}, key=_rank)
+    labels = sorted(
+        {label for contrasts in found.values() for label, files in contrasts.items() if not _is_part(files)}, key=_rank
+    )
     lacking = {label: [case.key for case, contrasts in found.items() if label not in contrasts] for label in labels}
     return [label for label in labels if not lacking[label]], {k: v for k, v in lacking.items() if v}
 
@@ -86,6 +89,10 @@ def parse_contrasts(labels: Sequence[str]) -> list[str]:
         ConfigError: A label is not a contrast.
     """
     return list(dict.fromkeys(Contrast.parse(label).label for label in labels))
+
+
+def _is_part(files: Sequence[BidsImage]) -> bool:
+    return all(file.name.entities.get("part", "mag") != "mag" for file in files)
 
 
 def _rank(label: str) -> tuple[int, int, str]:

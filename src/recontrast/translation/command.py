@@ -21,6 +21,7 @@ from recontrast.preparation.mask import find_head, require_signal
 from recontrast.preparation.normalize import Scale, fit_scale
 from recontrast.translation.cases import Selection, TranslationCase, find_cases
 from recontrast.translation.description import read_description
+from recontrast.translation.dicom import reads_dicom, translate_dicom
 from recontrast.translation.output import (
     STAGE,
     CaseReport,
@@ -51,7 +52,7 @@ class TranslateSettings:
     """run of `recontrast train`, or the translator folder in it"""
 
     input: Path
-    """NIfTI file, folder of NIfTI files, BIDS data set or prepared folder"""
+    """NIfTI file, folder of NIfTI files, BIDS data set, prepared folder, or folder of DICOM files"""
 
     out: Path
     """folder for the synthetic images; for one input file also a file name with 'synthetic' in it"""
@@ -70,6 +71,9 @@ class TranslateSettings:
 
     prefer: tuple[str, ...] = ()
     """BIDS data set: entities that decide between several files of one contrast (run-1, rec-norm)"""
+
+    contrast: tuple[str, ...] = ()
+    """DICOM: which series is which contrast, SERIES=CONTRAST by series number, description or UID (4=T1w)"""
 
     dtype: DType = "float32"
     """type stored: float32, or source (the source's type; integers with a slope over the whole range)"""
@@ -145,6 +149,9 @@ def translate(settings: TranslateSettings) -> Summary:
     _check(settings)
     about = read_description(settings.run)
     check_place(settings.input, settings.out, about.target)
+    if reads_dicom(settings.input):
+        translator = _load(settings)
+        return translate_dicom(settings, translator, _deciding(settings, translator))
     selection = Selection(
         split=settings.split,
         subjects=settings.subjects,
@@ -294,7 +301,8 @@ def _scales(
             continue
         head, bare = find_head(volumes[label])
         stripped = bare if stripped is None else stripped
-        scales[label] = case.scales.get(label) or fit_scale(volumes[label], translator.description.scale_settings, head)
+        settings = translator.description.scale_settings
+        scales[label] = case.scales.get(label) or fit_scale(volumes[label], settings, head, label)
     return scales, bool(stripped)
 
 

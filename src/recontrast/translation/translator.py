@@ -131,7 +131,7 @@ class Translator:
         grid = next(iter(volumes.values()))
         self._check_spacing(grid, where)
         fitted = {
-            label: scales[label] if scales else _fit(volume, self.description, f"{where}: {label}")
+            label: scales[label] if scales else _fit(volume, self.description, label, where)
             for label, volume in volumes.items()
         }
         scaled = {label: fitted[label].apply(to_ras(volume)) for label, volume in volumes.items()}
@@ -320,11 +320,11 @@ def _require_finite(weights: Mapping[str, torch.Tensor], where: str) -> None:
             raise CheckpointError(f"{where}: the weights {name} are not finite; training went wrong, train again")
 
 
-def _fit(volume: Volume, description: TranslatorDescription, where: str) -> Scale:
+def _fit(volume: Volume, description: TranslatorDescription, label: str, where: str) -> Scale:
     try:
-        return fit_scale(volume, description.scale_settings)
+        return fit_scale(volume, description.scale_settings, contrast=label)
     except IntensityError as error:
-        raise IntensityError(f"{where}: {error}") from error
+        raise IntensityError(f"{where}: {label}: {error}") from error
 
 
 def _more(names: list[str]) -> str:
