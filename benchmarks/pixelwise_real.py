@@ -35,8 +35,11 @@ REPETITION_S, T1W_ANGLE = 0.00385, 12.0
 SOURCES, TARGET = ("T1w", "T2w"), "FLAIR"
 MINUTES = 3.0
 TRANSLATORS = {
-    "pixel-wise": ("hagiwara2019", ("data.batch=2", "loop.steps=1000")),
-    "pixel-wise, 4 functions": ("hagiwara2019", ("data.batch=2", "loop.steps=1000", "model.options.functions=4")),
+    "pixel-wise": ("hagiwara2019", ("data.batch=12", "data.augment.shift_voxels=64", "loop.steps=1200")),
+    "pixel-wise, 4 functions": (
+        "hagiwara2019",
+        ("data.batch=12", "data.augment.shift_voxels=64", "loop.steps=1200", "model.options.functions=4"),
+    ),
     "U-Net": ("osman2022", ("loop.steps=1200",)),
 }
 

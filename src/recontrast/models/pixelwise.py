@@ -14,7 +14,7 @@ from recontrast.errors import ConfigError
 from recontrast.models import MODELS
 from recontrast.models.blocks import CONVOLUTION, require_spatial_dims
 
-_VOXELS = 4096
+_VOXELS = 2048
 """Voxels worked off at a time when nothing has to be learned: what is between the layers stays in the cache."""
 
 _SELECTOR = 16
@@ -109,9 +109,8 @@ class Pixelwise(nn.Module):
 
 
 def _apply(layer: nn.Module, columns: Tensor) -> Tensor:
-    """A convolution of width 1 as a matrix product on voxels in any arrangement."""
-    weight, bias = layer.get_parameter("weight"), layer.get_parameter("bias")
-    return torch.matmul(weight.flatten(1), columns) + bias[:, None]
+    """A convolution of width 1 on voxels in a row, whatever their arrangement was."""
+    return functional.conv1d(columns, layer.get_parameter("weight").flatten(2), layer.get_parameter("bias"))
 
 
 def _is_recorded() -> bool:
