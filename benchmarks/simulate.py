@@ -11,8 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from joblib.externals.loky import get_reusable_executor
-
+from recontrast.execution.local import end_processes
 from recontrast.phantom.cohort import SimulateSettings, simulate
 
 ONE_SUBJECT_S = 5.0
@@ -34,7 +33,7 @@ def timed(settings: SimulateSettings) -> tuple[float, float]:
     summary = simulate(settings)
     if summary.failed:
         raise SystemExit(f"subjects failed: {dict(summary.failed)}")
-    get_reusable_executor().shutdown(wait=True)
+    end_processes()
     return time.perf_counter() - wall, processor_seconds() - processor
 
 

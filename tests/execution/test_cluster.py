@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -163,3 +165,27 @@ def test_a_scheduler_that_dies_ends_the_command(tmp_path, monkeypatch):
         with pytest.raises(RecontrastError, match="connection to the Dask scheduler was lost"):
             list(outcomes)
         assert content["address"].startswith("tcp://")
+
+
+@pytest.mark.slow
+def test_the_page_about_clusters_runs_as_printed(tmp_path):
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "twenty-thousand-cases-on-a-cluster.md"
+    commands = "\n".join(re.findall(r"^```sh\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL))
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    with subprocess.Popen(
+        ["bash", "-euc", commands],
+        cwd=tmp_path,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            errors = process.communicate(timeout=240)[1]
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 0, errors[-3000:]
+    made = {path.name: path.read_bytes() for path in (tmp_path / "prepared").rglob("*.nii.gz")}
+    assert made == {path.name: path.read_bytes() for path in (tmp_path / "prepared-on-cluster").rglob("*.nii.gz")}
+    assert made

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from recontrast.errors import OutputError
-from recontrast.execution.local import in_processes, in_threads, in_turn
+from recontrast.execution.local import end_processes, in_processes, in_threads, in_turn
 
 
 def jobs():
@@ -45,6 +45,26 @@ def jobs():
 
 
 JOBS = jobs()
+
+
+@pytest.fixture(autouse=True)
+def no_process_is_left():
+    yield
+    end_processes()
+
+
+@pytest.mark.slow
+def test_processes_are_kept_and_replaced_when_they_die_meanwhile():
+    def me(_):
+        return os.getpid()
+
+    first = {outcome.value for outcome in in_processes(me, {"a": (1,)}, workers=1)}
+    assert {outcome.value for outcome in in_processes(me, {"a": (1,)}, workers=1)} == first
+    os.kill(*first, signal.SIGKILL)
+    time.sleep(0.5)
+    (other,) = in_processes(me, {"a": (1,)}, workers=1)
+    assert other.error is None
+    assert other.value not in first
 
 
 def test_in_turn_is_lazy():

@@ -13,13 +13,18 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from joblib.externals.loky import ProcessPoolExecutor
-from joblib.externals.loky.process_executor import TerminatedWorkerError
+from joblib.externals.loky.process_executor import ShutdownExecutorError, TerminatedWorkerError
 
 from recontrast.execution.attempts import Outcome, attempt, died_twice
 
 log = logging.getLogger(__name__)
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+_KEPT_S = 60
+
+_kept: dict[tuple[int, float], list[ProcessPoolExecutor]] = {}
+"""Processes without work, by number and limit of memory; `end_processes` ends them."""
 
 Cases = Mapping[str, tuple[Any, ...]]
 
@@ -64,7 +69,8 @@ def in_processes(function: Callable[..., Any], cases: Cases, workers: int, memor
     """Several cases at a time, each in a process of its own kind: one that dies takes only its own case with it.
 
     The case of a process that died is tried once more at the end, alone; when that dies too it has failed. Processes
-    end with the command, even when that is killed.
+    are kept for the next call, for starting and importing take more than a second; they end after a minute without
+    work, and with the command, even when that is killed.
 
     Args:
         function: Called with the arguments of a case.
@@ -76,7 +82,7 @@ def in_processes(function: Callable[..., Any], cases: Cases, workers: int, memor
         OutputError: A result cannot be written. Running cases are finished first.
     """
     waiting = iter(cases.items())
-    idle = [_process(workers, memory_gb) for _ in range(workers)]
+    idle = _kept.pop((workers, memory_gb), None) or [_process(workers, memory_gb) for _ in range(workers)]
     running: dict[Future[Outcome], tuple[ProcessPoolExecutor, str]] = {}
     died: list[str] = []
     hurry = True  # Ctrl-C, or a caller that wants no more: processes are not waited for
@@ -84,7 +90,8 @@ def in_processes(function: Callable[..., Any], cases: Cases, workers: int, memor
         while True:
             for process, (key, arguments) in zip(list(idle), waiting, strict=False):
                 idle.remove(process)
-                running[process.submit(attempt, function, key, arguments)] = (process, key)
+                future, process = _submit(process, (function, key, arguments), workers, memory_gb)
+                running[future] = (process, key)
             if not running:
                 break
             for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -102,13 +109,32 @@ def in_processes(function: Callable[..., Any], cases: Cases, workers: int, memor
                     idle.append(process)
         for key in died:
             yield _once_more(function, key, cases[key], memory_gb)
-        hurry = False
+        _kept[workers, memory_gb], idle = idle, []
     except Exception:
         hurry = False
         raise
     finally:
         for process in [*idle, *(process for process, _ in running.values())]:
             process.shutdown(wait=True, kill_workers=hurry)
+
+
+def end_processes() -> None:
+    """End the processes that wait for the next call; without it they end by themselves after a minute."""
+    while _kept:
+        for process in _kept.popitem()[1]:
+            process.shutdown(wait=True, kill_workers=True)
+
+
+def _submit(
+    process: ProcessPoolExecutor, work: tuple[Any, ...], workers: int, memory_gb: float
+) -> tuple[Future[Outcome], ProcessPoolExecutor]:
+    """Give a case to a process, or to a new one where that has died while it was kept."""
+    try:
+        return process.submit(attempt, *work), process
+    except (TerminatedWorkerError, ShutdownExecutorError):
+        process.shutdown(wait=True, kill_workers=True)
+        fresh = _process(workers, memory_gb)
+        return fresh.submit(attempt, *work), fresh
 
 
 def _once_more(function: Callable[..., Any], key: str, arguments: tuple[Any, ...], memory_gb: float) -> Outcome:
@@ -126,7 +152,7 @@ def _process(workers: int, memory_gb: float) -> ProcessPoolExecutor:
     share = str(max(1, (os.cpu_count() or 1) // workers))
     return ProcessPoolExecutor(
         max_workers=1,
-        timeout=None,
+        timeout=_KEPT_S,
         initializer=_begin,
         initargs=(os.getpid(), memory_gb),
         env={name: os.environ.get(name, share) for name in _THREAD_VARIABLES},
