@@ -94,7 +94,7 @@ def train_plainly(arguments: argparse.Namespace) -> dict[str, Any]:
         loss.backward()
         of_network.step()
         judge.requires_grad_(True)
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
         seconds.append(time.perf_counter() - begun)
     return {"losses": losses, "seconds": seconds[1:]}
 

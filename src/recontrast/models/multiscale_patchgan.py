@@ -34,6 +34,7 @@ class MultiscalePatchGAN(nn.Module):
         ConfigError: An option is out of range.
 
     Example:
+        >>> import torch
         >>> [map.shape[-1] for map in MultiscalePatchGAN(in_channels=1, width=4)(torch.zeros(1, 1, 64, 64))]
         [4, 2, 1]
     """

@@ -37,6 +37,7 @@ class PatchGAN(nn.Module):
         ConfigError: An option is out of range.
 
     Example:
+        >>> import torch
         >>> PatchGAN(in_channels=2, width=4)(torch.zeros(1, 2, 256, 256)).shape
         torch.Size([1, 1, 30, 30])
     """

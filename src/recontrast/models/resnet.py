@@ -48,6 +48,7 @@ class ResNet(nn.Module):
         ConfigError: An option is out of range.
 
     Example:
+        >>> import torch
         >>> ResNet(width=4, blocks=1)(torch.zeros(1, 1, 17, 19)).shape
         torch.Size([1, 1, 17, 19])
     """

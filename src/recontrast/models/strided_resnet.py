@@ -49,6 +49,7 @@ class StridedResNet(nn.Module):
         ConfigError: An option is out of range.
 
     Example:
+        >>> import torch
         >>> StridedResNet(width=4, blocks=1)(torch.zeros(1, 1, 17, 19)).shape
         torch.Size([1, 1, 17, 19])
     """
