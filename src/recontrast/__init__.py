@@ -19,6 +19,8 @@ _HOME = {
     "write_volume": "io.nifti",
     "simulate": "phantom.cohort",
     "SimulateSettings": "phantom.cohort",
+    "import_dicom": "importing.command",
+    "ImportSettings": "importing.command",
     "prepare": "preparation.pipeline",
     "PrepareSettings": "preparation.pipeline",
     "quantify": "relaxometry.quantify",
@@ -39,6 +41,7 @@ _HOME = {
 __all__ = [
     "DemoSettings",
     "EvaluateSettings",
+    "ImportSettings",
     "PrepareSettings",
     "QuantifySettings",
     "RecontrastError",
@@ -50,6 +53,7 @@ __all__ = [
     "Volume",
     "demo",
     "evaluate",
+    "import_dicom",
     "prepare",
     "quantify",
     "read_volume",
@@ -66,6 +70,7 @@ from recontrast.errors import RecontrastError  # noqa: E402
 if TYPE_CHECKING:
     from recontrast.demonstration import DemoSettings, demo
     from recontrast.evaluation.command import EvaluateSettings, evaluate
+    from recontrast.importing.command import ImportSettings, import_dicom
     from recontrast.io.nifti import read_volume, write_volume
     from recontrast.phantom.cohort import SimulateSettings, simulate
     from recontrast.preparation.pipeline import PrepareSettings, prepare

@@ -43,12 +43,13 @@ class Command:
     @property
     def settings_name(self) -> str:
         """Name of the settings class."""
-        return f"{self.function.capitalize()}Settings"
+        return f"{self.function.split('_')[0].capitalize()}Settings"
 
 
 COMMANDS = {
     "demo": Command("demonstration", "demo", "the whole way on a simulated cohort, ending in OUT/report.html", True),
     "simulate": Command("phantom.cohort", "simulate", "a cohort of physics-simulated heads as a BIDS data set"),
+    "import": Command("importing.command", "import_dicom", "a folder of DICOM files to a BIDS data set"),
     "prepare": Command("preparation.pipeline", "prepare", "raw BIDS to prepared cases: grid, alignment, masks, scale"),
     "quantify": Command("relaxometry.quantify", "quantify", "raw images (delays, flip angles, echoes) to T1, T2, PD"),
     "synthesize": Command("relaxometry.command", "synthesize", "images of any spin-echo sequence from parameter maps"),

@@ -1,0 +1,1 @@
+"""DICOM folders to a BIDS data set."""

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recontrast.errors import ConfigError, FormatError, LayoutError
+from recontrast.importing.command import ImportSettings, import_dicom
+from recontrast.io.bids import read_sidecar
+from recontrast.io.nifti import read_volume
+from recontrast.io.tables import read_table
+
+
+def bring(folder: Path, out: Path, **changes: object) -> dict[str, str]:
+    return dict(import_dicom(ImportSettings(dicom=folder, out=out, workers=1, **changes)).failed)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def scans(make_series: Callable[..., Path], tmp_path: Path) -> Path:
+    """Two patients: T1w and a doubtful series, a localizer of three planes; a report of another kind, a stranger."""
+    root = tmp_path / "scans"
+    rng = np.random.default_rng(5)
+    make_series(root / "a", rng.integers(1, 900, (6, 8, 5)).astype(np.uint16))
+    make_series(root / "a", SeriesInstanceUID="1.2.3.5", SeriesNumber=5, SeriesDescription="t2 Roe", prefix="b")
+    planes = [(1, 0, 0, 0, 1, 0), (1, 0, 0, 0, 0, -1), (0, 1, 0, 0, 0, -1)]
+    for n, plane in enumerate(planes):
+        make_series(root / "b", count=3, prefix=f"l{n}", SeriesInstanceUID="1.2.4.1", StudyInstanceUID="1.2.4",
+                    PatientID="PAT-78", PatientName="Doe^John", SeriesDescription="localizer", SeriesNumber=1,
+                    ImageOrientationPatient=list(plane), ScanningSequence="GR", InversionTime=None, RepetitionTime=5,
+                    EchoTime=2, FlipAngle=20)  # fmt: skip
+    make_series(root / "b", count=1, prefix="sr", SeriesInstanceUID="1.2.4.2", StudyInstanceUID="1.2.4",
+                PatientID="PAT-78", PatientName="Doe^John", Modality="SR",
+                SOPClassUID="1.2.840.10008.5.1.4.1.1.88.11")  # fmt: skip
+    (root / "readme.txt").write_text("a note")
+    return root
+
+
+def test_series_become_a_valid_data_set_without_identifiers(scans: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bids"
+    assert bring(scans, out) == {}
+    table = read_table(out / "series.tsv", text_columns=("number", "contrast"))
+    assert table["outcome"].tolist() == ["imported", "unnamed", "imported", "imported", "imported", "skipped"]
+    assert table["contrast"].dropna().tolist() == ["T1w"] + ["acq-localizer_T1w"] * 3
+    images = sorted(out.rglob("*.nii.gz"))
+    assert len(images) == 4
+    t1w = next(path for path in images if "acq" not in path.name)
+    assert read_volume(t1w).shape == (8, 6, 5)
+    assert read_sidecar(t1w)["RepetitionTime"] == 2.3
+    for path in out.rglob("*"):
+        if path.is_file() and path.suffix != ".gz":
+            text = path.read_text().lower()
+            for identifier in ("pat-77", "roe", "jane", "doe", "19700101", "acc123", "1.2.3.4"):
+                assert identifier not in text, f"{identifier} in {path}"
+
+
+def test_the_bids_validator_finds_no_error(scans: Path, tmp_path: Path) -> None:
+    program = Path(sys.executable).with_name("bids-validator-deno")
+    if not program.is_file():
+        pytest.skip("bids-validator-deno is not installed (extra `test`)")
+    bring(scans, tmp_path / "bids")
+    ran = subprocess.run(
+        [program, tmp_path / "bids", "--format", "json"], capture_output=True, text=True, check=False, timeout=120
+    )
+    if not ran.stdout.startswith("{"):
+        pytest.skip(f"bids-validator-deno does not run here: {ran.stderr[:200]}")
+    issues = json.loads(ran.stdout)["issues"]["issues"]
+    assert [issue for issue in issues if issue.get("severity") == "error"] == []
+
+
+def test_started_again_finished_images_are_kept_and_names_can_be_added(scans: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bids"
+    bring(scans, out)
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.nii.gz")}
+    summary = import_dicom(ImportSettings(dicom=scans, out=out, contrast=("5=T2w",), workers=1))
+    assert "5 images" in summary.done[0]
+    assert "4 of them were there before" in summary.done[0]
+    after = {path: path.stat().st_mtime_ns for path in out.rglob("*.nii.gz")}
+    assert len(after) == 5
+    assert all(after[path] == time for path, time in before.items())
+
+
+def test_other_settings_and_lost_images_are_refused(scans: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bids"
+    bring(scans, out, contrast=("5=T2w",))
+    with pytest.raises(ConfigError, match="missing was 'refuse', is now 'fill'"):
+        bring(scans, out, missing="fill")
+    with pytest.raises(ConfigError, match="holds 1 images that this import would not make"):
+        bring(scans, out)
+
+
+def test_a_series_that_fails_is_listed_and_the_rest_goes_on(scans: Path, tmp_path: Path) -> None:
+    broken = next(path for path in (scans / "a").iterdir() if path.name.endswith("_0") and path.name.startswith("x"))
+    broken.write_bytes(broken.read_bytes()[:-60])
+    (scans / "x.dcm").write_text("no image")
+    failed = bring(scans, tmp_path / "bids")
+    assert any("truncated" in reason for reason in failed.values())
+    assert failed[str(scans / "x.dcm")] == "is called .dcm and is not DICOM"
+    assert len(list((tmp_path / "bids").rglob("*.nii.gz"))) == 3
+    outcomes = read_table(tmp_path / "bids" / "series.tsv")["outcome"].tolist()
+    assert outcomes.count("failed") == 3  # the series, which now lacks its first slice, and the two files
+
+
+def test_a_folder_without_images_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "scans" / "x.dcm").write_text("no image")
+    with pytest.raises(LayoutError, match=r"no usable MR image in it \(1 files, 1 of them not DICOM"):
+        bring(tmp_path / "scans", tmp_path / "bids")
+    with pytest.raises(FormatError, match="no such file"):
+        bring(tmp_path / "nowhere", tmp_path / "bids")
+    assert not (tmp_path / "bids").exists()
+
+
+def test_patients_side_by_side_are_refused_unless_asked(
+    scans: Path, make_series: Callable[..., Path], tmp_path: Path
+) -> None:
+    make_series(scans / "a", SeriesInstanceUID="1.5.1", StudyInstanceUID="1.5", PatientID="PAT-80", prefix="z")
+    with pytest.raises(LayoutError, match="2 patients side by side"):
+        bring(scans, tmp_path / "bids")
+    assert not (tmp_path / "bids").exists()
+    assert bring(scans, tmp_path / "bids", mixed_patients=True) == {}
+    assert len(list((tmp_path / "bids").glob("sub-*"))) == 3
+
+
+def test_out_must_be_free_and_apart(scans: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="must not lie in each other"):
+        bring(scans, scans / "bids")
+    (tmp_path / "bids").mkdir()
+    (tmp_path / "bids" / "mine.txt").write_text("x")
+    with pytest.raises(ConfigError, match="holds other files"):
+        bring(scans, tmp_path / "bids")
+
+
+def test_a_series_without_positions_is_listed_by_name(make_series: Callable[..., Path], tmp_path: Path) -> None:
+    folder = make_series(each=lambda k: {"ImagePositionPatient": None})
+    failed = bring(folder, tmp_path / "bids")
+    ((name, reason),) = failed.items()
+    assert "'t1_mprage_tra'" in name
+    assert "does not say where the image lies" in reason
+    assert list((tmp_path / "bids").rglob("*.nii.gz")) == []

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pydicom = pytest.importorskip("pydicom", reason="the extra `dicom` is not installed")
+
+from recontrast.errors import ConfigError, LayoutError, RecontrastWarning  # noqa: E402
+from recontrast.io.dicom.find import find_series  # noqa: E402
+from recontrast.io.dicom.pixels import read_stack  # noqa: E402
+from recontrast.io.tables import read_table  # noqa: E402
+from recontrast.preparation.normalize import Scale  # noqa: E402
+from recontrast.translation.command import TranslateSettings, translate  # noqa: E402
+from recontrast.translation.description import Member  # noqa: E402
+from recontrast.translation.dicom import reads_dicom  # noqa: E402
+from recontrast.volume import Volume, same_grid  # noqa: E402
+
+_PATH = Path(__file__).parents[1] / "io" / "dicom" / "conftest.py"
+_spec = importlib.util.spec_from_file_location("dicom_series", _PATH)
+assert _spec is not None
+assert _spec.loader is not None
+_series = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_series)
+make_series, validate = _series.make_series, _series.validate
+
+
+@pytest.fixture
+def head(make_volume: Callable[..., Volume]) -> np.ndarray:
+    """A head as (row, column, slice) integers."""
+    return np.rint(make_volume().data).astype(np.uint16).transpose(1, 0, 2)
+
+
+def settings(run: Path, source: Path, out: Path, **changes: object) -> TranslateSettings:
+    plain = {"engine": "torch", "precision": "fp32"}
+    return TranslateSettings(run=run, input=source, out=out, **{**plain, **changes})  # type: ignore[arg-type]
+
+
+def test_an_identity_translator_gives_the_series_back(
+    make_series: Callable[..., Path], save: Callable[..., Path], head: np.ndarray, tmp_path: Path,
+    validate: Callable[[Path], list[str]],
+) -> None:  # fmt: skip
+    folder = make_series(values=head)
+    summary = translate(settings(save(), folder, tmp_path / "out"))
+    assert dict(summary.failed) == {}
+    (source,) = find_series(folder).series
+    (made,) = find_series(tmp_path / "out").series
+    assert (made.study, made.patient) == (source.study, source.patient)
+    assert made.description == "SYNTHETIC T2w of t1_mprage_tra"
+    before, after = read_stack(source.stacks[0]), read_stack(made.stacks[0])
+    assert same_grid(before, after)
+    # the copying network returns scaled values; the target's scale has the factor 1000, the source's its own
+    factor = float(after.data.max()) / float(before.data.max())
+    step = made.stacks[0].frames[0].slope
+    assert np.abs(after.data - before.data * factor).max() <= step / 2 + 1e-3 * step + 1e-4 * 1000
+    for path in (tmp_path / "out").rglob("*.dcm"):
+        assert validate(path) == []
+        data = pydicom.dcmread(path)
+        assert (data.WindowCenter, data.WindowWidth) == (500, 1000)
+
+
+def test_started_again_it_is_kept(
+    make_series: Callable[..., Path], save: Callable[..., Path], head: np.ndarray, tmp_path: Path
+) -> None:
+    folder, run = make_series(values=head), save()
+    translate(settings(run, folder, tmp_path / "out"))
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.dcm")}
+    assert "1 were finished before" in translate(settings(run, folder, tmp_path / "out")).done[0]
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.dcm")} == before
+    next(iter(before)).unlink()
+    translate(settings(run, folder, tmp_path / "out"))
+    assert len(list((tmp_path / "out").rglob("*.dcm"))) == len(before)
+
+
+def test_the_series_is_chosen_by_its_headers(
+    make_series: Callable[..., Path], save: Callable[..., Path], head: np.ndarray, tmp_path: Path
+) -> None:
+    make_series(values=head)
+    folder = make_series(values=head, SeriesInstanceUID="1.2.3.5", SeriesNumber=5, SeriesDescription="t2", prefix="b",
+                         ScanningSequence="SE", InversionTime=None, RepetitionTime=5000, EchoTime=90)  # fmt: skip
+    (tmp_path / "scans" / "x.dcm").write_text("no image")
+    summary = translate(settings(save(), folder, tmp_path / "out"))
+    assert list(summary.failed.values()) == ["is called .dcm and is not DICOM"]
+    table = read_table(tmp_path / "out" / "cases.tsv")
+    assert table["status"].value_counts().to_dict() == {"ok": 1, "skipped": 1}
+    (made,) = find_series(tmp_path / "out").series
+    assert made.number == "90004"
+    other = translate(settings(save(), folder, tmp_path / "other", contrast=("5=T1w", "4=PDw")))
+    assert "1 synthetic T2w series" in other.done[0]
+    assert find_series(tmp_path / "other").series[0].number == "90005"
+
+
+def test_several_sources_come_from_one_study_and_all_are_referenced(
+    make_series: Callable[..., Path], save: Callable[..., Path], head: np.ndarray, tmp_path: Path
+) -> None:
+    make_series(values=head)
+    folder = make_series(values=head // 2, SeriesInstanceUID="1.2.3.5", SeriesNumber=5, SeriesDescription="pd",
+                         prefix="b", ScanningSequence="SE", InversionTime=None, RepetitionTime=5000,
+                         EchoTime=15)  # fmt: skip
+    run = save(sources=("T1w", "PDw"), model=Member(name="copy", options={"channel": 1}))
+    assert dict(translate(settings(run, folder, tmp_path / "out")).failed) == {}
+    path = next((tmp_path / "out").rglob("*.dcm"))
+    references = [item.ReferencedSOPInstanceUID for item in pydicom.dcmread(path).SourceImageSequence]
+    assert [uid.rsplit(".", 2)[0] for uid in references] == ["1.2.3.4", "1.2.3.5"]
+
+
+def test_a_single_series_of_another_name_is_taken_with_a_warning(
+    make_series: Callable[..., Path], save: Callable[..., Path], head: np.ndarray, tmp_path: Path
+) -> None:
+    folder = make_series(values=head, SeriesDescription="t2", ScanningSequence="SE", InversionTime=None,
+                         RepetitionTime=5000, EchoTime=90)  # fmt: skip
+    with pytest.warns(RecontrastWarning, match="is T2w by its headers, the translator learned from T1w"):
+        translate(settings(save(), folder, tmp_path / "out"))
+
+
+def test_missing_slices_stay_missing(
+    make_series: Callable[..., Path], save: Callable[..., Path], head: np.ndarray, tmp_path: Path
+) -> None:
+    there = [k for k in range(head.shape[2]) if k != 4]
+    folder = make_series(values=head, where=there)
+    with pytest.warns(RecontrastWarning, match="1 of 18 slices are missing"):
+        translate(settings(save(), folder, tmp_path / "out"))
+    (made,) = find_series(tmp_path / "out").series
+    assert made.stacks[0].grid is not None
+    assert made.stacks[0].grid.missing == (4,)
+
+
+def test_no_series_of_the_contrast_is_one_line(
+    make_series: Callable[..., Path], save: Callable[..., Path], head: np.ndarray, tmp_path: Path
+) -> None:
+    make_series(values=head)
+    folder = make_series(values=head, SeriesInstanceUID="1.2.3.5", SeriesNumber=5, prefix="b")
+    run = save(sources=("FLAIR",), target_scale=Scale("percentile", 0.0, 10.0))
+    with pytest.raises(LayoutError, match=r"no series is FLAIR \(4 't1_mprage_tra': is T1w.*--contrast SERIES=FLAIR"):
+        translate(settings(run, folder, tmp_path / "out"))
+    with pytest.raises(ConfigError, match="no series is called '9'"):
+        translate(settings(run, folder, tmp_path / "out", contrast=("9=FLAIR",)))
+    assert not (tmp_path / "out").exists()
+
+
+def test_which_inputs_are_dicom(make_series: Callable[..., Path], data_set: Path, tmp_path: Path) -> None:
+    folder = make_series()
+    assert reads_dicom(folder)
+    assert reads_dicom(sorted(folder.iterdir())[0])
+    assert not reads_dicom(data_set)
+    assert not reads_dicom(next(data_set.rglob("*.nii.gz")))
+    assert not reads_dicom(tmp_path / "nowhere")
