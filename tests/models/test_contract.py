@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from recontrast.models import MODELS
+from recontrast.translation.engines.openvino import OpenVINOEngine
 
 SMALL = {
     "unet": {"width": 4, "depth": 2},
@@ -90,3 +91,13 @@ def test_bf16_and_channels_last_change_little(name: str, dims: int) -> None:
             coarse = model(source)
     assert coarse.dtype == torch.float32
     assert (coarse - exact).abs().max() < 0.1 * exact.std() + 0.02
+
+
+@pytest.mark.parametrize("name", MODELS.names())
+def test_recorded_for_openvino_it_gives_the_same(name: str) -> None:
+    pytest.importorskip("openvino")
+    model = build(name, 2).eval()
+    source = torch.rand(3, 2, 17, 20)
+    found = OpenVINOEngine(model, "fp32", batch=2)(source.numpy())
+    with torch.no_grad():
+        torch.testing.assert_close(torch.from_numpy(found), model(source), atol=1e-4, rtol=1e-3)
