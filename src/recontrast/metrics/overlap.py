@@ -58,7 +58,7 @@ def hd95(
     label: int | None = None,
     spacing: Sequence[float] | None = None,
 ) -> float:
-    """95th percentile of the distances between two surfaces (Huttenlocher 1993, IEEE PAMI 15:850; 95 % in place of all).
+    """95th percentile of the distances between two surfaces (Huttenlocher 1993, IEEE PAMI 15:850, at 95 %).
 
     The percentile (linear between ranks) is taken in each direction; the larger one counts. The surface of a region is
     made of its voxels that touch the outside with a face; distances are between voxel centres.
