@@ -295,3 +295,14 @@ def test_tables_of_two_protocols_are_not_joined(settings: EvaluateSettings, tmp_
         evaluate(dataclasses.replace(used, controls=()))
     with pytest.raises(ConfigError, match="2 protocols"):
         combine_scores([tables(settings)["scores"], tables(other)["scores"]])
+
+
+def test_margins_are_tested_and_unknown_ones_refused_first(settings: EvaluateSettings) -> None:
+    with pytest.raises(UnknownNameError, match="psnrr"):
+        evaluate(dataclasses.replace(settings, margins=("psnrr=1:too small to see",)))
+    assert not settings.out.exists()
+    evaluate(dataclasses.replace(settings, margins=("psnr=30:wider than any difference here",)))
+    table = pd.read_csv(settings.out / "statistics.tsv", sep="\t")
+    rows = table[(table["metric"] == "psnr") & table["control"].notna()]
+    assert (rows["margin"] == 30).all()
+    assert rows["p_equivalent"].notna().any()

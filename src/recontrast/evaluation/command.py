@@ -19,6 +19,13 @@ from recontrast.config import to_plain
 from recontrast.errors import ConfigError, RecontrastWarning
 from recontrast.evaluation.cases import CaseJob, CaseResult, evaluate_case, sample_training_case
 from recontrast.evaluation.controls import CONTROLS
+from recontrast.evaluation.fidelity import (
+    Fidelity,
+    FidelitySettings,
+    check_segmenters,
+    measure_fidelity,
+    write_fidelity,
+)
 from recontrast.evaluation.fitting import VOXELS, FittedControl, Sample, fingerprint, fit_controls
 from recontrast.evaluation.leaks import LeakCheck, check_leaks
 from recontrast.evaluation.matching import (
@@ -31,7 +38,7 @@ from recontrast.evaluation.matching import (
 from recontrast.evaluation.protocols import PROTOCOLS, Protocol
 from recontrast.evaluation.scores import BLOCK_MM, BLOCKS
 from recontrast.evaluation.statistics import FEWEST_FOR_BOOTSTRAP, RESAMPLES, PairedTest
-from recontrast.evaluation.tables import ScoredCase, conclusions, scores_table, statistics_table
+from recontrast.evaluation.tables import ScoredCase, conclusions, read_margins, scores_table, statistics_table
 from recontrast.execution.workers import Summary, failures, run_cases
 from recontrast.io.bids import Case
 from recontrast.io.tables import write_table
@@ -82,8 +89,14 @@ class EvaluateSettings:
     """Weights of LPIPS (.safetensors or .npz); left out: LPIPS is listed as undefined."""
     resample: bool = False
     """Put synthetic images that lie on another grid onto the reference's instead of refusing them."""
+    segmenter: tuple[str, ...] = ()
+    """Segment synthetic images and references the same way and compare volumes: tissue, lesion, labels, synthseg …"""
+    labels: Path | None = None
+    """Folder of label maps made elsewhere, for the segmenter `labels`: subfolders reference and synthetic."""
     test: PairedTest = "wilcoxon"
     """Paired test over subjects: wilcoxon (signed-rank, exact) or t."""
+    margins: tuple[str, ...] = ()
+    """Margins of non-inferiority and equivalence, fixed beforehand: `metric=value:reason`, in the metric's unit."""
     allow_training_subjects: bool = False
     """Evaluate subjects the translator was trained on; every table then says so."""
     workers: int = 2
@@ -113,6 +126,9 @@ def evaluate(settings: EvaluateSettings) -> Summary:
         CONTROLS.get(name)
     if settings.lpips_weights is not None:
         read_weights(settings.lpips_weights)
+    check_segmenters(_segmentation(settings))
+    for metric in read_margins(settings.margins):
+        protocol.use(metric)
     _refuse_other_settings(settings)
     synthetic = read_synthetic(settings.synthetic, settings.target)
     reference = read_reference(settings.reference, synthetic.target, settings.split, settings.space)
@@ -131,11 +147,15 @@ def evaluate(settings: EvaluateSettings) -> Summary:
         memory_gb=settings.memory_gb,
     )
     problems |= {key: ("failed", reason) for key, reason in failures(outcomes).items()}
+    fidelity = _fidelity(work, ready) if settings.segmenter else Fidelity()
     results = {outcome.case: outcome.value for outcome in outcomes if outcome.error is None}
     described = _describe_controls(settings.controls, controls, not_fitted, results)
     lines = _write(work, results, problems, described)
+    if settings.segmenter:
+        lines += write_fidelity(settings.out, fidelity, leak.status, settings.seed)
     shutil.rmtree(settings.out / _PARTS, ignore_errors=True)
-    return Summary(lines, {key: f"{status}: {reason}" for key, (status, reason) in problems.items()})
+    failed = {key: f"{status}: {reason}" for key, (status, reason) in problems.items()}
+    return Summary(lines, failed | {f"segmentation of {key}": reason for key, reason in fidelity.failed.items()})
 
 
 @dataclass(frozen=True)
@@ -153,6 +173,20 @@ class _Work:
     def stored_scales(self) -> bool:
         """Whether the scales stored with the references are those of the protocol."""
         return self.reference.scale_settings == self.protocol.normaliser
+
+
+def _segmentation(settings: EvaluateSettings) -> FidelitySettings:
+    return FidelitySettings(
+        settings.segmenter, settings.labels, settings.resample, settings.workers, settings.seed, settings.memory_gb,
+        settings.scheduler,
+    )  # fmt: skip
+
+
+def _fidelity(work: _Work, ready: Mapping[Case, Path]) -> Fidelity:
+    """Segment the cases that can be scored."""
+    expected = {item.case: item for item in work.reference.expected}
+    pairs = [(expected[case], path) for case, path in ready.items()]
+    return measure_fidelity(pairs, work.synthetic.target, _segmentation(work.settings), work.settings.out / _PARTS)
 
 
 def _matched(reference: Reference, synthetic: Synthetic) -> tuple[dict[Case, Path], dict[str, tuple[str, str]]]:
@@ -243,7 +277,13 @@ def _write(
     settings, protocol, leak, out = work.settings, work.protocol, work.leak, work.settings.out
     scored = [ScoredCase(result.case, result.records) for result in results.values()]
     statistics = statistics_table(
-        scored, protocol, missing=len(problems), leak_check=leak.status, seed=settings.seed, test=settings.test
+        scored,
+        protocol,
+        missing=len(problems),
+        leak_check=leak.status,
+        seed=settings.seed,
+        test=settings.test,
+        margins=read_margins(settings.margins),
     )
     write_table(out / "scores.tsv", scores_table(scored, protocol, leak.status))
     write_table(out / "statistics.tsv", statistics)
