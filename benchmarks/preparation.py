@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -54,7 +53,7 @@ def simpleitk_steps(image: Path, labels: Path, moved: Path, template: Path) -> t
     n4 = sitk.N4BiasFieldCorrectionImageFilter()
     n4.SetMaximumNumberOfIterations([50] * 4)
     n4.Execute(sitk.Shrink(head, [4] * 3), sitk.Shrink(mask, [4] * 3))
-    head = head / sitk.Exp(n4.GetLogBiasFieldAsImage(head))
+    head = sitk.Cast(head / sitk.Exp(n4.GetLogBiasFieldAsImage(head)), sitk.sitkFloat32)
     middle = time.perf_counter()
     begin = sitk.CenteredTransformInitializer(
         fixed, head, sitk.AffineTransform(3), sitk.CenteredTransformInitializerFilter.MOMENTS
@@ -111,7 +110,8 @@ def worker(name: str, files: list[str]) -> None:
     }[name]
     image, labels, moved, template = map(Path, files)
     bias, affine = steps(image, labels, moved, template)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    status = Path("/proc/self/status").read_text(encoding="utf-8")  # getrusage would count what the parent had
+    peak = int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
     print(json.dumps({"bias": bias, "affine": affine, "peak": peak}))
 
 

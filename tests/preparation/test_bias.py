@@ -49,6 +49,6 @@ def test_the_axes_make_no_difference(uneven):
 
 def test_bad_settings_and_images(head):
     with pytest.raises(ConfigError, match="must all be positive"):
-        correct_bias(head(), BiasSettings(shrink=0))
+        correct_bias(head(), BiasSettings(step_mm=0))
     with pytest.raises(IntensityError, match="sub-01: all voxels are zero"):
         correct_bias(head().with_data(np.zeros((24, 20, 16))), what="sub-01")

@@ -22,8 +22,8 @@ _SPLINE_ORDER = 3
 class BiasSettings:
     """How the bias field is found."""
 
-    shrink: int = 4
-    """factor by which the image is thinned out along each axis before the field is fitted"""
+    step_mm: float = 6.0
+    """about every so many mm a voxel is looked at, along each axis"""
 
     distance_mm: float = 200.0
     """distance of the knots of the coarsest field, mm"""
@@ -31,7 +31,10 @@ class BiasSettings:
     iterations: tuple[int, ...] = (50, 50, 50, 50)
     """iterations at most, one number a level; the knots lie half as far apart at each further level"""
 
-    tolerance: float = 1e-3
+    least: float = 0.4
+    """voxels dimmer than this share of the median inside the mask (air, bone) are left out of the fit"""
+
+    tolerance: float = 2e-3
     """a level ends when the field changes by less than this (coefficient of variation)"""
 
 
@@ -88,21 +91,27 @@ def correct_bias(
 
 
 def _check(settings: BiasSettings) -> None:
-    if settings.shrink < 1 or settings.distance_mm <= 0 or not settings.iterations or min(settings.iterations) < 1:
+    if settings.step_mm <= 0 or settings.distance_mm <= 0 or not settings.iterations or min(settings.iterations) < 1:
         raise ConfigError(
-            f"bias field: shrink {settings.shrink}, distance_mm {settings.distance_mm:g} and iterations "
+            f"bias field: step_mm {settings.step_mm:g}, distance_mm {settings.distance_mm:g} and iterations "
             f"{settings.iterations} must all be positive"
         )
 
 
 def _field(volume: Volume, region: Volume, settings: BiasSettings, what: str) -> NDArray[np.float32]:
     """The field on the grid of `volume`, positive."""
-    factors = [max(1, min(settings.shrink, n // 8)) for n in volume.shape]
+    factors = [
+        max(1, min(round(settings.step_mm / step), n // 8))
+        for n, step in zip(volume.shape, volume.spacing, strict=True)
+    ]
     picked = tuple(slice(factor // 2, None, factor) for factor in factors)
     affine = volume.affine @ np.diag([*factors, 1.0])
     affine[:3, 3] = volume.affine[:3, :3] @ [factor // 2 for factor in factors] + volume.affine[:3, 3]
     thin = Volume(np.maximum(volume.data[picked], 0).astype(np.float32), affine)
-    inside = Volume((region.data[picked] != 0) & (thin.data > 0), affine)
+    inside = region.data[picked] != 0
+    values = thin.data[inside]
+    limit = settings.least * float(np.median(values)) if values.size else 0.0
+    kept = Volume(inside & (thin.data > max(limit, 0.0)), affine)
     extent = [n * step for n, step in zip(volume.shape, volume.spacing, strict=True)]
     method = sitk.N4BiasFieldCorrectionImageFilter()
     method.SetMaximumNumberOfIterations(list(settings.iterations))
@@ -112,7 +121,7 @@ def _field(volume: Volume, region: Volume, settings: BiasSettings, what: str) ->
     try:
         with one_thread():
             image = to_itk(thin)
-            method.Execute(image, to_itk(inside))
+            method.Execute(image, to_itk(kept))
             coarse = to_volume(method.GetLogBiasFieldAsImage(image)).data
     except RuntimeError as error:
         raise GeometryError(
