@@ -33,7 +33,7 @@ MakePrepared = Callable[..., Path]
 def contrasts(shape: tuple[int, int, int], seed: int) -> dict[str, np.ndarray]:
     """T1w, T2w and FLAIR of a little head with a bright core; the core's place depends on the seed."""
     rng = np.random.default_rng(seed)
-    i, j, k = np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij")
+    i, j, k = np.meshgrid(*[np.linspace(-1, 1, n) if n > 1 else np.zeros(1) for n in shape], indexing="ij")
     inside = np.sqrt((i / 0.8) ** 2 + (j / 0.8) ** 2 + (k / 0.9) ** 2) < 1
     core = np.sqrt((i - 0.3 * rng.random()) ** 2 + j**2 + (k - 0.2 * rng.random()) ** 2) < 0.45
     t1w = np.where(inside, np.where(core, 700.0, 400.0), 0.0) + 5 * rng.random(shape)

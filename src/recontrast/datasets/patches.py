@@ -167,14 +167,21 @@ def _common_size(cases: Sequence[CachedCase], settings: DataSettings) -> tuple[i
             for box, spacing in ((case.head_box(), case.spacing[1:]) for case in cases)
         ]
     )
-    areas = extents.prod(axis=1)
-    if areas.max() > 2 * np.median(areas):
-        case = cases[int(areas.argmax())]
-        warnings.warn(
-            f"{case.key}: its head covers {extents[areas.argmax()].tolist()} voxels in-plane, twice the area of "
-            "others; all slices are filled up to that size, which is slow: prepare on one voxel size, or set data.size",
-            RecontrastWarning,
-            stacklevel=3,
-        )
+    planes = np.array([case.plane for case in cases])
+    for plane in np.unique(planes):
+        _warn_of_large([case for case in cases if case.plane == plane], extents[planes == plane])
     rows, columns = (int(-(-extent // _MULTIPLE) * _MULTIPLE) for extent in extents.max(axis=0))
     return rows, columns
+
+
+def _warn_of_large(cases: Sequence[CachedCase], extents: NDArray[np.int_]) -> None:
+    areas = extents.prod(axis=1)
+    if areas.max() <= 2 * np.median(areas):
+        return
+    largest = int(areas.argmax())
+    warnings.warn(
+        f"{cases[largest].key}: its head covers {extents[largest].tolist()} voxels in-plane, twice the area of others; "
+        "all slices are filled up to that size, which is slow: prepare on one voxel size, or set data.size",
+        RecontrastWarning,
+        stacklevel=4,
+    )
