@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -8,12 +10,14 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK as sitk
 
 from recontrast.errors import GeometryError, IntensityError
 from recontrast.io.dicom.find import find_series
 from recontrast.io.dicom.pixels import read_stack
 from recontrast.io.dicom.stacks import Stack
 from recontrast.io.dicom.write import Derivation, new_uid, quantise, write_series
+from recontrast.io.nifti import read_volume
 from recontrast.volume import Volume
 
 
@@ -60,6 +64,22 @@ def test_the_standards_checker_finds_no_error(
         assert validate(path) == []
 
 
+@pytest.mark.parametrize("part", ["BRAIN", "KNEE", "PROSTATE", None])
+def test_the_checker_finds_no_error_for_any_body_part_and_a_wrong_age(
+    part: str | None, make_series: Callable[..., Path], tmp_path: Path, validate: Callable[[Path], list[str]]
+) -> None:
+    folder = make_series(BodyPartExamined=part, Laterality="")
+    for path in folder.iterdir():
+        data = pydicom.dcmread(path)
+        with pydicom.config.disable_value_validation():
+            data.PatientAge = "42"
+            data.save_as(path)
+    stack = find_series(folder).series[0].stacks[0]
+    files = write_series(tmp_path / "out", read_stack(stack), stack, derivation(stack))
+    assert validate(files[0]) == []
+    assert "PatientAge" not in pydicom.dcmread(files[0])
+
+
 def test_it_is_a_new_synthetic_series_in_the_same_study(written: tuple[Volume, list[Path]], source: Stack) -> None:
     original = pydicom.dcmread(source.frames[0].path)
     made = [pydicom.dcmread(path) for path in written[1]]
@@ -86,6 +106,26 @@ def test_it_is_a_new_synthetic_series_in_the_same_study(written: tuple[Volume, l
     assert first.Manufacturer == "Recontrast"
     assert "FlipAngle" not in first
     assert first.EchoTime is None
+
+
+def test_other_programs_read_the_same(written: tuple[Volume, list[Path]], tmp_path: Path) -> None:
+    volume, files = written
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames([str(path) for path in files])
+    image = reader.Execute()
+    step = float(pydicom.dcmread(files[0]).RescaleSlope)
+    theirs = sitk.GetArrayFromImage(image).transpose(2, 1, 0)
+    assert np.abs(theirs - volume.data).max() <= step / 2 + 1e-3
+    np.testing.assert_allclose(np.array(image.GetOrigin()) * [-1, -1, 1], volume.affine[:3, 3], atol=1e-4)
+    np.testing.assert_allclose(image.GetSpacing(), volume.spacing, atol=1e-4)
+    program = Path(sys.executable).with_name("dcm2niix")
+    if not program.is_file():
+        pytest.skip("dcm2niix is not installed (extra `dicom`)")
+    command = [program, "-z", "n", "-f", "x", "-o", tmp_path, files[0].parent]
+    subprocess.run(command, check=True, capture_output=True)
+    converted, expected = read_volume(tmp_path / "x.nii").reoriented("RAS"), volume.reoriented("RAS")
+    assert np.abs(converted.data - expected.data).max() <= step / 2 + 1e-3
+    np.testing.assert_allclose(converted.affine, expected.affine, atol=1e-4)
 
 
 def test_each_slice_refers_to_its_source(written: tuple[Volume, list[Path]], source: Stack) -> None:

@@ -119,7 +119,7 @@ WORDS = (
 FINER = {("FLAIR", "T2w"), ("T2starw", "T2w")}
 """What physics says, and the wider word that people also write for it: these agree."""
 
-LOCALIZER = r"locali[sz]er|\bscout|\bsurvey|\bloc\b|3 ?pl(?:ane)?\b|\baah"
+LOCALIZER = r"locali[sz]er|\bscout|\bsurvey|\bloc\b|3 ?pl\b|3 ?planes?\b|\baah"
 AFTER_AGENT = r"\bpost\b|\+ ?c\b|\bgd\b|\bgad|\bkm\b|\bce\b|contrast enh|with contrast|\bpost ?con|\bc\+"
 BEFORE_AGENT = r"\bpre\b|\bnative?\b|without contrast|\bnon ?con|\bohne\b"
 NO_AGENT = ("", "no", "none", "n/a", "0", "without", "no contrast", "ohne")

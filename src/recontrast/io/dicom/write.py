@@ -36,16 +36,21 @@ PATIENT_AND_STUDY = (
     "ClinicalTrialSiteName", "ClinicalTrialSubjectID", "ClinicalTrialSubjectReadingID",
     "PatientAge", "PatientSize", "PatientWeight", "AdditionalPatientHistory", "PregnancyStatus",
     "StudyInstanceUID", "StudyDate", "StudyTime", "ReferringPhysicianName", "StudyID", "AccessionNumber",
-    "StudyDescription", "FrameOfReferenceUID", "PositionReferenceIndicator", "Laterality", "BodyPartExamined",
-    "PatientPosition",
+    "StudyDescription", "FrameOfReferenceUID", "PositionReferenceIndicator", "BodyPartExamined", "PatientPosition",
 )  # fmt: skip
 """Copied from the source: modules patient, clinical trial, patient study, general study, frame of reference."""
 
 _REQUIRED_EMPTY = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "ReferringPhysicianName",
-    "StudyID", "AccessionNumber", "PositionReferenceIndicator", "PatientPosition", "Laterality",
+    "StudyID", "AccessionNumber", "PositionReferenceIndicator", "PatientPosition",
 )  # fmt: skip
 """Type 2: there, even when the source lacks them."""
+
+PAIRED = (
+    "ANKLE", "ARM", "BREAST", "CLAVICLE", "EAR", "ELBOW", "EYE", "FEMUR", "FOOT", "HAND", "HIP", "KIDNEY", "KNEE",
+    "LEG", "LUNG", "ORBIT", "SHOULDER", "TMJ", "WRIST", "EXTREMITY",
+)  # fmt: skip
+"""Body parts of which there are two; only of these the standard asks for the side."""
 
 SCANNER = ("Manufacturer", "InstitutionName", "StationName", "ManufacturerModelName", "DeviceSerialNumber",
            "SoftwareVersions")  # fmt: skip
@@ -169,10 +174,13 @@ def _common(frame: Frame, about: Derivation, series_uid: str, slope: str, interc
         source = pydicom.dcmread(frame.path, stop_before_pixels=True, force=True)
         data: Dataset = pydicom.Dataset()
         for name in PATIENT_AND_STUDY:
-            if name in source:
+            if name in source and (name in _REQUIRED_EMPTY or _conforms(source[name])):
                 data[name] = source[name]
             elif name in _REQUIRED_EMPTY:
                 setattr(data, name, "" if name != "PatientName" else None)
+        part = str(source.get("BodyPartExamined") or "")
+        if source.get("Laterality") or part in ("", *PAIRED):
+            data.Laterality = source.get("Laterality") or ""
         data.SOPClassUID = MR_IMAGE
         data.Modality = "MR"
         data.SeriesInstanceUID = series_uid
@@ -197,6 +205,20 @@ def _common(frame: Frame, about: Derivation, series_uid: str, slope: str, interc
         _acquisition(data)
         _pixels(data, frame, slope, intercept, about.window)
         return data
+
+
+def _conforms(element: Any) -> bool:
+    """Whether a value may stand in a DICOM file as it is (an age of "42" may not); optional ones are left out else."""
+    valuerep = load_pydicom().valuerep
+    if element.VR == "SQ" or element.is_empty:
+        return True
+    values = element.value if element.VM > 1 else [element.value]
+    try:
+        for value in values:
+            valuerep.validate_value(element.VR, value, load_pydicom().config.RAISE)
+    except (ValueError, TypeError):
+        return False
+    return True
 
 
 def _slice(
