@@ -5,6 +5,8 @@
 Everything goes through the command line: starting Python, importing and handing cases over are part of the time.
 Killed means SIGKILL to the command and all its workers, when a quarter, half and three quarters of the cases are done.
 Results are compared byte by byte, all files but provenance.json, which holds the time of day.
+Halves: two commands of one worker each that prepare half of the cases side by side and know nothing of each other: what
+this machine gives at most when both its cores are busy.
 """
 
 from __future__ import annotations
@@ -107,6 +109,15 @@ def timed(command: list[str]) -> float:
     return time.perf_counter() - began
 
 
+def side_by_side(commands: list[list[str]]) -> float:
+    """Seconds until several commands that were started together have ended."""
+    began = time.perf_counter()
+    running = [start(command) for command in commands]
+    if any(process.wait() for process in running):
+        raise SystemExit("a command of the halves failed")
+    return time.perf_counter() - began
+
+
 def killed(command: list[str], done: Callable[[], int], count: int) -> list[int]:
     """Start and kill three times; returns how many cases were finished each time."""
     seen = []
@@ -152,7 +163,7 @@ def measure(folder: Path, count: int, commands: list[str], kill: bool) -> None:
     }
     print(f"{count} cases of {'x'.join(map(str, SHAPE))} voxels, two contrasts")
     print(
-        f"{'command':10} {'1 worker s':>10} {'2 workers s':>11} {'ratio':>6} {'same bytes':>10}  "
+        f"{'command':10} {'1 worker s':>10} {'2 workers s':>11} {'ratio':>6} {'halves s':>9} {'same bytes':>10}  "
         "killed at, then same bytes"
     )
     for command in ("prepare", "translate", "evaluate"):
@@ -162,6 +173,12 @@ def measure(folder: Path, count: int, commands: list[str], kill: bool) -> None:
         if command not in commands:
             continue
         two = timed([*lines[command](folder / f"{command}-2"), "--workers", "2"])
+        halves = f"{'-':>9}"
+        if command == "prepare":
+            names = [f"{number + 1:04d}" for number in range(count)]
+            parts = [["--subjects", *names[start::2], "--workers", "1"] for start in (0, 1)]
+            together = side_by_side([[*lines[command](folder / f"half-{n}"), *part] for n, part in enumerate(parts)])
+            halves = f"{together:9.1f}"
         whole = digest(folder / f"{command}-1")
         same = whole == digest(folder / f"{command}-2")
         verdict = "not tried"
@@ -174,7 +191,7 @@ def measure(folder: Path, count: int, commands: list[str], kill: bool) -> None:
             verdict = f"{'/'.join(map(str, seen))} of {total}: {'yes' if digest(out) == whole else 'NO'}"
             shutil.rmtree(out)
         print(
-            f"{command:10} {one:10.1f} {two:11.1f} {one / two:6.2f} {'yes' if same else 'NO':>10}  {verdict}",
+            f"{command:10} {one:10.1f} {two:11.1f} {one / two:6.2f} {halves} {'yes' if same else 'NO':>10}  {verdict}",
             flush=True,
         )
     print(f"wanted: a ratio of at least {WANTED} where a case is worked on by one core (prepare, evaluate)")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import logging
 import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
@@ -109,13 +111,22 @@ def in_processes(function: Callable[..., Any], cases: Cases, workers: int, memor
                     idle.append(process)
         for key in died:
             yield _once_more(function, key, cases[key], memory_gb)
-        _kept[workers, memory_gb], idle = idle, []
+        _keep(workers, memory_gb, idle)
+        idle = []
     except Exception:
         hurry = False
         raise
     finally:
         for process in [*idle, *(process for process, _ in running.values())]:
             process.shutdown(wait=True, kill_workers=hurry)
+
+
+def _keep(workers: int, memory_gb: float, processes: list[ProcessPoolExecutor]) -> None:
+    """Keep processes for the next call, and end them with this process; without that, Python waits for them longer."""
+    if not _kept:
+        # Executors wait for their threads before the handlers of `atexit` run; handlers of threading come in time.
+        getattr(threading, "_register_atexit", atexit.register)(end_processes)
+    _kept[workers, memory_gb] = processes
 
 
 def end_processes() -> None:

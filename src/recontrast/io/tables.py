@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from recontrast.atomic import atomic_file
 from recontrast.errors import FormatError
+
+if TYPE_CHECKING:  # a third of a second at the start of every worker that writes no table
+    import pandas as pd
 
 ABSENT = "n/a"
 
@@ -25,6 +27,8 @@ def read_table(path: Path, text_columns: tuple[str, ...] = ()) -> pd.DataFrame:
     Raises:
         FormatError: The file is absent or is not a table.
     """
+    import pandas as pd
+
     if not path.is_file():
         raise FormatError(f"{path}: no such table")
     if path.stat().st_size > _LARGEST:

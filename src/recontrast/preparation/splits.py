@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from recontrast.errors import ConfigError, LayoutError, RecontrastWarning, UnknownNameError
 from recontrast.io.tables import read_table, require_columns, write_table
@@ -111,6 +110,8 @@ def read_splits(path: Path) -> dict[str, str]:
 
 def write_splits(path: Path, splits: Mapping[str, str]) -> None:
     """Write a table with columns subject and split, one row a subject."""
+    import pandas as pd  # every worker imports this module, only the command writes
+
     write_table(path, pd.DataFrame({"subject": list(splits), "split": list(splits.values())}, dtype=str))
 
 
