@@ -311,7 +311,7 @@ def nmse(
     (Zbontar et al. 2018, arXiv 1811.08839). Arguments as for `nrmse`.
 
     Example:
-        >>> nmse(np.array([0.0, 2.0]), np.array([0.0, 1.0]))
+        >>> round(nmse(np.array([0.0, 2.0]), np.array([0.0, 1.0])), 12)
         0.25
     """
     true, judged = voxels_of(reference, mask), voxels_of(estimate, mask)

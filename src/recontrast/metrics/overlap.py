@@ -102,7 +102,7 @@ def asd(
 
     Example:
         >>> asd(np.array([1, 1, 1, 0]), np.array([1, 1, 0, 0]))
-        0.25
+        0.5
     """
     there, back = _directed(reference, estimate, mask, label, spacing)
     return float((there.sum() + back.sum()) / (there.size + back.size))

@@ -35,6 +35,7 @@ from recontrast.reporting.verdict import (
     split_rows,
     subjects_in_words,
 )
+from recontrast.reporting.volumes import volume_section
 
 FILE_NAME = "report.html"
 
@@ -87,6 +88,7 @@ def report(settings: ReportSettings) -> Summary:
     sections = [
         montage_section(evidence, choice, failures),
         score_section(evidence, choice),
+        volume_section(evidence),
         learning_section(evidence),
         case_section(evidence),
         provenance_section(evidence, to_plain(settings)),
