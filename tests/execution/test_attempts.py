@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
+import numpy as np
 import pytest
 
 from recontrast.errors import DataError, OutputError
@@ -39,3 +43,11 @@ def test_memory_grows_with_what_is_held():
 
 def test_a_case_that_kills_its_worker_has_failed():
     assert "more memory" in (died_twice("a", "SIGKILL(-9)").error or "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system counts the parent too")
+def test_memory_of_the_parent_is_not_counted():
+    held = np.ones(40_000_000)  # 320 MB
+    code = "from recontrast.execution.attempts import peak_memory_mb; print(peak_memory_mb())"
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert held.nbytes / 1e6 > 300 > float(child.stdout)

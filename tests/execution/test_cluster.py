@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import pytest
 
 from recontrast.errors import ConfigError, DataError, OutputError, RecontrastError
-from recontrast.execution.cluster import attempt_there, on_cluster
+from recontrast.execution.cluster import _Crew, attempt_there, on_cluster
 from recontrast.execution.workers import failures, run_cases
 from recontrast.provenance import version
 
@@ -151,6 +151,41 @@ def test_a_worker_program_that_dies_fails_its_case_and_no_other(tmp_path):
         assert list(failures(outcomes)) == ["3"]
         assert "died again when this case was tried alone" in failures(outcomes)["3"]
         assert [outcome.value for outcome in outcomes if outcome.error is None] == [0, 1, 2, 4, 5, 6, 7]
+
+
+class _Forgetful:
+    """A client whose scheduler is there but drops the first tasks it is given, as when all workers leave at once."""
+
+    status = "running"
+
+    def __init__(self, drops):
+        self.drops, self.given = drops, 0
+
+    def submit(self, _, function, case, arguments, folder, wanted, *, key, pure):
+        self.given += 1
+        dropped = self.given <= self.drops
+        future = SimpleNamespace(key=key, status="cancelled" if dropped else "finished")
+        future.exception = lambda: None
+        future.result = lambda: attempt_there(function, case, arguments, folder, wanted)
+        future.release = lambda: None
+        future.add_done_callback = lambda put: put(future)
+        return future
+
+    def cancel(self, futures):
+        pass
+
+
+@pytest.mark.parametrize(("drops", "given"), [(0, 1), (1, 2), (3, 4)])
+def test_a_case_the_scheduler_dropped_is_given_again(drops, given):
+    client = _Forgetful(drops)
+    done = list(_Crew(client, JOBS.half, "tcp://here:1").finish({"a": (3,)}, 10))
+    assert [(key, outcome.value) for key, outcome in done] == [("a", 1.5)]
+    assert client.given == given
+
+
+def test_a_case_dropped_again_and_again_ends_the_command():
+    with pytest.raises(RecontrastError, match="connection to the Dask scheduler was lost"):
+        list(_Crew(_Forgetful(99), JOBS.half, "tcp://here:1").finish({"a": (3,)}, 10))
 
 
 @pytest.mark.slow

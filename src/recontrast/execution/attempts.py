@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from recontrast.errors import OutputError, RecontrastError
@@ -89,6 +91,11 @@ def peak_memory_mb() -> float:
     """
     if sys.platform == "win32":
         return 0.0
+    if sys.platform == "linux":
+        # A child's ru_maxrss starts at what its parent held; VmHWM counts this program alone.
+        found = re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"), re.MULTILINE)
+        if found:
+            return float(found[1]) * 1024 / 1e6
     import resource
 
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 IN_FLIGHT = 1000
 """Cases known to the scheduler at a time: enough for a cluster that grows with its queue, little to hold."""
 
+_RESUBMISSIONS = 3
+"""How often a case is given again to a scheduler that dropped it and is still there."""
+
 _CONNECT_S = 30
 _LOOK_S = 5.0
 
@@ -73,6 +76,7 @@ class _Crew:
         """Case keys and outcomes as they come; None for an outcome whose workers died."""
         waiting = iter(cases.items())
         running: dict[str, tuple[Any, str]] = {}
+        again: dict[str, int] = {}
         try:
             while True:
                 for key, arguments in itertools.islice(waiting, in_flight - len(running)):
@@ -83,6 +87,11 @@ class _Crew:
                 future = self._next()
                 if future is not None and future.key in running:
                     key = running.pop(future.key)[1]
+                    if self._was_dropped(future) and again.setdefault(key, 0) < _RESUBMISSIONS:
+                        again[key] += 1
+                        future = self._submit(key, cases[key])
+                        running[future.key] = (future, key)
+                        continue
                     yield key, self._outcome(future)
         finally:
             if running:
@@ -105,6 +114,10 @@ class _Crew:
             if self._client.status != "running":
                 raise self._lost() from None
             return None
+
+    def _was_dropped(self, future: Any) -> bool:
+        """Whether a scheduler that is still there has dropped a task, as it does when workers leave all at once."""
+        return future.status in ("cancelled", "lost") and self._client.status == "running"
 
     def _outcome(self, future: Any) -> Outcome | None:
         if future.status in ("cancelled", "lost"):
