@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,8 +54,9 @@ def jobs():
             os.kill(os.getpid(), signal.SIGKILL)
         return number
 
-    def slow(number):
-        time.sleep(60)
+    def slow(name):
+        with open(name, "w"):
+            time.sleep(600)
 
     return SimpleNamespace(half=half, full=full, here=here, suicidal=suicidal, slow=slow)
 
@@ -65,7 +67,9 @@ JOBS = jobs()
 @pytest.fixture(scope="module")
 def inside():
     """A cluster in this process: one worker with two threads."""
-    options = {"processes": False, "n_workers": 1, "threads_per_worker": 2, "dashboard_address": None}
+    # Port 0: without a dashboard the scheduler still opens port 8787, and warns where another has it.
+    options = {"processes": False, "n_workers": 1, "threads_per_worker": 2}
+    options["scheduler_kwargs"] = {"dashboard": False, "dashboard_address": ":0"}
     with distributed.LocalCluster(host="tcp://127.0.0.1", silence_logs=50, **options) as cluster:
         yield cluster.scheduler_address
 
@@ -100,40 +104,37 @@ def test_nobody_at_the_address(monkeypatch, tmp_path):
     monkeypatch.setattr("recontrast.execution.cluster._CONNECT_S", 0.5)
     with pytest.raises(ConfigError, match=r"--scheduler tcp://127\.0\.0\.1:9: no Dask scheduler answers"):
         list(on_cluster(abs, {"a": (1,)}, "tcp://127.0.0.1:9"))
-    with pytest.raises(ConfigError, match="no such scheduler file"):
+    with pytest.raises(ConfigError, match=r"scheduler\.json: there is no such scheduler file"):
         list(on_cluster(abs, {"a": (1,)}, str(tmp_path / "scheduler.json")))
+    (tmp_path / "other.json").write_text('["not a scheduler"')
+    with pytest.raises(ConfigError, match=r"other\.json: is not a scheduler file"):
+        list(on_cluster(abs, {"a": (1,)}, str(tmp_path / "other.json")))
+
+
+def test_the_file_of_a_scheduler_that_is_starting_is_waited_for(inside, tmp_path, caplog):
+    file = tmp_path / "scheduler.json"
+    parts = (json.dumps({"id": "Scheduler-1", "address": inside})[:20], json.dumps({"address": inside}))
+    writers = [threading.Timer(delay, file.write_text, [part]) for delay, part in zip((0.3, 0.8), parts, strict=True)]
+    for writer in writers:
+        writer.start()
+    assert [outcome.value for outcome in on_cluster(JOBS.half, {"a": (4,)}, str(file))] == [2.0]
+    assert "for the scheduler to write this file" in caplog.text
+    for writer in writers:
+        writer.join()
 
 
 @contextmanager
 def programs(tmp_path, workers):
-    """A scheduler and its workers as programs of their own; yields the address and their processes."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    address = f"tcp://127.0.0.1:{port}"
+    """A scheduler and its workers as programs of their own; yields the scheduler's file and process."""
+    file = tmp_path / "scheduler.json"
     dask = [sys.executable, "-m", "dask"]
     common = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path, "start_new_session": True}
-    file = tmp_path / "scheduler.json"
-    scheduler = subprocess.Popen(
-        [
-            *dask,
-            "scheduler",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(port),
-            "--no-dashboard",
-            "--scheduler-file",
-            str(file),
-        ],
-        **common,
-    )
-    command = [*dask, "worker", address, "--nthreads", "1", "--no-dashboard", "--memory-limit", "1GB"]
-    crew = [subprocess.Popen([*command, "--local-directory", str(tmp_path)], **common) for _ in range(workers)]
+    address = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--dashboard-address", ":0"]
+    scheduler = subprocess.Popen([*dask, "scheduler", *address, "--scheduler-file", str(file)], **common)
+    command = [*dask, "worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-dashboard"]
+    command += ["--memory-limit", "1GB", "--local-directory", str(tmp_path)]
+    crew = [subprocess.Popen(command, **common) for _ in range(workers)]
     try:
-        deadline = time.monotonic() + 60
-        while not file.is_file() and time.monotonic() < deadline:
-            time.sleep(0.1)
         yield str(file), scheduler
     finally:
         for process in (*crew, scheduler):
@@ -192,20 +193,28 @@ def test_a_case_dropped_again_and_again_ends_the_command():
 def test_a_scheduler_that_dies_ends_the_command(tmp_path, monkeypatch):
     monkeypatch.setattr("recontrast.execution.cluster._LOOK_S", 0.5)
     with programs(tmp_path, workers=1) as (address, scheduler):
-        content = json.loads((tmp_path / "scheduler.json").read_text())
-        outcomes = on_cluster(JOBS.slow, {"a": (1,)}, address)
-        import threading
+        running = tmp_path / "running"
 
-        threading.Timer(4, lambda: os.killpg(scheduler.pid, signal.SIGKILL)).start()
+        def kill():
+            deadline = time.monotonic() + 200
+            while not running.exists() and time.monotonic() < deadline:
+                time.sleep(0.1)
+            os.killpg(scheduler.pid, signal.SIGKILL)
+
+        killer = threading.Thread(target=kill)
+        killer.start()
         with pytest.raises(RecontrastError, match="connection to the Dask scheduler was lost"):
-            list(outcomes)
-        assert content["address"].startswith("tcp://")
+            list(on_cluster(JOBS.slow, {"a": (str(running),)}, address))
+        killer.join()
 
 
 @pytest.mark.slow
 def test_the_page_about_clusters_runs_as_printed(tmp_path):
     page = Path(__file__).parents[2] / "docs" / "how-to" / "twenty-thousand-cases-on-a-cluster.md"
     commands = "\n".join(re.findall(r"^```sh\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL))
+    with socket.socket() as probe:  # several of these tests may run at once
+        probe.bind(("127.0.0.1", 0))
+        commands = commands.replace("8790", str(probe.getsockname()[1]))
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     with subprocess.Popen(
         ["bash", "-euc", commands],
@@ -216,7 +225,7 @@ def test_the_page_about_clusters_runs_as_printed(tmp_path):
         start_new_session=True,
     ) as process:
         try:
-            errors = process.communicate(timeout=240)[1]
+            errors = process.communicate(timeout=600)[1]
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import logging
 import os
 import queue
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -25,7 +27,9 @@ IN_FLIGHT = 1000
 _RESUBMISSIONS = 3
 """How often a case is given again to a scheduler that dropped it and is still there."""
 
-_CONNECT_S = 30
+_CONNECT_S = 60
+"""How long a scheduler that is just starting is waited for: its file, then its answer."""
+
 _LOOK_S = 5.0
 
 _one_at_a_time = threading.Lock()
@@ -41,7 +45,8 @@ def on_cluster(function: Callable[..., Any], cases: Mapping[str, tuple[Any, ...]
     Args:
         function: Called with the arguments of a case; importable on the workers.
         cases: Case key to arguments.
-        scheduler: Address of the scheduler (`tcp://host:8786`, `tls://…`), or its scheduler file (`.json`).
+        scheduler: Address of the scheduler (`tcp://host:8786`, `tls://…`), or its scheduler file (`.json`),
+            which is waited for while the scheduler is starting.
 
     Raises:
         ConfigError: There is no scheduler at that address, or its workers cannot run Recontrast.
@@ -181,8 +186,7 @@ def _connected(scheduler: str) -> Iterator[Any]:
     connect: Any = distributed.Client
     try:
         if scheduler.endswith(".json"):
-            if not Path(scheduler).is_file():
-                raise ConfigError(f"--scheduler {scheduler}: no such scheduler file; start `dask scheduler` first")
+            _wait_for_file(Path(scheduler))
             client = connect(scheduler_file=scheduler, timeout=_CONNECT_S, set_as_default=False)
         else:
             client = connect(scheduler, timeout=_CONNECT_S, set_as_default=False)
@@ -196,6 +200,31 @@ def _connected(scheduler: str) -> Iterator[Any]:
         yield client
     finally:
         client.close(timeout=_CONNECT_S)
+
+
+def _wait_for_file(file: Path) -> None:
+    """Wait for the file of a scheduler that is just starting, for it is written only when the scheduler listens."""
+    deadline = time.monotonic() + _CONNECT_S
+    said = False
+    while not _is_complete(file):
+        if time.monotonic() > deadline:
+            problem = "is not a scheduler file" if file.is_file() else "there is no such scheduler file"
+            raise ConfigError(
+                f"--scheduler {file}: {problem} (waited {_CONNECT_S:g} s); start "
+                f"`dask scheduler --scheduler-file {file}` first"
+            )
+        if not said:
+            log.warning("%s: waiting up to %g s for the scheduler to write this file", file, _CONNECT_S)
+            said = True
+        time.sleep(0.1)
+
+
+def _is_complete(file: Path) -> bool:
+    """Whether a scheduler file is there and written to its end."""
+    try:
+        return "address" in json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def _greet(client: Any, scheduler: str) -> None:
