@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 OUT ?= demo-out
 FUZZ_MINUTES ?= 10
-# Two test processes with one thread each: the cores are shared, not fought over.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+# Two test processes with one thread each: the cores are shared, not fought over. One that dies ends the tests: with
+# another in its place pytest-xdist waits for ever.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
 
 .PHONY: help demo test test-fast fuzz check format bench docs clean
 help:  ## what there is to make

@@ -232,6 +232,24 @@ def test_undefined_validations_leave_the_last_weights(
     assert all(torch.equal(saved[name], value) for name, value in last.items())
 
 
+def test_numbers_next_to_zero_live_on_after_a_training(
+    learn_from: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    denormal = torch.tensor([1e-40])
+    during: list[bool] = []
+    step = Learner.step
+
+    def watched(self: Learner, *arguments: Any) -> Any:
+        during.append(bool(denormal * 1.0 == 0))
+        return step(self, *arguments)
+
+    monkeypatch.setattr(Learner, "step", watched)
+    learn_from("run", "loop.steps=2")
+    assert during == [True, True]
+    assert bool(denormal * 1.0 > 0)
+    assert np.float64(1e-310) * 1.0 > 0
+
+
 def test_minutes_end_the_run(learn_from: Callable[..., Path]) -> None:
     end = read_log(learn_from("run", "loop.steps=0", "loop.schedule=constant", "loop.minutes=0.001"))[-1]
     assert end["step"] >= 1
