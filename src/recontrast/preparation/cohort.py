@@ -9,18 +9,49 @@ from pathlib import Path
 from typing import Any
 
 from recontrast.config import build_settings
+from recontrast.contrasts import Contrast
 from recontrast.errors import FormatError, LayoutError
 from recontrast.io.bids import BidsImage, BidsName, Case, read_sidecar
 from recontrast.io.nifti import EXTENSIONS
 from recontrast.io.tables import read_table, require_columns
 from recontrast.preparation.normalize import Scale, ScaleSettings
+from recontrast.preparation.selection import standard_order
 from recontrast.preparation.splits import SPLITS, read_splits
 from recontrast.provenance import FILE_NAME
 
-__all__ = ["PREPARED", "SPLITS", "PreparedCase", "PreparedCohort", "prepared_settings", "read_cohort", "read_splits"]
+__all__ = [
+    "PREPARED",
+    "SPLITS",
+    "Preparation",
+    "PreparedCase",
+    "PreparedCohort",
+    "prepared_settings",
+    "read_cohort",
+    "read_splits",
+]
 
 PREPARED = "prepared"
 """Value of the `desc` entity of a prepared image."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparation:
+    """How the images of a folder were placed: what raw input of a translator needs before the network."""
+
+    recipe: str = "native"
+    """preparation recipe"""
+
+    grid: str = ""
+    """contrast whose grid the cases got"""
+
+    align: bool = True
+    """whether contrasts were aligned"""
+
+    size: tuple[int, ...] = ()
+    """voxels along right, anterior, superior; empty: the recipe's own"""
+
+    seed: int = 0
+    """seed of the alignment"""
 
 
 @dataclass(frozen=True)
@@ -56,12 +87,14 @@ class PreparedCohort:
         scale_settings: How its intensity scales were fitted; raw input of a translator is scaled the same way.
         cases: The cases, sorted; failed ones are not among them.
         failed: Case key to reason, for cases that could not be prepared.
+        preparation: How its images were placed.
     """
 
     folder: Path
     scale_settings: ScaleSettings
     cases: tuple[PreparedCase, ...]
     failed: Mapping[str, str]
+    preparation: Preparation = Preparation()
 
     @property
     def contrasts(self) -> tuple[str, ...]:
@@ -101,11 +134,17 @@ def read_cohort(folder: Path) -> PreparedCohort:
     ready = sorted(table.loc[table["status"] == "ok", "case"])
     failed = table[table["status"] != "ok"]
     messages = failed["message"].fillna("failed") if "message" in failed else failed["status"]
+    cases = tuple(_read_case(folder, Case.parse(key), splits) for key in ready)
+    named = [name for name in (settings.get("grid"), *settings.get("contrasts", ())) if name]
+    grid = Contrast.parse(named[0]).label if named else min(cases[0].images, key=standard_order) if cases else ""
+    placing = {key: value for key, value in settings.items() if key in ("recipe", "align", "size", "seed")}
+    where = str(folder / FILE_NAME)
     return PreparedCohort(
         folder,
-        build_settings(ScaleSettings, settings.get("scale", {}), str(folder / FILE_NAME)),
-        tuple(_read_case(folder, Case.parse(key), splits) for key in ready),
+        build_settings(ScaleSettings, settings.get("scale", {}), where),
+        cases,
         dict(zip(failed["case"], messages, strict=True)),
+        build_settings(Preparation, {**placing, "grid": grid}, where),
     )
 
 

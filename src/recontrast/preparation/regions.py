@@ -58,7 +58,7 @@ def find_regions(
         for space in spaces:
             here = [image for image in group if image.name.entities.get("space", "") == space]
             found: dict[str, RegionFile] = {}
-            for region in filter(None, map(_as_region, here)):
+            for region in filter(None, map(as_region, here)):
                 key = region.name or f"labels of {region.path.name}"
                 if key in found:
                     raise LayoutError(f"{case.key}: region '{key}' is in {found[key].path} and {region.path}; keep one")
@@ -120,7 +120,7 @@ def read_regions(
     return regions
 
 
-def _as_region(image: BidsImage) -> RegionFile | None:
+def as_region(image: BidsImage) -> RegionFile | None:
     """What a file is, as a region; None for other files and for label maps without names."""
     name, entities = image.name, image.name.entities
     if name.suffix == "brainmask":

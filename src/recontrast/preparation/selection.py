@@ -76,7 +76,8 @@ def common_contrasts(
     """
     found = {case: candidates(images, space, prefer) for case, images in cases.items()}
     labels = sorted(
-        {label for contrasts in found.values() for label, files in contrasts.items() if not _is_part(files)}, key=_rank
+        {label for contrasts in found.values() for label, files in contrasts.items() if not _is_part(files)},
+        key=standard_order,
     )
     lacking = {label: [case.key for case, contrasts in found.items() if label not in contrasts] for label in labels}
     return [label for label in labels if not lacking[label]], {k: v for k, v in lacking.items() if v}
@@ -91,14 +92,20 @@ def parse_contrasts(labels: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(Contrast.parse(label).label for label in labels))
 
 
-def _is_part(files: Sequence[BidsImage]) -> bool:
-    return all(file.name.entities.get("part", "mag") != "mag" for file in files)
+def standard_order(label: str) -> tuple[int, int, str]:
+    """Sorts contrast labels: plain before enhanced ones, then as in `recontrast.contrasts.DESCRIPTIONS`.
 
-
-def _rank(label: str) -> tuple[int, int, str]:
+    Example:
+        >>> sorted(["FLAIR", "ce-gadolinium_T1w", "T1w"], key=standard_order)
+        ['T1w', 'FLAIR', 'ce-gadolinium_T1w']
+    """
     contrast = Contrast.parse(label)
     known = list(DESCRIPTIONS)
     return len(contrast.entities), known.index(contrast.suffix) if contrast.suffix in known else len(known), label
+
+
+def _is_part(files: Sequence[BidsImage]) -> bool:
+    return all(file.name.entities.get("part", "mag") != "mag" for file in files)
 
 
 def _narrowed(files: list[BidsImage], wishes: Sequence[tuple[str, str]]) -> list[BidsImage]:

@@ -141,6 +141,7 @@ def _job(settings: TrainSettings, plan: Plan, cohort: PreparedCohort) -> Job:
         target_scale=scales[settings.target],
         source_scales={label: scales[label] for label in settings.source},
         scale_settings=cohort.scale_settings,
+        preparation=cohort.preparation,
         spacing_mm=(1.0, 1.0, 1.0),
         plane=plan.data.plane,
         neighbours=plan.data.neighbours,

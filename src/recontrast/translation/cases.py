@@ -35,6 +35,7 @@ class TranslationCase:
         case: Subject and session, when the names say so.
         sources: Contrast label to file.
         scales: Contrast label to scale, when preparation has stored it.
+        prepared: Whether the sources come from a prepared folder.
         output: Path of the synthetic image below OUT.
         problem: Why it cannot be translated; empty when it can.
         skipped: Whether it was left out on purpose (`problem` says why) and is not a failure.
@@ -45,6 +46,7 @@ class TranslationCase:
     case: Case | None = None
     sources: Mapping[str, Path] = field(default_factory=dict)
     scales: Mapping[str, Scale] = field(default_factory=dict)
+    prepared: bool = False
     problem: str = ""
     skipped: bool = False
 
@@ -222,6 +224,7 @@ def _prepared_cases(
                 case=case,
                 sources={label: images[label] for label in about.sources if label in images},
                 scales=ready[case].scales if same_scale else {},
+                prepared=True,
                 output=output,
                 problem=problem,
             )

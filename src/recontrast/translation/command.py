@@ -34,6 +34,7 @@ from recontrast.translation.output import (
     stored_type,
     write_cases,
 )
+from recontrast.translation.raw import needs_preparing, translate_raw
 from recontrast.volume import Volume
 
 if TYPE_CHECKING:
@@ -272,8 +273,13 @@ def _translate_case(case: TranslationCase, job: _Job) -> CaseReport:
     for label, volume in volumes.items():
         require_signal(volume, str(case.sources[label]))
     first = next(iter(job.translator.description.sources))
-    scales, stripped = _scales(case, volumes, job.translator)
-    made = job.translator.run(volumes, scales=scales, where=case.key)
+    if _is_raw(case, job.translator):
+        stripped = _declared(case, first)
+        stripped = find_head(volumes[first])[1] if stripped is None else stripped
+        made = translate_raw(job.translator, volumes, case.key, trusted=bool(job.settings.space))
+    else:
+        scales, stripped = _scales(case, volumes, job.translator)
+        made = job.translator.run(volumes, scales=scales, where=case.key)
     write_volume(
         image,
         made.volume,
@@ -286,6 +292,18 @@ def _translate_case(case: TranslationCase, job: _Job) -> CaseReport:
     return CaseReport(hashes, engine.name, engine.precision, kept=False)
 
 
+def _is_raw(case: TranslationCase, translator: Translator) -> bool:
+    """Whether the images of a case must be prepared before the network sees them."""
+    if case.prepared or not needs_preparing(translator.description):
+        return False
+    return not all("SourceGrid" in read_sidecar(path) for path in case.sources.values())
+
+
+def _declared(case: TranslationCase, label: str) -> bool | None:
+    declared = read_sidecar(case.sources[label]).get("SkullStripped")
+    return declared if isinstance(declared, bool) else None
+
+
 def _scales(
     case: TranslationCase, volumes: Mapping[str, Volume], translator: Translator
 ) -> tuple[dict[str, Scale], bool]:
@@ -293,9 +311,7 @@ def _scales(
     scales: dict[str, Scale] = {}
     stripped: bool | None = None
     for label in translator.description.sources:
-        declared = read_sidecar(case.sources[label]).get("SkullStripped")
-        if stripped is None and isinstance(declared, bool):
-            stripped = declared
+        stripped = _declared(case, label) if stripped is None else stripped
         if label in case.scales and stripped is not None:
             scales[label] = case.scales[label]
             continue

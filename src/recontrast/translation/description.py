@@ -16,6 +16,7 @@ from typing import Any, Literal
 from recontrast.config import build_settings, to_plain
 from recontrast.contrasts import Contrast
 from recontrast.errors import CheckpointError, RecontrastError
+from recontrast.preparation.cohort import Preparation
 from recontrast.preparation.normalize import Scale, ScaleSettings
 from recontrast.provenance import version
 
@@ -85,6 +86,9 @@ class TranslatorDescription:
 
     scale_settings: ScaleSettings = field(default_factory=ScaleSettings)
     """How the scale of a source image is fitted, the same as in preparation."""
+
+    preparation: Preparation | None = None
+    """How the training images were placed; raw input is placed the same way. None: it is taken as it is."""
 
     plane: Plane = "axial"
     """Plane of the slices the network sees."""

@@ -26,6 +26,7 @@ from recontrast.io.nifti import is_nifti
 from recontrast.preparation.mask import require_signal
 from recontrast.translation.cases import TranslationCase
 from recontrast.translation.output import STAGE, CaseReport, check_leftovers, open_folder, relative, write_cases
+from recontrast.translation.raw import translate_raw
 from recontrast.volume import Volume
 
 if TYPE_CHECKING:
@@ -203,7 +204,7 @@ def _translate(case: DicomCase, translator: Translator, settings: TranslateSetti
     volumes = {label: _read(entry) for label, entry in case.entries.items()}
     for label, volume in volumes.items():
         require_signal(volume, f"{case.key}: {label}")
-    made = translator.run(volumes, where=case.key)
+    made = translate_raw(translator, volumes, case.key)
     engine, first = made.choice.engine, case.entries[about.sources[0]]
     scale = about.target_scale
     derivation = Derivation(

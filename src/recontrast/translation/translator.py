@@ -127,7 +127,8 @@ class Translator:
             IntensityError: A source is all zero, constant, or holds NaN or infinity.
         """
         where = where or "translate"
-        volumes = self._in_order(sources, where)
+        volumes = self.in_order(sources, where)
+        _require_one_grid(volumes, where)
         grid = next(iter(volumes.values()))
         self._check_spacing(grid, where)
         fitted = {
@@ -186,11 +187,14 @@ class Translator:
             )
         return self.description.sources
 
-    def _in_order(self, sources: Mapping[str, Volume], where: str) -> dict[str, Volume]:
+    def in_order(self, sources: Mapping[str, Volume], where: str) -> dict[str, Volume]:
+        """The images the translator needs, in the order of its channels.
+
+        Raises:
+            MissingContrastError: One is not given.
+            IntensityError: One holds NaN or infinity.
+        """
         volumes = {label: sources[label] for label in self._require(sources, where)}
-        first, *others = volumes
-        for label in others:
-            require_same_grid(volumes[first], volumes[label], f"{where}: {first} and {label}")
         for label, volume in volumes.items():
             if not np.isfinite(volume.data).all():
                 count = int(np.count_nonzero(~np.isfinite(volume.data)))
@@ -318,6 +322,12 @@ def _require_finite(weights: Mapping[str, torch.Tensor], where: str) -> None:
     for name, value in weights.items():
         if not bool(torch.isfinite(value).all()):
             raise CheckpointError(f"{where}: the weights {name} are not finite; training went wrong, train again")
+
+
+def _require_one_grid(volumes: Mapping[str, Volume], where: str) -> None:
+    first, *others = volumes
+    for label in others:
+        require_same_grid(volumes[first], volumes[label], f"{where}: {first} and {label}")
 
 
 def _fit(volume: Volume, description: TranslatorDescription, label: str, where: str) -> Scale:
