@@ -8,7 +8,11 @@ from torch import nn
 from torch.nn import functional
 
 from recontrast.models.blocks import (
+    CONVOLUTION,
+    TRANSPOSED,
     ResidualBlock,
+    convolve_joined,
+    convolve_transposed_joined,
     convolve_upsampled,
     double,
     framed,
@@ -29,6 +33,20 @@ def test_convolution_of_an_upsampled_image(size: tuple[int, ...]) -> None:
     convolve = functional.conv2d if dims == 2 else functional.conv3d
     expected = convolve(functional.interpolate(image, scale_factor=2, mode="nearest"), weight, padding=1)
     torch.testing.assert_close(convolve_upsampled(image, weight), expected, atol=1e-4, rtol=1e-4)
+    bias = torch.randn(4)
+    shifted = expected + bias.view(-1, *[1] * dims)
+    torch.testing.assert_close(convolve_upsampled(image, weight, bias), shifted, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_joined_images_are_convolved_without_being_made(dims: int) -> None:
+    torch.manual_seed(0)
+    first, second = torch.randn(2, 1, *(4, 6, 4)[:dims]), torch.randn(2, 3, *(4, 6, 4)[:dims])
+    straight = CONVOLUTION[dims](4, 2, 3, 2, 1)
+    torch.testing.assert_close(convolve_joined(straight, first, second), straight(torch.cat([first, second], 1)))
+    transposed = TRANSPOSED[dims](4, 2, 4, 2, 1)
+    expected = transposed(torch.cat([first, second], 1))
+    torch.testing.assert_close(convolve_transposed_joined(transposed, first, second), expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -16,6 +16,20 @@ SMALL = {
     "resnet": {"width": 4, "blocks": 1},
     "strided_resnet": {"width": 4, "blocks": 1, "downs": 2},
     "unit": {"width": 4, "private": 1, "shared": 1},
+    "residual_encoder": {"width": 4, "blocks": (1, 1)},
+    "res_unet": {"width": 2, "depth": 2},
+    "att_unet": {"width": 4, "depth": 2},
+    "trans_unet": {
+        "width": 4,
+        "depth": 2,
+        "blocks": (1, 1, 1),
+        "hidden": 16,
+        "layers": 1,
+        "heads": 2,
+        "mlp": 16,
+        "position_size": 3,
+        "first_dropout": 0.0,
+    },
 }
 """Options that make a member small enough for a test; its defaults where it is not listed."""
 

@@ -6,6 +6,7 @@ The fast forms compute the same function as the layers of torch they stand for; 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ TRANSPOSED: dict[int, type[nn.ConvTranspose2d] | type[nn.ConvTranspose3d]] = {
 }
 """Transposed convolution by number of spatial axes."""
 
+_CONVOLVE: dict[int, Any] = {2: functional.conv2d, 3: functional.conv3d}
 _CONVOLVE_TRANSPOSED: dict[int, Any] = {2: functional.conv_transpose2d, 3: functional.conv_transpose3d}
 _POOL: dict[int, Any] = {2: functional.max_pool2d, 3: functional.max_pool3d}
 _BATCH_NORM: dict[int, type[nn.Module]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
@@ -153,8 +155,8 @@ def relu_dropout(features: Tensor, rate: float, training: bool) -> Tensor:
     return dropped
 
 
-def convolve_upsampled(image: Tensor, weight: Tensor) -> Tensor:
-    """Convolution (3 wide, padding 1, no bias) of an image after nearest-neighbour upsampling by 2, without making it.
+def convolve_upsampled(image: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Convolution (3 wide, padding 1) of an image after nearest-neighbour upsampling by 2, without making it.
 
     Upsampling and convolution together are one transposed convolution of stride 2 whose kernel is 4 wide: the
     sum of the kernel shifted by 0 and 1 along each axis. Of every 9 products (27 in 3D) 4 (8) are left, and the large
@@ -163,9 +165,10 @@ def convolve_upsampled(image: Tensor, weight: Tensor) -> Tensor:
     Args:
         image: (B, C, I, J[, K]).
         weight: Kernel of the convolution, (D, C, 3, 3[, 3]).
+        bias: Bias of the convolution, (D,).
 
     Returns:
-        (B, D, 2I, 2J[, 2K]), equal to `conv(interpolate(image, scale_factor=2), weight, padding=1)`.
+        (B, D, 2I, 2J[, 2K]), equal to `conv(interpolate(image, scale_factor=2), weight, bias, padding=1)`.
 
     Example:
         >>> convolve_upsampled(torch.ones(1, 1, 2, 2), torch.ones(1, 1, 3, 3))[0, 0, 0].tolist()
@@ -177,7 +180,36 @@ def convolve_upsampled(image: Tensor, weight: Tensor) -> Tensor:
     for axis in axes:
         length = kernel.shape[axis] - 1
         kernel = kernel.narrow(axis, 0, length) + kernel.narrow(axis, 1, length)
-    result: Tensor = _CONVOLVE_TRANSPOSED[dims](image, kernel.transpose(0, 1).contiguous(), stride=2, padding=1)
+    result: Tensor = _CONVOLVE_TRANSPOSED[dims](image, kernel.transpose(0, 1).contiguous(), bias, stride=2, padding=1)
+    return result
+
+
+def convolve_joined(layer: nn.Module, first: Tensor, second: Tensor) -> Tensor:
+    """`layer(cat([first, second], dim=1))` for a convolution, as the sum of two, without making the joined image.
+
+    Example:
+        >>> convolve_joined(nn.Conv2d(3, 1, 3, padding=1), torch.ones(1, 1, 4, 4), torch.ones(1, 2, 4, 4)).shape
+        torch.Size([1, 1, 4, 4])
+    """
+    weight: Tensor = layer.weight  # type: ignore[assignment]
+    of_first, of_second = torch.split(weight, [first.shape[1], second.shape[1]], dim=1)
+    convolve, form = _CONVOLVE[first.ndim - 2], {"stride": layer.stride, "padding": layer.padding}
+    result: Tensor = convolve(first, of_first, layer.bias, **form).add_(convolve(second, of_second, **form))
+    return result
+
+
+def convolve_transposed_joined(layer: nn.Module, first: Tensor, second: Tensor) -> Tensor:
+    """`convolve_joined` for a transposed convolution.
+
+    Example:
+        >>> joined = convolve_transposed_joined
+        >>> joined(nn.ConvTranspose2d(3, 1, 4, 2, 1), torch.ones(1, 1, 4, 4), torch.ones(1, 2, 4, 4)).shape
+        torch.Size([1, 1, 8, 8])
+    """
+    weight: Tensor = layer.weight  # type: ignore[assignment]
+    of_first, of_second = torch.split(weight, [first.shape[1], second.shape[1]])
+    convolve, form = _CONVOLVE_TRANSPOSED[first.ndim - 2], {"stride": layer.stride, "padding": layer.padding}
+    result: Tensor = convolve(first, of_first, layer.bias, **form).add_(convolve(second, of_second, **form))
     return result
 
 
@@ -277,9 +309,21 @@ def from_centred(image: Tensor) -> Tensor:
 
 def in_float32(layer: nn.Module, features: Tensor) -> Tensor:
     """Apply a layer in float32 even under autocast: bfloat16 has 8 bits, too coarse for the image itself."""
-    with torch.autocast(features.device.type, enabled=False):
+    with without_autocast(features):
         result: Tensor = layer(features.float())
     return result
+
+
+def without_autocast(image: Tensor) -> AbstractContextManager[object]:
+    """A context in which nothing on the device of `image` is rounded to bfloat16.
+
+    Example:
+        >>> with without_autocast(torch.zeros(1)):
+        ...     torch.is_autocast_enabled("cpu")
+        False
+    """
+    # Without memory (to check a network or count its numbers) there is no autocast, and asking for it is an error.
+    return nullcontext() if image.is_meta else torch.autocast(image.device.type, enabled=False)
 
 
 def he_uniform(module: nn.Module) -> None:
