@@ -66,6 +66,16 @@ def test_other_settings_are_not_mixed_in(small_cohort):
             simulate(SimulateSettings(out=small_cohort, **{**SETTINGS, **change}))
 
 
+def test_a_cohort_of_an_older_version_had_the_defaults_of_newer_settings(small_cohort, tmp_path):
+    out = tmp_path / "bids"
+    shutil.copytree(small_cohort, out)
+    record = json.loads((out / "provenance.json").read_text())
+    for name in ("transmit", "gain"):
+        del record["settings"][name]
+    (out / "provenance.json").write_text(json.dumps(record))
+    assert "kept 4" in simulate(SimulateSettings(out=out, **SETTINGS)).done[1]
+
+
 def test_a_folder_of_other_subjects_is_left_alone(tmp_path):
     (tmp_path / "sub-01").mkdir()
     with pytest.raises(ConfigError, match="not simulated here"):
@@ -93,6 +103,9 @@ BAD = [
     ({"motion": -1.0}, "motion must be a number of at least 0"),
     ({"bias": float("inf")}, "bias must be a number of at least 0"),
     ({"slice_gap_mm": 1.0}, "needs slice_mm"),
+    ({"transmit": 0.5}, "more than 0.3 is no field"),
+    ({"gain": -1.0}, "gain must be a number of at least 0"),
+    ({"inversion_efficiency": 0.0}, "inversion_efficiency must lie above 0"),
     ({"seed": -1}, "seed must be at least 0"),
     ({"pathology": "stroke"}, "unknown pathology 'stroke'"),
     ({"contrasts": ()}, "contrasts is empty"),

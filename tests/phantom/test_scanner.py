@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -16,9 +18,11 @@ from recontrast.phantom.scanner import (
     field_of_view,
     fine_signal,
     image_grid,
+    make_transmit,
     stream,
     truth_of,
 )
+from recontrast.phantom.sequences import signal_at
 from recontrast.phantom.tissues import Relaxation, tissues_at
 
 
@@ -64,6 +68,35 @@ def test_texture_moves_the_signal_like_the_equation(tiny_anatomy):
     longer = Relaxation.of([white]).scaled(np.exp(size), np.exp(0.8 * size), np.exp(0.25 * size))
     expected = scan.sequence.signal(longer)[0]
     np.testing.assert_allclose(fine_signal(subject, scan)[pure(subject, "WM")], expected, rtol=2e-3)
+
+
+@pytest.mark.parametrize("deviation", [-0.2, 0.1])
+def test_the_transmit_field_changes_angles(tiny_anatomy, deviation):
+    subject, scan = make_subject(tiny_anatomy), scans_of("MESE")[2]
+    subject.transmit = np.full(tiny_anatomy.grid.shape, deviation, np.float32)
+    expected = signal_at(scan.sequence, Relaxation.of([subject.tissues["CSF"]]), 1 + deviation)[0]
+    found = fine_signal(subject, scan)[pure(subject, "CSF")]
+    assert abs(expected - scan.sequence.signal(Relaxation.of([subject.tissues["CSF"]]))[0]) > 0.01
+    np.testing.assert_allclose(found, expected, atol=0.003)
+
+
+def test_the_transmit_field_is_strong_in_the_middle():
+    view = field_of_view(8.0)
+    field = make_transmit(stream(0, 0, "transmit field"), view, 0.1)
+    assert field.std() == pytest.approx(0.1)
+    middle = tuple(n // 2 for n in field.shape)
+    assert field[middle] > 0.05
+    assert field[0].mean() < 0
+    assert make_transmit(stream(0, 0, "transmit field"), view, 0.0) is None
+
+
+def test_an_incomplete_inversion_leaves_signal_of_csf(tiny_anatomy):
+    subject, flair = make_subject(tiny_anatomy), scans_of("FLAIR")[0]
+    subject.inversion_efficiency = 0.9
+    less = replace(flair.sequence, inversion_efficiency=0.9)
+    expected = less.signal(Relaxation.of([subject.tissues["CSF"]]))[0]
+    np.testing.assert_allclose(fine_signal(subject, flair)[pure(subject, "CSF")], expected, rtol=1e-4)
+    assert expected > 0.03
 
 
 def test_fat_saturation_flow_and_gadolinium(tiny_anatomy):

@@ -15,6 +15,7 @@ from recontrast.phantom.sequences import (
     VariableFlipTurboSpinEcho,
     ernst_angle_deg,
     nulling_inversion_time_s,
+    signal_at,
 )
 from recontrast.phantom.tissues import Relaxation
 
@@ -158,3 +159,17 @@ def test_saturation_recovery_limits():
 def test_impossible_times_are_refused(value):
     with pytest.raises(ConfigError, match="echo_time_s must be a number of at least 0"):
         SpoiledGradientEcho(0.01, value, 10)
+
+
+@pytest.mark.parametrize("sequence", ALL, ids=lambda s: type(s).__name__)
+def test_a_nominal_transmit_field_changes_nothing(sequence):
+    assert (signal_at(sequence, WM, 1.0) == sequence.signal(WM)).all()
+
+
+def test_a_weak_transmit_field_turns_less():
+    weak, kept = 0.8, np.sin(np.deg2rad(72))
+    turbo, recovery = TurboSpinEcho(5.0, 0.1, 0.01, 16), SaturationRecovery(4.0, 0.146, 0.0169)
+    assert signal_at(turbo, WM, weak) == pytest.approx(turbo.signal(WM) * kept**2)
+    assert signal_at(SpinEcho(0.5, 0.012), WM, weak) == pytest.approx(SpinEcho(0.5, 0.012).signal(WM) * kept**3)
+    turned = SaturationRecovery(4.0, 0.146, 0.0169, saturation_angle_deg=96.0, flip_angle_deg=72.0)
+    assert signal_at(recovery, WM, weak) == pytest.approx(turned.signal(WM) * kept)

@@ -94,7 +94,7 @@ def test_a_subject_is_finished_only_with_all_its_files(tmp_path):
 def test_complex_scans_come_as_magnitude_and_phase_with_one_gain(tmp_path):
     settings = SimulateSettings(
         out=tmp_path, subjects=1, spacing_mm=8.0, contrasts=("MESE", "ce-gadolinium_T1w"), workers=1, snr=0.0,
-        pathology="none",
+        pathology="none", gain=0.5, bias=0.0,
     )  # fmt: skip
     simulate(settings)
     folder = tmp_path / "sub-01" / "anat"
@@ -106,4 +106,6 @@ def test_complex_scans_come_as_magnitude_and_phase_with_one_gain(tmp_path):
     )
     white = read_volume(tmp_path / "derivatives/truth/sub-01/anat/sub-01_label-WM_probseg.nii.gz").data > 0.95
     assert np.median(eighth[white] / seventh[white]) == pytest.approx(0.4, abs=0.08)
+    # A calibrated receiver: the signal of 1 is stored as half of full scale.
+    assert np.median(seventh[white]) == pytest.approx(0.5 * 4095 * 0.7 * np.exp(-16.9 / 74), rel=0.08)
     assert read_sidecar(folder / "sub-01_ce-gadolinium_T1w.nii.gz")["ContrastBolusIngredient"] == "GADOLINIUM"

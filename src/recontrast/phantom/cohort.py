@@ -58,6 +58,12 @@ class SimulateSettings:
     """Slice thickness of 2D sequences in mm; 0: isotropic voxels."""
     slice_gap_mm: float = 0.0
     """Gap between the slices of 2D sequences in mm."""
+    transmit: float = 0.0
+    """Unevenness of the transmit field (B1): standard deviation of its relative strength over the field of view."""
+    inversion_efficiency: float = 1.0
+    """Share of the magnetisation that the inversion pulse of FLAIR turns; scanners reach about 0.96."""
+    gain: float = 0.0
+    """Share of full scale that a signal of 1 (all of pure water) is stored as; 0: every scan has its own gain."""
     seed: int = 0
     """Seed: the same seed gives the same bytes."""
     workers: int = 2
@@ -147,10 +153,16 @@ def _check_numbers(settings: SimulateSettings) -> None:
         raise ConfigError(f"seed must be at least 0, got {settings.seed}")
     if not 0.5 <= settings.spacing_mm <= 10:
         raise ConfigError(f"spacing_mm must lie between 0.5 and 10 mm, got {settings.spacing_mm:g}")
-    for name in ("snr", "motion", "bias", "slice_mm", "slice_gap_mm"):
+    for name in ("snr", "motion", "bias", "slice_mm", "slice_gap_mm", "transmit", "gain"):
         value = getattr(settings, name)
         if not (math.isfinite(value) and value >= 0):
             raise ConfigError(f"{name} must be a number of at least 0, got {value:g}")
+    if settings.transmit > 0.3:
+        raise ConfigError(f"transmit is {settings.transmit:g}; more than 0.3 is no field of a scanner")
+    if not 0 < settings.inversion_efficiency <= 1:
+        raise ConfigError(
+            f"inversion_efficiency must lie above 0 and at most at 1, got {settings.inversion_efficiency:g}"
+        )
     if settings.slice_gap_mm > 0 and settings.slice_mm == 0:
         raise ConfigError("slice_gap_mm needs slice_mm: give the thickness of the slices as well")
 
@@ -167,6 +179,8 @@ def _require_same(settings: SimulateSettings) -> None:
     except (ValueError, KeyError, TypeError):
         raise ConfigError(f"{path} cannot be read; choose another folder or remove this one") from None
     now = to_plain(settings)
+    # A cohort of an older version knows fewer settings: these had their defaults.
+    before = {**to_plain(SimulateSettings(out=settings.out)), **before}
     for name in sorted({*before, *now} - {"out", "workers", "subjects"}):
         if before.get(name) != now.get(name):
             raise ConfigError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from recontrast.phantom.acquisition import Motion, add_noise, move, sensitivity,
 from recontrast.phantom.anatomy import Anatomy
 from recontrast.phantom.grids import Array, Grid, average_boxes, covering, smooth_field
 from recontrast.phantom.protocols import Scan
+from recontrast.phantom.sequences import TurboSpinEcho, signal_at
 from recontrast.phantom.tissues import BRAIN, RELAXIVITY, Relaxation, Tissue
 
 LOW_MM, HIGH_MM = (-96.0, -126.0, -118.0), (96.0, 114.0, 98.0)
@@ -24,6 +25,11 @@ FINEST_MM = 0.9
 
 OVERSAMPLING = 1.5
 """The signal is made on a grid this much finer than the image and then truncated in k-space."""
+
+
+_DEVIATIONS = (-0.4, -0.3, -0.2, -0.1, 0.1, 0.2, 0.3, 0.4)
+_DEGREE = 4
+"""Along the transmit field a signal follows the polynomial of this degree through its exact values at `_DEVIATIONS`."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,8 @@ class Subject:
         water: Texture field that moves T1, T2 and proton density together; unit standard deviation.
         iron: Texture field that shortens T2 mostly; unit standard deviation.
         field_strength_t: Field strength, T.
+        transmit: Transmit field relative to nominal, less 1, on the fine grid; None: even.
+        inversion_efficiency: Of the inversion pulse of FLAIR.
     """
 
     anatomy: Anatomy
@@ -93,6 +101,8 @@ class Subject:
     water: Array
     iron: Array
     field_strength_t: float
+    transmit: Array | None = None
+    inversion_efficiency: float = 1.0
 
 
 def textures(rng: np.random.Generator, grid: Grid, region: Grid) -> tuple[Array, Array]:
@@ -109,24 +119,56 @@ def make_coil(rng: np.random.Generator, view: FieldOfView, strength: float) -> A
     return sensitivity(view.fine, rng, strength, view.region)
 
 
+def make_transmit(rng: np.random.Generator, view: FieldOfView, strength: float) -> Array | None:
+    """Transmit field on the fine grid, relative to nominal, less 1; None when it is even.
+
+    A dome over the head (at 3 T the wavelength in tissue makes the middle strong and the edge weak), with a smooth
+    random part of a third of its spread.
+
+    Args:
+        rng: Source of random numbers.
+        view: The grids of the cohort.
+        strength: Standard deviation over the field of view.
+    """
+    if strength == 0:
+        return None
+    half = [(b - a) / 2 for a, b in zip(LOW_MM, HIGH_MM, strict=True)]
+    middle = [(b + a) / 2 for a, b in zip(LOW_MM, HIGH_MM, strict=True)]
+    x, y, z = (((a - m) / h) ** 2 for a, m, h in zip(view.fine.axes(), middle, half, strict=True))
+    dome = -(x[:, None, None] + y[None, :, None] + z[None, None, :])
+    field = (dome - dome.mean()) / dome.std() + smooth_field(rng, view.fine, 80.0, view.region) / 3
+    return np.asarray(strength * field / field.std(), np.float32)
+
+
 def tissue_signals(subject: Subject, scan: Scan) -> Array:
-    """Signal of each tissue, and its slope along the two texture fields, shape (3, tissues)."""
+    """Signal of each tissue, and how it changes, shape (3 or 7, tissues).
+
+    Rows: the signal, its slopes along the two texture fields, and where the transmit field is uneven the coefficients
+    of the polynomial that the signal follows along that.
+    """
     tissues = [subject.tissues[name] for name in subject.anatomy.tissues]
+    sequence = scan.sequence
+    if isinstance(sequence, TurboSpinEcho) and sequence.inversion_time_s > 0:
+        sequence = replace(sequence, inversion_efficiency=sequence.inversion_efficiency * subject.inversion_efficiency)
     plain = Relaxation.of(tissues)
     kept = np.array([1 - t.flowing * (1 - scan.sequence.blood_signal) for t in tissues])
     if scan.fat_saturated:
         kept *= np.array([1 - t.fat for t in tissues])
 
-    def signal(relaxation: Relaxation) -> NDArray[np.float64]:
+    def signal(relaxation: Relaxation, transmit: float = 1.0) -> NDArray[np.float64]:
         if scan.gadolinium:
             uptake = np.array([t.uptake_mmol_l for t in tissues])
             relaxation = relaxation.with_gadolinium(uptake, *RELAXIVITY[subject.field_strength_t])
-        return scan.sequence.signal(relaxation) * kept
+        return signal_at(sequence, relaxation, transmit) * kept
 
     size = np.array([t.texture for t in tissues])
     rows = [signal(plain)]
     for field in (water_effect, iron_effect):
         rows.append((signal(field(plain, size)) - signal(field(plain, -size))) / 2)
+    if subject.transmit is not None:
+        changes = np.array([signal(plain, 1 + deviation) - rows[0] for deviation in _DEVIATIONS])
+        powers = np.array(_DEVIATIONS)[:, None] ** np.arange(1, _DEGREE + 1)
+        rows.extend(np.linalg.lstsq(powers, changes, rcond=None)[0])
     return np.array(rows, np.float32)
 
 
@@ -238,8 +280,14 @@ def fine_signal(subject: Subject, scan: Scan) -> Array:
     """Signed signal on the fine grid, without coil, motion and noise."""
     fractions = subject.anatomy.fractions
     weights = tissue_signals(subject, scan)
-    mixed = (weights @ fractions.reshape(len(fractions), -1)).reshape(3, *subject.anatomy.grid.shape)
-    return np.asarray(mixed[0] + subject.water * mixed[1] + subject.iron * mixed[2])
+    mixed = (weights @ fractions.reshape(len(fractions), -1)).reshape(len(weights), *subject.anatomy.grid.shape)
+    signal = mixed[0] + subject.water * mixed[1] + subject.iron * mixed[2]
+    if subject.transmit is not None:
+        change = mixed[-1]
+        for coefficient in mixed[-2:2:-1]:
+            change = coefficient + subject.transmit * change
+        signal += subject.transmit * change
+    return np.asarray(signal)
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from recontrast.contrasts import Contrast
 from recontrast.io.bids import BidsName, Case, write_sidecar
 from recontrast.io.nifti import write_volume
 from recontrast.io.tables import write_table
-from recontrast.phantom.acquisition import Motion, draw_motion, receiver_gain, to_integers
+from recontrast.phantom.acquisition import FULL_SCALE, Motion, draw_motion, receiver_gain, to_integers
 from recontrast.phantom.anatomy import Head, Shape, draw_shape, render
 from recontrast.phantom.head import mni_head
 from recontrast.phantom.labels import label_head, label_maps
@@ -30,6 +30,7 @@ from recontrast.phantom.scanner import (
     acquire,
     field_of_view,
     make_coil,
+    make_transmit,
     stream,
     textures,
     truth_of,
@@ -70,6 +71,8 @@ def simulate_subject(settings: SimulateSettings, index: int, plan: Mapping[str, 
         water=water,
         iron=iron,
         field_strength_t=settings.field_strength_t,
+        transmit=make_transmit(stream(settings.seed, index, "transmit field"), view, settings.transmit),
+        inversion_efficiency=settings.inversion_efficiency,
     )
     files = _write_truth(settings.out, case, truth_of(subject, _numbers(head)), view, head)
     motions: dict[str, Motion] = {}
@@ -79,7 +82,7 @@ def simulate_subject(settings: SimulateSettings, index: int, plan: Mapping[str, 
         rng = stream(settings.seed, index, f"noise of {requested}")
         scans = scans_of(requested)
         images = acquire(subject, scans, motion, settings.snr or np.inf, rng, settings.slice_mm, settings.slice_gap_mm)
-        gain = receiver_gain([np.abs(image.values) for image in images], rng)
+        gain = settings.gain * FULL_SCALE or receiver_gain([np.abs(image.values) for image in images], rng)
         for image in images:
             motions[image.scan.contrast.label] = motion
             files += _write_image(settings, case, image, gain)
