@@ -56,6 +56,7 @@ COMMANDS = {
     "train": Command("training.command", "train", "learn a translator from prepared cases", True),
     "translate": Command("translation.command", "translate", "make the missing contrast of new scans", True),
     "evaluate": Command("evaluation.command", "evaluate", "score synthetic images against acquired ones and controls"),
+    "inspect": Command("inspection.command", "inspect", "what a translator learned, and where it invents", True),
     "report": Command("reporting.report", "report", "one HTML page from whatever evidence is in a folder"),
     "list": Command("cli", "show", "what there is: presets, models, recipes, losses, metrics, protocols, controls …"),
 }

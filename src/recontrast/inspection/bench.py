@@ -1,0 +1,272 @@
+"""What questions look at: cases on their grids in network range, what was made of them, and perhaps the translator.
+
+All arrays run R, A, S. Sources and reference are scaled by the scale stored with the case, the synthetic image is what
+the network gave: 0 is black, 1 about the brightest voxel of the target.
+"""
+
+from __future__ import annotations
+
+import functools
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recontrast.errors import CheckpointError, ConfigError, LayoutError, MissingContrastError
+from recontrast.evaluation.matching import read_synthetic, source_labels
+from recontrast.inspection import NotAsked
+from recontrast.io.nifti import read_volume
+from recontrast.preparation.cohort import PreparedCase, PreparedCohort, read_cohort
+from recontrast.preparation.normalize import fit_scale
+from recontrast.translation.description import TranslatorDescription, subject_hash, translator_folder
+from recontrast.volume import Volume, require_same_grid
+
+if TYPE_CHECKING:
+    from recontrast.translation.translator import Translator
+
+Array = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+PLANE_AXIS = {"sagittal": 0, "coronal": 1, "axial": 2}
+
+
+@dataclass(frozen=True, eq=False)
+class InspectedCase:
+    """One case.
+
+    Attributes:
+        key: Its name.
+        sources: Contrast label to scaled image.
+        synthetic: What was made of them.
+        reference: The acquired target, scaled; None where there is none.
+        regions: Region name to mask; `head` is always there.
+        affine: Voxel indices to RAS+ mm.
+        spacing: Voxel spacing, mm.
+    """
+
+    key: str
+    sources: Mapping[str, Array]
+    synthetic: Array
+    reference: Array | None
+    regions: Mapping[str, Mask]
+    affine: NDArray[np.float64]
+    spacing: tuple[float, float, float]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Number of voxels."""
+        i, j, k = self.synthetic.shape
+        return (i, j, k)
+
+    @property
+    def inside(self) -> Mask:
+        """The brain where it is known, else the head."""
+        brain = self.regions.get("brain")
+        return brain if brain is not None and brain.any() else self.regions["head"]
+
+    @property
+    def region_name(self) -> str:
+        """Name of `inside`."""
+        return "brain" if self.inside is self.regions.get("brain") else "head"
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """What is inspected.
+
+    Attributes:
+        target: Contrast that was made.
+        source_labels: Contrasts it was made from; empty when unknown.
+        cases: The cases, in order.
+        translator: The translator; None when only images are there.
+        training: Prepared training and validation cases of the cohort, for questions that compare with them.
+        seed: Seed of everything drawn.
+        remarks: What one should know of the material.
+    """
+
+    target: str
+    source_labels: tuple[str, ...]
+    cases: tuple[InspectedCase, ...]
+    translator: Translator | None = None
+    training: tuple[PreparedCase, ...] = ()
+    seed: int = 0
+    remarks: tuple[str, ...] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+    def rng(self, purpose: str) -> np.random.Generator:
+        """Random numbers for one purpose; they depend on nothing else."""
+        return np.random.default_rng([self.seed, zlib.crc32(purpose.encode())])
+
+    def predict(self, sources: Mapping[str, Array]) -> Array:
+        """What the translator makes of scaled sources.
+
+        Raises:
+            NotAsked: There is no translator.
+        """
+        return self.require_translator().predict_scaled(sources)
+
+    def require_translator(self) -> Translator:
+        """The translator.
+
+        Raises:
+            NotAsked: There is none.
+        """
+        if self.translator is None:
+            raise NotAsked("only images were given; this question runs the translator")
+        return self.translator
+
+    @property
+    def description(self) -> TranslatorDescription | None:
+        """What the translator is; None without one."""
+        return None if self.translator is None else self.translator.description
+
+    @property
+    def normal(self) -> int:
+        """Axis along which the slices follow each other; 2 without a translator."""
+        return 2 if self.description is None else PLANE_AXIS[self.description.plane]
+
+    @functools.cached_property
+    def references(self) -> tuple[InspectedCase, ...]:
+        """Cases with an acquired target."""
+        return tuple(case for case in self.cases if case.reference is not None)
+
+    def require(self, need: str) -> None:
+        """Raise `NotAsked` when the bench has none of what a question needs (see `Question.needs`)."""
+        if need == "translator":
+            self.require_translator()
+        elif need == "reference" and not self.references:
+            raise NotAsked(f"no acquired {self.target} in these cases to compare with")
+        elif need == "lesion" and not any(_has(case, "lesion") for case in self.cases):
+            raise NotAsked("no case has a lesion mask")
+        elif need == "sources" and not any(case.sources for case in self.cases):
+            raise NotAsked("the sources are not known or not in the prepared folder; name them with --source")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """Where a bench comes from: a run or a folder of images, a prepared folder, and how much of it is looked at."""
+
+    run: Path
+    prepared: Path
+    split: str = "test"
+    cases: int = 10
+    target: str = ""
+    source: tuple[str, ...] = ()
+    seed: int = 0
+
+
+def load_bench(material: Material) -> Bench:
+    """Read cases, and translate them unless their images are given.
+
+    Raises:
+        LayoutError: No case can be looked at.
+        ConfigError: The folder holds several contrasts and none was named.
+        CheckpointError: A translator is there but cannot be read.
+    """
+    cohort = read_cohort(material.prepared)
+    chosen = cohort.split(material.split)[: material.cases]
+    if not chosen:
+        raise LayoutError(f"{material.prepared}: no case in split '{material.split}'; choose another --split")
+    try:
+        folder = translator_folder(material.run)
+    except CheckpointError:
+        return _bench_of_images(material, cohort, chosen)
+    return _bench_of_translator(folder, material, cohort, chosen)
+
+
+def _bench_of_translator(
+    folder: Path, material: Material, cohort: PreparedCohort, chosen: tuple[PreparedCase, ...]
+) -> Bench:
+    from recontrast.translation.engines.choice import EngineSettings
+    from recontrast.translation.translator import load_translator
+
+    translator = load_translator(folder, EngineSettings(precision="fp32"))
+    about = translator.description
+    cases, failed = [], {}
+    for case in chosen:
+        try:
+            cases.append(_read(case, about.target, about.sources, translator))
+        except (MissingContrastError, LayoutError) as error:
+            failed[case.key] = str(error)
+    if not cases:
+        raise LayoutError(f"{material.prepared}: no case can be translated: {next(iter(failed.values()))}")
+    training = (*cohort.split("train"), *cohort.split("validation"))
+    return Bench(
+        about.target, about.sources, tuple(cases), translator, training, material.seed, _remarks(about, chosen), failed
+    )
+
+
+def _bench_of_images(material: Material, cohort: PreparedCohort, chosen: tuple[PreparedCase, ...]) -> Bench:
+    synthetic = read_synthetic(material.run, material.target)
+    labels = source_labels(synthetic, material.source)
+    cases, failed = [], {}
+    for case in chosen:
+        paths = synthetic.images.get(case.case, ())
+        if len(paths) != 1:
+            failed[case.key] = f"{len(paths)} images of {synthetic.target} in {material.run}, exactly one is needed"
+            continue
+        image = read_volume(paths[0])
+        try:
+            known = tuple(label for label in labels if label in case.images)
+            cases.append(_read(case, synthetic.target, known, None, (image, cohort)))
+        except (LayoutError, MissingContrastError) as error:
+            failed[case.key] = str(error)
+    if not cases:
+        raise ConfigError(f"{material.run}: no translator in it, and no image for the cases of {material.prepared}")
+    remark = "Only images were given: questions that run the translator are not asked."
+    return Bench(synthetic.target, labels, tuple(cases), None, (), material.seed, (remark,), failed)
+
+
+def _read(
+    case: PreparedCase,
+    target: str,
+    labels: tuple[str, ...],
+    translator: Translator | None,
+    made: tuple[Volume, PreparedCohort] | None = None,
+) -> InspectedCase:
+    missing = [label for label in labels if label not in case.images]
+    if missing:
+        raise MissingContrastError(f"{case.key}: has no {', '.join(missing)} (it has {', '.join(case.images)})")
+    volumes = {label: read_volume(case.images[label]).reoriented("RAS") for label in labels}
+    reference = read_volume(case.images[target]).reoriented("RAS") if target in case.images else None
+    regions = {name: read_volume(path).reoriented("RAS") for name, path in case.regions.items()}
+    grid = regions["head"]
+    for name, volume in {**volumes, **({target: reference} if reference is not None else {})}.items():
+        require_same_grid(grid, volume, f"{case.key}: head mask and {name}")
+    scaled = {label: case.scales[label].apply(volume.data) for label, volume in volumes.items()}
+    if translator is not None:
+        synthetic = translator.predict_scaled(scaled)
+    else:
+        image, cohort = made or (grid, None)
+        image = image.reoriented("RAS")
+        require_same_grid(grid, image, f"{case.key}: head mask and the image given")
+        settings = cohort.scale_settings if cohort is not None else None
+        scale = fit_scale(image, settings, contrast=target) if settings is not None else case.scales[target]
+        synthetic = scale.apply(image.data)
+    return InspectedCase(
+        case.key,
+        scaled,
+        np.ascontiguousarray(synthetic, np.float32),
+        None if reference is None else case.scales[target].apply(reference.data),
+        {name: np.asarray(volume.data > 0) for name, volume in regions.items()},
+        grid.affine,
+        grid.spacing,
+    )
+
+
+def _remarks(about: TranslatorDescription, chosen: tuple[PreparedCase, ...]) -> tuple[str, ...]:
+    if not about.training_subjects:
+        return ("The translator does not say which subjects it was trained on: these cases may be among them.",)
+    seen = sorted({case.key for case in chosen if subject_hash(case.case.subject) in about.training_subjects})
+    if seen:
+        return (f"The translator was trained on {', '.join(seen)}: what is found on them is too good.",)
+    return ()
+
+
+def _has(case: InspectedCase, region: str) -> bool:
+    mask: Any = case.regions.get(region)
+    return mask is not None and bool(mask.any())

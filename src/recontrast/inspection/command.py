@@ -1,0 +1,131 @@
+"""`recontrast inspect`: ask a translator, or images somebody made, every question there is."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from recontrast.atomic import atomic_file, write_text
+from recontrast.errors import ConfigError, RecontrastError
+from recontrast.execution.workers import Summary, progress
+from recontrast.inspection import QUESTIONS, Answer, NotAsked
+from recontrast.inspection.bench import Bench, Material, load_bench
+from recontrast.inspection.page import FILE_NAME, Outcome, inspection_page
+from recontrast.io.tables import write_table
+from recontrast.provenance import write_provenance
+from recontrast.reporting.figures import png
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectSettings:
+    """Settings of `recontrast inspect`."""
+
+    run: Path
+    """Run or translator folder; or a folder of images that any program made (BIDS names)."""
+    prepared: Path
+    """Prepared folder with sources, regions and, where they exist, the acquired targets."""
+    out: Path
+    """Folder for the page, the tables and the figures."""
+    questions: tuple[str, ...] = ()
+    """Names of the questions to ask; left empty: all."""
+    split: str = "test"
+    """Split of the prepared folder whose cases are looked at."""
+    cases: int = 10
+    """Most cases to look at."""
+    target: str = ""
+    """Contrast of the images, when the folder holds several; a translator knows its own."""
+    source: tuple[str, ...] = ()
+    """Contrasts the images were made from, when their sidecars do not say; a translator knows its own."""
+    seed: int = 0
+    """Seed of everything drawn: points, places of lesions, noise."""
+
+
+def inspect(settings: InspectSettings) -> Summary:
+    """Ask every question and write the page, `answers.tsv`, `findings.tsv` and `figures/`.
+
+    Questions the material does not allow are listed as not asked, with the reason.
+
+    Raises:
+        ConfigError: A setting is wrong.
+        LayoutError: There is no case to look at.
+        CheckpointError: The translator cannot be read.
+
+    Example:
+        >>> inspect(InspectSettings(run=Path("run"), prepared=Path("prepared"), out=Path("out"))).done  # doctest: +SKIP
+        ['out/inspection.html: 9 questions answered, 1 not asked']
+    """
+    if settings.cases < 1:
+        raise ConfigError(f"cases is {settings.cases}; look at least at 1")
+    names = [name for name, _ in sorted(QUESTIONS.items(), key=lambda item: item[1].order)]
+    for name in settings.questions:
+        QUESTIONS.get(name)
+    names = [name for name in names if not settings.questions or name in settings.questions]
+    bench = load_bench(Material(
+        run=settings.run, prepared=settings.prepared, split=settings.split, cases=settings.cases,
+        target=settings.target, source=settings.source, seed=settings.seed,
+    ))  # fmt: skip
+    outcomes: list[Outcome] = []
+    with progress("inspect", len(names)) as advance:
+        for name in names:
+            outcomes.append(ask(name, bench))
+            advance()
+    _write(settings, bench, outcomes)
+    answered = sum(outcome.answer is not None for outcome in outcomes)
+    not_asked = sum(outcome.status == "not asked" for outcome in outcomes)
+    lines = [f"{o.name}: {o.answer.sentence if o.answer is not None else f'{o.status}: {o.reason}'}" for o in outcomes]
+    lines.append(f"{settings.out / FILE_NAME}: {answered} questions answered, {not_asked} not asked")
+    failed = {outcome.name: outcome.reason for outcome in outcomes if outcome.status == "failed"}
+    return Summary(lines, {**bench.failed, **failed})
+
+
+def ask(name: str, bench: Bench) -> Outcome:
+    """Ask one question; what stands against it becomes the outcome's reason."""
+    question = QUESTIONS.get(name)()
+    start = time.perf_counter()
+    answer: Answer | None = None
+    status, reason = "answered", ""
+    try:
+        for need in question.needs:
+            bench.require(need)
+        answer = question.ask(bench)
+    except NotAsked as error:
+        status, reason = "not asked", str(error)
+    except RecontrastError as error:
+        status, reason = "failed", str(error)
+    seconds = time.perf_counter() - start
+    log.info("%s: %s (%.1f s)", name, status, seconds)
+    return Outcome(name, question, status, reason, answer, seconds)
+
+
+def _write(settings: InspectSettings, bench: Bench, outcomes: list[Outcome]) -> None:
+    figures: dict[str, bytes] = {}
+    rows = []
+    for outcome in outcomes:
+        if outcome.answer is None:
+            continue
+        for plate in outcome.answer.plates:
+            figures[f"{outcome.name}_{plate.name}"] = png(plate.figure)
+        rows += [
+            {"question": outcome.name, "name": f.name, "value": f.value, "unit": f.unit, "case": f.case or "all",
+             "note": f.note}
+            for f in outcome.answer.findings
+        ]  # fmt: skip
+    for name, content in figures.items():
+        with atomic_file(settings.out / "figures" / f"{name}.png") as partial:
+            partial.write_bytes(content)
+    answers = [
+        {"question": o.name, "title": o.question.title, "status": o.status,
+         "answer": o.answer.sentence if o.answer is not None else o.reason, "seconds": round(o.seconds, 1)}
+        for o in outcomes
+    ]  # fmt: skip
+    write_table(settings.out / "answers.tsv", pd.DataFrame(answers))
+    columns = ["question", "name", "value", "unit", "case", "note"]
+    write_table(settings.out / "findings.tsv", pd.DataFrame(rows, columns=columns))
+    write_text(settings.out / FILE_NAME, inspection_page(bench, outcomes, figures))
+    write_provenance(settings.out, "inspect", settings)

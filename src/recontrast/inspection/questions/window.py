@@ -1,0 +1,264 @@
+"""How far does it look? The window test and the gradient's receptive field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recontrast.inspection import QUESTIONS, Answer, Finding, NotAsked, Plate, Question
+from recontrast.inspection.bench import Array, Bench, InspectedCase
+from recontrast.reporting.figures import ACCENT_COLOUR, CONTROL_COLOUR, SYNTHETIC_COLOUR, new_figure, style
+
+POINTS = 16
+"""Points at which the output is followed."""
+
+GRADIENT_POINTS = 8
+"""Points at which the gradient is taken."""
+
+NEAR, EXACT = 0.02, 1e-4
+"""How close to the full output counts as converged: in practice, and as good as exactly. Unit: network range."""
+
+Predict = Callable[[Mapping[str, Array]], Array]
+
+
+@dataclass(frozen=True)
+class Point:
+    """A voxel of a case."""
+
+    case: int
+    voxel: tuple[int, int, int]
+
+
+def widths_up_to(longest: int) -> list[int]:
+    """Odd widths from 1 to beyond `longest`, each about a quarter wider than the one before.
+
+    >>> widths_up_to(20)
+    [1, 3, 5, 7, 9, 11, 15, 19, 23]
+    """
+    widths = [1]
+    while widths[-1] < longest:
+        widths.append(max(widths[-1] + 2, int(widths[-1] * 1.27) // 2 * 2 + 1))
+    return widths
+
+
+def window_outputs(
+    predict: Predict,
+    sources: Mapping[str, Array],
+    voxel: tuple[int, int, int],
+    widths: Sequence[int],
+    axes: Sequence[int],
+    slab: tuple[int, int] | None = None,
+) -> NDArray[np.float64]:
+    """Output at a voxel when only a window around it is kept and the rest of the source is zero.
+
+    Args:
+        predict: Scaled sources to scaled target.
+        sources: Label to array (I, J, K).
+        voxel: Where the output is read.
+        widths: Odd widths of the window, voxels.
+        axes: Axes along which the window is cut; one: the strip of grantjacob2021; two: a square; three: a cube.
+        slab: Axis along which slices are independent, and how many neighbours the network sees: then all widths go
+            through it as slices of one volume. None: one volume a width.
+
+    Returns:
+        One value a width, and the value of the whole source last.
+    """
+    windows = []
+    for width in [*widths, 0]:
+        kept = {}
+        for label, source in sources.items():
+            window = np.zeros_like(source)
+            box = [slice(None)] * 3
+            for axis in axes if width else ():
+                box[axis] = slice(max(0, voxel[axis] - width // 2), voxel[axis] + width // 2 + 1)
+            window[tuple(box)] = source[tuple(box)]
+            kept[label] = window
+        windows.append(kept)
+    if slab is None:
+        return np.array([predict(kept)[voxel] for kept in windows], dtype=np.float64)
+    axis, reach = slab
+    thick = np.clip(
+        np.arange(voxel[axis] - reach, voxel[axis] + reach + 1), 0, next(iter(sources.values())).shape[axis] - 1
+    )
+    stacked = {
+        label: np.concatenate([np.take(kept[label], thick, axis) for kept in windows], axis) for label in sources
+    }
+    made = np.moveaxis(predict(stacked), axis, 0)[reach :: 2 * reach + 1]
+    rest = tuple(v for a, v in enumerate(voxel) if a != axis)
+    return np.array([part[rest] for part in made], dtype=np.float64)
+
+
+def converged_width(widths: Sequence[int], outputs: NDArray[np.float64], tolerance: float) -> float:
+    """Smallest width from which on the output stays within `tolerance` of that of the whole source.
+
+    Args:
+        widths: Widths, rising.
+        outputs: From `window_outputs`.
+        tolerance: In units of the output.
+
+    Returns:
+        The width; infinity when not even the widest is enough.
+
+    >>> converged_width([1, 3, 5, 7], np.array([0.0, 0.5, 1.0, 1.0, 1.0]), 1e-6)
+    5.0
+    """
+    near = np.abs(outputs[:-1] - outputs[-1]) <= tolerance
+    wrong = np.flatnonzero(~near)
+    first = int(wrong[-1]) + 1 if wrong.size else 0
+    return float(widths[first]) if first < len(widths) else float("inf")
+
+
+@QUESTIONS.register("window")
+class Window(Question):
+    """The window test of grantjacob2021, at many points, with the gradient beside it."""
+
+    title = "How far does it look?"
+    order = 10
+    needs = ("translator",)
+    method = (
+        "Only a window around a voxel is kept, the rest of the source is set to zero, and the output at the voxel "
+        "is followed as the window grows: a strip along each in-plane axis as in the paper, and a square. It has "
+        f"converged at the width from which on it stays within {NEAR:g} of the network range of its final value. "
+        "Beside it: the share of the output's gradient with respect to the source that lies within a distance of "
+        "the voxel."
+    )
+    source = "grantjacob2021, window test; effective receptive field: Luo 2016 (NeurIPS, arXiv:1701.04128)"
+
+    def ask(self, bench: Bench) -> Answer:
+        """Follow outputs at points spread over the cases."""
+        about = bench.require_translator().description
+        points = draw_points(bench, POINTS)
+        slab = (bench.normal, about.neighbours)
+        across = [axis for axis in range(3) if axis != bench.normal]
+        widths = widths_up_to(2 * max(bench.cases[0].shape[a] for a in across))
+        shapes = {"strip, first axis": across[:1], "strip, second axis": across[1:], "square": across}
+        curves = {name: np.stack([_at(bench, p, widths, axes, slab) for p in points]) for name, axes in shapes.items()}
+        spacing = bench.cases[0].spacing[across[0]]
+        findings, medians = [], {}
+        for name, outputs in curves.items():
+            for tolerance, word in ((NEAR, "in practice"), (EXACT, "fully")):
+                found = np.array([converged_width(widths, row, tolerance) for row in outputs])
+                median = float(np.median(found))
+                medians[name, word] = median
+                note = f"{word}, to within {tolerance:g}; median of {len(points)} points"
+                findings.append(
+                    Finding(f"window that decides ({name})", median, "voxels", note=note, key=word != "fully")
+                )
+                findings.append(Finding(f"window that decides ({name})", median * spacing, "mm", note=note))
+        energy = gradient_reach(bench, points[:GRADIENT_POINTS])
+        for share in (0.5, 0.95):
+            findings.append(Finding(
+                f"radius that holds {share:.0%} of the gradient", _radius(energy, share), "voxels", key=True,
+                note="effective receptive field",
+            ))  # fmt: skip
+        last = float(np.flatnonzero(energy > 0)[-1]) if energy.any() else 0.0
+        findings.append(Finding("furthest voxel with any gradient", last, "voxels", key=True))
+        width = medians["square", "in practice"]
+        mm = f"{width * spacing:.0f} mm" if np.isfinite(width) else "more than the image"
+        sentence = (
+            f"A square of {width:.0f} voxels ({mm}) around a voxel decides its value; "
+            f"half of its gradient lies within {_radius(energy, 0.5):.0f} voxels."
+        )
+        return Answer(sentence, findings, [_plate(bench, points, widths, curves, energy, width)])
+
+
+def draw_points(bench: Bench, count: int) -> list[Point]:
+    """Voxels of the brain (else the head), spread evenly over the cases."""
+    rng = bench.rng("points of the window test")
+    points = []
+    for n in range(count):
+        number = n % len(bench.cases)
+        voxels = np.argwhere(bench.cases[number].inside)
+        if not len(voxels):
+            raise NotAsked(f"{bench.cases[number].key}: no voxel inside the head")
+        i, j, k = (int(v) for v in voxels[rng.integers(len(voxels))])
+        points.append(Point(number, (i, j, k)))
+    return points
+
+
+def gradient_reach(bench: Bench, points: Sequence[Point]) -> NDArray[np.float64]:
+    """Mean absolute gradient of the output, summed over all source voxels at each (Chebyshev) distance from its voxel.
+
+    Returns:
+        One value a distance in voxels, summing to 1.
+    """
+    import torch
+
+    from recontrast.translation.slices import SliceStack
+
+    translator = bench.require_translator()
+    about, axis = translator.description, bench.normal
+    total = np.zeros(2 * max(max(case.shape) for case in bench.cases))
+    device = next((p.device for p in translator.network.parameters()), torch.device("cpu"))
+    for point in points:
+        case = bench.cases[point.case]
+        stack = SliceStack([case.sources[label] for label in about.sources], about.plane, about.neighbours)
+        given = torch.from_numpy(stack.batch([point.voxel[axis]])).to(device).requires_grad_()
+        row, column = (v for a, v in enumerate(point.voxel) if a != axis)
+        output = translator.network.eval()(given)[0, 0, row, column]
+        if not output.requires_grad:
+            raise NotAsked("the network gives no gradient")
+        (gradient,) = torch.autograd.grad(output, given)
+        size = gradient[0].abs().sum(0).cpu().numpy().astype(np.float64)
+        r, c = np.ogrid[: size.shape[0], : size.shape[1]]
+        distance = np.maximum(np.abs(r - row), np.abs(c - column))
+        if size.sum() > 0:
+            total += np.bincount(distance.ravel(), size.ravel() / size.sum(), minlength=len(total))[: len(total)]
+    return total / max(total.sum(), 1e-30)
+
+
+def _at(bench: Bench, point: Point, widths: list[int], axes: list[int], slab: tuple[int, int]) -> NDArray[np.float64]:
+    return window_outputs(bench.predict, bench.cases[point.case].sources, point.voxel, widths, axes, slab)
+
+
+def _radius(energy: NDArray[np.float64], share: float) -> float:
+    return float(np.searchsorted(np.cumsum(energy), share - 1e-12))
+
+
+def _plate(
+    bench: Bench,
+    points: Sequence[Point],
+    widths: Sequence[int],
+    curves: Mapping[str, NDArray[np.float64]],
+    energy: NDArray[np.float64],
+    width: float,
+) -> Plate:
+    with style():
+        figure = new_figure(2.5, layout="constrained")
+        left, middle, right = figure.subplots(1, 3)
+        colours = (SYNTHETIC_COLOUR, ACCENT_COLOUR, CONTROL_COLOUR)
+        for n, colour in zip(range(min(3, len(points))), colours, strict=False):
+            outputs, case = curves["square"][n], bench.cases[points[n].case]
+            left.plot(widths, outputs[:-1], color=colour, linewidth=1.1)
+            actual = _actual(case, points[n])
+            if actual is not None:
+                left.axhline(actual, color=colour, linewidth=0.8, linestyle="--")
+        left.set(xscale="log", xlabel="width of the square (voxels)", ylabel="output (network range)")
+        left.set_title("three points; dashed: acquired", loc="left")
+        for name, colour in zip(curves, colours, strict=True):
+            away = np.abs(curves[name][:, :-1] - curves[name][:, -1:])
+            middle.plot(widths, np.median(away, axis=0), color=colour, linewidth=1.1, label=name)
+        middle.axhline(NEAR, color="black", linewidth=0.7, linestyle=":")
+        middle.set(xscale="log", xlabel="width kept (voxels)", ylabel="distance from the final value")
+        middle.set_title(f"median of {len(points)} points", loc="left")
+        middle.legend(frameon=False, loc="lower left")
+        right.plot(np.cumsum(energy)[: int(_radius(energy, 0.9999)) + 2], color=SYNTHETIC_COLOUR, linewidth=1.1)
+        if np.isfinite(width):
+            right.axvline(width / 2, color="black", linewidth=0.7, linestyle=":")
+        right.set(xlabel="distance from the voxel (voxels)", ylabel="share of the gradient", ylim=(0, 1.02))
+        right.set_title("receptive field by gradient", loc="left")
+        for axes in (left, middle, right):
+            axes.spines[["top", "right"]].set_visible(False)
+    caption = (
+        "Left: output at three points against the width of the square of source that is kept. Middle: how far the "
+        "output still is from its final value. Right: share of the gradient within a distance; dotted: half the width "
+        "at which the output has converged."
+    )
+    return Plate("curves", figure, caption)
+
+
+def _actual(case: InspectedCase, point: Point) -> float | None:
+    return None if case.reference is None else float(case.reference[point.voxel])

@@ -1,0 +1,30 @@
+"""What the bench refuses, and what it says of its material."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from recontrast.inspection import NotAsked
+from recontrast.inspection.bench import Bench
+
+
+def test_random_numbers_depend_on_purpose_and_seed_only(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench(cases=1)
+    assert bench.rng("a").random() == bench.rng("a").random()
+    assert bench.rng("a").random() != bench.rng("b").random()
+
+
+def test_what_is_not_there_is_said(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench(cases=1, reference=False, images_only=True)
+    for need, word in (("translator", "only images"), ("reference", "no acquired FLAIR"), ("lesion", "lesion mask")):
+        with pytest.raises(NotAsked, match=word):
+            bench.require(need)
+    bench.require("sources")
+
+
+def test_the_brain_is_looked_at_where_it_is_known(make_bench: Callable[..., Bench]) -> None:
+    case = make_bench(cases=1).cases[0]
+    assert case.region_name == "brain"
+    assert case.inside is case.regions["brain"]
