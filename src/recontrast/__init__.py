@@ -33,12 +33,17 @@ _HOME = {
     "TranslateSettings": "translation.command",
     "evaluate": "evaluation.command",
     "EvaluateSettings": "evaluation.command",
+    "compare": "evaluation.comparison_command",
+    "CompareSettings": "evaluation.comparison_command",
     "report": "reporting.report",
     "ReportSettings": "reporting.report",
+    "study_paper": "study.command",
+    "StudySettings": "study.command",
     "demo": "demonstration",
     "DemoSettings": "demonstration",
 }
 __all__ = [
+    "CompareSettings",
     "DemoSettings",
     "EvaluateSettings",
     "ImportSettings",
@@ -47,10 +52,12 @@ __all__ = [
     "RecontrastError",
     "ReportSettings",
     "SimulateSettings",
+    "StudySettings",
     "SynthesizeSettings",
     "TrainSettings",
     "TranslateSettings",
     "Volume",
+    "compare",
     "demo",
     "evaluate",
     "import_dicom",
@@ -59,6 +66,7 @@ __all__ = [
     "read_volume",
     "report",
     "simulate",
+    "study_paper",
     "synthesize",
     "train",
     "translate",
@@ -70,6 +78,7 @@ from recontrast.errors import RecontrastError  # noqa: E402
 if TYPE_CHECKING:
     from recontrast.demonstration import DemoSettings, demo
     from recontrast.evaluation.command import EvaluateSettings, evaluate
+    from recontrast.evaluation.comparison_command import CompareSettings, compare
     from recontrast.importing.command import ImportSettings, import_dicom
     from recontrast.io.nifti import read_volume, write_volume
     from recontrast.phantom.cohort import SimulateSettings, simulate
@@ -77,6 +86,7 @@ if TYPE_CHECKING:
     from recontrast.relaxometry.command import SynthesizeSettings, synthesize
     from recontrast.relaxometry.quantify import QuantifySettings, quantify
     from recontrast.reporting.report import ReportSettings, report
+    from recontrast.study.command import StudySettings, study_paper
     from recontrast.training.command import TrainSettings, train
     from recontrast.translation.command import TranslateSettings, translate
     from recontrast.volume import Volume

@@ -57,8 +57,19 @@ COMMANDS = {
     "translate": Command("translation.command", "translate", "make the missing contrast of new scans", True),
     "evaluate": Command("evaluation.command", "evaluate", "score synthetic images against acquired ones and controls"),
     "inspect": Command("inspection.command", "inspect", "what a translator learned, and where it invents", True),
+    "study": Command(
+        "study.command", "study_paper", "a whole paper: train, choose, score, and its table beside ours", True
+    ),
+    "compare": Command(
+        "evaluation.comparison_command", "compare", "translators against each other on the same subjects"
+    ),
     "report": Command("reporting.report", "report", "one HTML page from whatever evidence is in a folder"),
-    "list": Command("cli", "show", "what there is: presets, models, recipes, losses, metrics, protocols, controls …"),
+    "readers new": Command("readers.new", "new_study", "a blinded reader study from a design: images, orders, links"),
+    "readers serve": Command("readers.serve", "serve", "the reading room of a study in the browser"),
+    "readers analyse": Command("readers.analyse", "analyse", "answers of a study to tables, agreement and a report"),
+    "list": Command(
+        "cli", "show", "what there is: presets, studies, models, recipes, losses, metrics, protocols, controls …"
+    ),
 }
 
 FAMILIES = {
@@ -76,7 +87,7 @@ FAMILIES = {
 class ShowSettings:
     """What `recontrast list` lists."""
 
-    what: Literal["presets", "models", "recipes", "losses", "metrics", "protocols", "controls", "sequences"]
+    what: Literal["presets", "studies", "models", "recipes", "losses", "metrics", "protocols", "controls", "sequences"]
     """Family to list."""
 
 
@@ -88,6 +99,11 @@ def show(settings: ShowSettings) -> Summary:
         from recontrast.training.plan import preset_paths, preset_summary
 
         lines = {name: preset_summary(path) for name, path in preset_paths().items()}
+    elif settings.what == "studies":
+        from recontrast.study.settings import study_paths
+        from recontrast.training.plan import preset_summary
+
+        lines = {name: preset_summary(path) for name, path in study_paths().items()}
     else:
         module, registry = FAMILIES[settings.what]
         members = getattr(importlib.import_module(f"recontrast.{module}"), registry)
@@ -112,9 +128,11 @@ def run(arguments: list[str]) -> int:
         print(f"recontrast {version()}")
         return DONE
     try:
-        if arguments[0] not in COMMANDS:
-            raise UnknownNameError.among("command", arguments[0], COMMANDS)
-        return _run_command(arguments[0], arguments[1:])
+        words = 2 if " ".join(arguments[:2]) in COMMANDS else 1
+        name = " ".join(arguments[:words])
+        if name not in COMMANDS:
+            raise UnknownNameError.among("command", " ".join(_meant(arguments)), COMMANDS)
+        return _run_command(name, arguments[words:])
     except RecontrastError as error:
         _say(f"recontrast: error: {error}")
         return MENDABLE
@@ -128,6 +146,12 @@ def run(arguments: list[str]) -> int:
         traceback.print_exc()
         _say("recontrast: this is a bug in Recontrast, not a mistake of yours; please report the lines above")
         return BUG
+
+
+def _meant(arguments: Sequence[str]) -> Sequence[str]:
+    """What was meant as the command: two words where the first is that of a group (`readers new`)."""
+    groups = {name.split()[0] for name in COMMANDS if " " in name}
+    return arguments[: 2 if arguments[0] in groups else 1]
 
 
 def _run_command(name: str, arguments: list[str]) -> int:
@@ -156,7 +180,7 @@ class SharedOptions:
     quiet: bool = False
     """Say only what went wrong."""
     tuned_allocator: bool = True
-    """Restart with allocator settings that make networks faster on CPUs (train, translate, demo)."""
+    """Restart with allocator settings that make networks faster on CPUs (train, translate, study, demo)."""
 
 
 def _parse(name: str, command: Command, arguments: list[str]) -> tuple[Any, SharedOptions]:

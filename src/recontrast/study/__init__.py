@@ -1,0 +1,1 @@
+"""A whole paper as one file: directions x methods x loss weights x seeds, selection, evaluation, report."""

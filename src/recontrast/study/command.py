@@ -1,0 +1,245 @@
+"""`recontrast study`: train what a paper trained, choose as it chose, score as it scored, print both tables."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from recontrast.atomic import make_folder
+from recontrast.config import to_plain, write_settings
+from recontrast.errors import ConfigError, RecontrastError
+from recontrast.execution.workers import Summary
+from recontrast.io.tables import write_table
+from recontrast.preparation.cohort import PreparedCohort
+from recontrast.provenance import FILE_NAME, write_provenance
+from recontrast.study import cohort as cohorts
+from recontrast.study.compare import TABLE as ORDERINGS
+from recontrast.study.compare import Tested, check_orderings
+from recontrast.study.layouts import LAYOUTS
+from recontrast.study.pages import Findings, write_page
+from recontrast.study.plan import Candidate, TrainingJob, candidates_of, groups_of, plan_jobs
+from recontrast.study.run import run_jobs
+from recontrast.study.score import Scoring, score_translator
+from recontrast.study.select import (
+    TABLE,
+    Choice,
+    best_by,
+    choose,
+    ranks_in_words,
+    read_picks,
+    rule_of,
+    score_candidates,
+)
+from recontrast.study.settings import DataSource, Study, read_study
+from recontrast.study.sheet import codes_of, write_sheet
+
+log = logging.getLogger(__name__)
+
+TESTS = "test"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudySettings:
+    """Settings of `recontrast study`."""
+
+    study: Path
+    """Study file (TOML), or the name of a study that comes with Recontrast (`recontrast list studies`)."""
+    prepared: Path
+    """Prepared folder; where it is absent it is made: simulated, or from --bids, as the study file says."""
+    out: Path
+    """Folder for everything the study makes; the page to read is `study.html` in it."""
+    scale: Literal["paper", "cpu"] = "cpu"
+    """paper: the published size; cpu: the same method made small enough for two cores."""
+    data: str = ""
+    """Which of the data named in the study file; left out: the first."""
+    bids: Path | None = None
+    """Folder of raw scans, for data of the study file that are not simulated."""
+    picks: Path | None = None
+    """Table (TSV) of readers' picks from the selection sheets: direction, method, code. They win over every metric."""
+    lpips_weights: Path | None = None
+    """Weights of LPIPS (.safetensors or .npz), which chooses among candidates of adversarial presets."""
+    set: tuple[str, ...] = ()
+    """Preset settings for every run, as `loop.steps=100`; they win over the study file."""
+    workers: int = 1
+    """Trainings at the same time; 1: in turn, each with all cores."""
+    case_workers: int = 2
+    """Cases simulated, prepared and evaluated at the same time."""
+    scheduler: str = ""
+    """Dask scheduler whose workers train (tcp://host:8786, or its .json file); empty: this machine."""
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What every step needs."""
+
+    settings: StudySettings
+    study: Study
+    data: DataSource
+    cohort: PreparedCohort
+    jobs: list[TrainingJob]
+
+
+def study_paper(settings: StudySettings) -> Summary:
+    """Run a study file from its data to its page. Started again, it goes on where it stopped.
+
+    Raises:
+        ConfigError: The study file is wrong, two candidates are the same, or the folder holds another study.
+        LayoutError: The prepared folder is absent and cannot be made.
+
+    Example:
+        >>> study_paper(StudySettings(study=Path("osman2022"), prepared=Path("p"), out=Path("o")))  # doctest: +SKIP
+    """
+    begun = time.perf_counter()
+    description = read_study(settings.study, settings.scale)
+    data = description.source(settings.data)
+    jobs = plan_jobs(description, data, settings.scale, settings.set)
+    picks = read_picks(settings.picks) if settings.picks is not None else {}
+    facts = {"study": to_plain(description), "data": settings.data, "scale": settings.scale, "set": list(settings.set)}
+    _refuse_another(settings.out, facts)
+    make_folder(settings.out)
+    write_settings(settings.out / "study.toml", description)
+    write_provenance(settings.out, "study", settings, (), facts)
+    cohort = cohorts.make_cohort(data, settings.prepared, settings.out, settings.bids, settings.case_workers)
+    trained = run_jobs(jobs, settings.prepared, settings.out, settings.scale, settings.workers, settings.scheduler)
+    work = _Work(settings, description, data, cohort, jobs)
+    failed = {f"train {key}": reason for key, reason in trained.failed.items()}
+    choices = _select(work, picks, failed)
+    tested = _test(work, choices, failed)
+    orderings = check_orderings(description.orderings, tested)
+    write_table(settings.out / ORDERINGS, orderings)
+    tables = [LAYOUTS.get(published.layout)(published, tested) for published in description.published]
+    for number, table in enumerate(tables, start=1):
+        write_table(settings.out / f"published-{number}.tsv", table)
+    minutes = (time.perf_counter() - begun) / 60
+    findings = Findings(
+        description, data, cohort, settings.out, settings.scale, jobs, trained.table, choices, tested, orderings,
+        tables, failed, minutes,
+    )  # fmt: skip
+    page = write_page(findings)
+    write_provenance(settings.out, "study", settings, (), facts | {"minutes": round(minutes, 2)})
+    return Summary([*_lines(findings), f"study: {page} ({minutes:.1f} min)"], failed)
+
+
+def _refuse_another(out: Path, facts: dict[str, object]) -> None:
+    path = out / FILE_NAME
+    if not path.is_file():
+        return
+    former = json.loads(path.read_text(encoding="utf-8"))
+    if former.get("stage") != "study":
+        raise ConfigError(f"{out} was made by `recontrast {former.get('stage')}`; choose another folder")
+    # What is checked, shown and printed may change; what is trained may not.
+    for name in ("directions", "methods", "seeds", "set", "budget"):
+        old, new = former["study"].get(name), to_plain(facts["study"]).get(name)
+        if old != new:
+            raise ConfigError(f"{out} holds a study with another '{name}' (was {old}, is {new}); choose another folder")
+    for name in ("data", "scale", "set"):
+        if former.get(name) != facts[name]:
+            raise ConfigError(
+                f"{out} holds a study with another '{name}' (was {former.get(name)!r}, is {facts[name]!r}); "
+                "choose another folder"
+            )
+
+
+def _select(work: _Work, picks: dict[tuple[str, str], str], failed: dict[str, str]) -> list[Choice]:
+    """Choose one candidate of each direction and method."""
+    settings, selection = work.settings, work.study.selection
+    cases = work.cohort.split("validation")
+    groups = groups_of(candidates_of(work.jobs))
+    for picked in picks:
+        if picked not in groups:
+            raise ConfigError(f"{settings.picks}: the study has no candidates of {' '.join(picked)}")
+    scoring = Scoring(settings.prepared, "validation", settings.lpips_weights, settings.case_workers)
+    choices, rows, said = [], [], set()
+    for name, group in groups.items():
+        table = pd.DataFrame()
+        rule = rule_of(selection, group[0].job.adversarial, settings.lpips_weights is not None)
+        if len(group) > 1 and cases:
+            log.info("selecting %s …", "/".join(name))
+            table, absent = score_candidates(group, settings.out, scoring, selection)
+            failed |= {f"candidate {key}": reason for key, reason in absent.items()}
+            write_sheet(group, cases, settings.out, selection.sheet_slices)
+            if rule.reason not in said:
+                log.info("selection: %s", rule.reason)
+                said.add(rule.reason)
+        elif len(group) > 1:
+            log.info("%s: no validation subject, so nothing to choose by: the end of the first run is taken", name)
+        try:
+            choice = choose(group, table, rule, selection.protocol, codes_of(group), picks.get(name, ""))
+        except RecontrastError as error:
+            failed[f"selection {'/'.join(name)}"] = str(error)
+            continue
+        choices.append(choice)
+        if not choice.table.empty:
+            rows.append(choice.table.assign(direction=name[0], method=name[1], rule=choice.rule.name, by=choice.by))
+    if rows:
+        write_table(settings.out / TABLE, pd.concat(rows))
+    return choices
+
+
+def _test(work: _Work, choices: Sequence[Choice], failed: dict[str, str]) -> list[Tested]:
+    """Score what was chosen, and what each further metric alone would have chosen, on the test subjects."""
+    settings = work.settings
+    if not work.cohort.split("test"):
+        failed["test"] = f"{settings.prepared}: no test subject, nothing was scored"
+        return []
+    scoring = Scoring(settings.prepared, "test", settings.lpips_weights, settings.case_workers)
+    tested = []
+    for choice in choices:
+        for rule, candidate in _chosen(choice, work.study):
+            direction, method = candidate.group
+            try:
+                log.info("testing %s/%s …", direction, candidate.name)
+                evaluations = _evaluate(work, candidate, scoring)
+            except RecontrastError as error:
+                failed[f"test {direction}/{candidate.name}"] = str(error)
+                continue
+            tested.append(Tested(direction, method, rule, candidate.name, evaluations))
+    return tested
+
+
+def _chosen(choice: Choice, study: Study) -> list[tuple[str, Candidate]]:
+    chosen = [("", choice.candidate)]
+    if choice.table.empty:
+        return chosen
+    group = {c.name: c for c in choice.group}
+    for label in study.selection.also:
+        if f"rank {label}" in choice.table:
+            chosen.append((label, group[choice.table["candidate"].iloc[best_by(choice.table, [label])]]))
+    return chosen
+
+
+def _evaluate(work: _Work, candidate: Candidate, scoring: Scoring) -> dict[str, Path]:
+    translator = candidate.translator(work.settings.out)
+    if translator is None:
+        raise ConfigError("there are no weights: the training failed or ended before")
+    folder = work.settings.out / TESTS / candidate.job.direction.label / candidate.name
+    return {
+        evaluation.protocol: score_translator(translator, folder, scoring, evaluation.protocol, evaluation.options)
+        for evaluation in work.study.evaluations
+    }
+
+
+def _lines(findings: Findings) -> list[str]:
+    """What is printed at the end."""
+    lines = [f"{len(findings.jobs)} runs, {findings.study.budget.in_words}"]
+    for choice in findings.choices:
+        words = ranks_in_words(choice)
+        if words:
+            lines.append(f"{'/'.join(choice.candidate.group)}: chosen by {choice.rule.name}. {words}")
+    for published, table in zip(findings.study.published, findings.tables, strict=True):
+        lines += [
+            f"{published.title} ({published.where}), protocol {published.protocol}:",
+            table.to_string(index=False),
+        ]
+    for row in findings.orderings.to_dict("records"):
+        method = f" [{row['method']}]" if row["method"] else ""
+        numbers = f"{row['difference']:+.4g} [{row['ci_low']:+.4g}, {row['ci_high']:+.4g}]" if row["subjects"] else ""
+        lines.append(f"{row['verdict']}: {row['claim']}{method}: {row['metric']} {numbers} ({row['interval']})")
+    return lines

@@ -1,0 +1,123 @@
+"""Check the orderings a paper claims: paired differences over test subjects, with their interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from recontrast.errors import RecontrastError
+from recontrast.evaluation.protocols import PROTOCOLS
+from recontrast.evaluation.statistics import bootstrap_interval
+from recontrast.evaluation.tables import SYNTHETIC
+from recontrast.study.score import primary_region, read_scores, subject_values
+from recontrast.study.settings import Ordering, Side
+
+TABLE = "orderings.tsv"
+AGREES, DISAGREES, UNDECIDED, ABSENT = "agrees", "disagrees", "undecided", "not tested"
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A translator that was scored on the test subjects.
+
+    Attributes:
+        direction: Name of its direction.
+        method: Name of its method.
+        rule: Metric that chose it; empty: the study's own choice.
+        candidate: Its name.
+        evaluations: Protocol to evaluation folder.
+    """
+
+    direction: str
+    method: str
+    rule: str
+    candidate: str
+    evaluations: Mapping[str, Path]
+
+
+def values_of(
+    tested: Sequence[Tested], side: Side, protocol: str, metric: str, region: str = ""
+) -> pd.Series[float] | None:
+    """Values of one side, subject by subject; None where nothing that fits was scored.
+
+    A side without a direction is the mean over all directions; one of several methods takes the first (a control is
+    the same for every method).
+    """
+    parts = []
+    for direction in dict.fromkeys(item.direction for item in tested):
+        if side.direction not in ("", direction):
+            continue
+        fits = [t for t in tested if t.direction == direction and side.method in ("", t.method) and t.rule == side.rule]
+        for item in fits[:1]:
+            if protocol in item.evaluations:
+                evaluation = item.evaluations[protocol]
+                scores = read_scores(evaluation)
+                parts.append(subject_values(scores, metric, region or primary_region(evaluation), side.estimator))
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        return None
+    return pd.concat(parts, axis=1).mean(axis=1, skipna=False).dropna()
+
+
+def check_orderings(orderings: Sequence[Ordering], tested: Sequence[Tested]) -> pd.DataFrame:
+    """One row a claim: difference of better - worse in the paper's favour, its interval, and what that says.
+
+    A claim whose better side names no method is checked for each method by itself.
+    """
+    rows = []
+    for ordering in orderings:
+        methods = dict.fromkeys(t.method for t in tested)
+        each = [ordering.better.method] if ordering.better.method else list(methods)
+        for method in each:
+            rows.append(_check(ordering, method, tested))
+    columns = ["claim", "where", "method", "protocol", "region", "metric", "better", "worse", "subjects", "difference",
+               "ci_low", "ci_high", "verdict", "interval"]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _check(ordering: Ordering, method: str, tested: Sequence[Tested]) -> dict[str, object]:
+    better = Side(**{**vars(ordering.better), "method": method})
+    other = ordering.worse
+    worse = Side(**{**vars(other), "method": other.method or method, "direction": other.direction or better.direction})
+    protocol = PROTOCOLS.get(ordering.protocol)
+    metric = ordering.metric or protocol.primary_metric
+    row: dict[str, object] = {
+        "claim": ordering.claim, "where": ordering.where, "method": method, "protocol": ordering.protocol,
+        "metric": metric, "region": ordering.region or "primary", "verdict": ABSENT,
+    }  # fmt: skip
+    try:
+        first, second = (
+            values_of(tested, side, ordering.protocol, metric, ordering.region) for side in (better, worse)
+        )
+        higher = all(protocol.higher_is_better(label) for label in metric.split("+"))
+    except RecontrastError as error:
+        return row | {"interval": str(error)}
+    shared = first.index.intersection(second.index) if first is not None and second is not None else pd.Index([])
+    if first is None or second is None or not len(shared):
+        side = better if first is None else worse
+        return row | {"interval": f"nothing was scored for {in_words(side)} by {ordering.protocol}", "subjects": 0}
+    difference = (first[shared] - second[shared]) * (1 if higher else -1)
+    interval = bootstrap_interval(difference.tolist())
+    if not interval.exists:
+        verdict = UNDECIDED
+    else:
+        verdict = AGREES if interval.low > 0 else DISAGREES if interval.high < 0 else UNDECIDED
+    return row | {
+        "better": float(first[shared].mean()), "worse": float(second[shared].mean()), "subjects": len(shared),
+        "difference": float(difference.mean()), "ci_low": interval.low, "ci_high": interval.high,
+        "verdict": verdict, "interval": interval.over,
+    }  # fmt: skip
+
+
+def in_words(side: Side) -> str:
+    """A side in words.
+
+    >>> in_words(Side(method="unit", direction="T1w-T2w"))
+    'unit T1w-T2w'
+    """
+    chosen = f"chosen by {side.rule}" if side.rule else ""
+    words = [side.method, side.direction, "" if side.estimator == SYNTHETIC else side.estimator, chosen]
+    return " ".join(word for word in words if word) or "all"

@@ -1,0 +1,16 @@
+"""How a published table is put beside ours: one file a layout, chosen by `layout` in the study file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+
+from recontrast.registry import Registry
+from recontrast.study.compare import Tested
+from recontrast.study.settings import Published
+
+Layout = Callable[[Published, Sequence[Tested]], pd.DataFrame]
+"""From a published table and what was tested to a table of text: one row a published row, theirs beside ours."""
+
+LAYOUTS: Registry[Layout] = Registry("table layout", "recontrast.study.layouts")

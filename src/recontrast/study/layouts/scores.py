@@ -1,0 +1,59 @@
+"""Scores of images: each published entry beside ours, mean ± SD over subjects with the interval of the mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from recontrast.evaluation.protocols import PROTOCOLS
+from recontrast.evaluation.statistics import bootstrap_interval
+from recontrast.reporting.numbers import Measure, decimals_for, interval, number
+from recontrast.study.compare import Tested, values_of
+from recontrast.study.layouts import LAYOUTS
+from recontrast.study.settings import Published
+
+
+@LAYOUTS.register("scores")
+def scores(published: Published, tested: Sequence[Tested]) -> pd.DataFrame:
+    """One row a published row; for each metric the published entry and ours.
+
+    Args:
+        published: The paper's table.
+        tested: What was scored on the test subjects.
+    """
+    rows = []
+    for row in published.rows:
+        metrics = row.metrics or published.metrics
+        line = {"": row.label}
+        for theirs, metric, column in zip(row.values, metrics, published.metrics, strict=False):
+            name = title(column, published.protocol)
+            line[f"{name}, paper"] = theirs
+            values = values_of(tested, row.ours, published.protocol, metric, published.region)
+            line[f"{name}, ours"] = entry(values)
+        rows.append(line)
+    return pd.DataFrame(rows).fillna("")
+
+
+def title(label: str, protocol: str) -> str:
+    """Name, unit and direction of a column; a mean of metrics keeps its label's first word."""
+    metric = PROTOCOLS.get(protocol).use(label.partition("+")[0]).metric
+    measure = Measure(metric if "+" in label else label, metric)
+    return measure.title
+
+
+def entry(values: pd.Series[float] | None) -> str:
+    """Mean ± SD over subjects and the interval of the mean; a dash where nothing was scored.
+
+    >>> entry(pd.Series([1.0, 2.0, 3.0, 4.0]))
+    '2.500 ± 1.291 [0.446, 4.554] n=4'
+    """
+    if values is None or not len(values):
+        return "—"
+    digits = decimals_for([values.mean()], 4)
+    mean = number(values.mean(), digits)
+    if len(values) == 1:
+        return f"{mean} n=1"
+    found = bootstrap_interval(values.tolist())
+    ends = interval(found.low, found.high, digits) if found.exists else "no interval"
+    return f"{mean} ± {number(values.std(ddof=1), digits)} {ends} n={len(values)}"

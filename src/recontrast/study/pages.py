@@ -1,0 +1,326 @@
+"""The page of a study: both tables side by side, orderings, selection, scores, curves, montage, runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from recontrast.atomic import write_text
+from recontrast.evaluation.protocols import PROTOCOLS
+from recontrast.io.nifti import read_volume
+from recontrast.io.tables import read_table
+from recontrast.preparation.cohort import PreparedCase, PreparedCohort
+from recontrast.provenance import version
+from recontrast.reporting.curves import RULE, read_curves
+from recontrast.reporting.figures import Figure, data_uri, png
+from recontrast.reporting.montage import nice_limit
+from recontrast.reporting.page import Block, Facts, Heading, Headline, Picture, Section, Text, Tile, frame_table, render
+from recontrast.reporting.planes import choose_slices, picture
+from recontrast.reporting.report import STATEMENT
+from recontrast.reporting.studies import plot_all_curves, plot_networks
+from recontrast.study.compare import ABSENT, AGREES, DISAGREES, Tested
+from recontrast.study.plan import TrainingJob
+from recontrast.study.score import IMAGES, read_scores, subject_values
+from recontrast.study.select import Choice, ranks_in_words
+from recontrast.study.settings import DataSource, Study
+from recontrast.study.sheet import SHEETS
+from recontrast.training.log import read_log
+
+FILE_NAME = "study.html"
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that a study found.
+
+    Attributes:
+        study: The study file.
+        data: Where the subjects come from.
+        cohort: The prepared cohort.
+        out: Folder of the study.
+        scale: paper or cpu.
+        jobs: The trainings.
+        runs: One row a training.
+        choices: What was chosen.
+        tested: What was scored on the test subjects.
+        orderings: The paper's claims, checked.
+        tables: The paper's tables beside ours, in the order of `study.published`.
+        failed: What failed, and why.
+        minutes: Minutes of this call.
+    """
+
+    study: Study
+    data: DataSource
+    cohort: PreparedCohort
+    out: Path
+    scale: str
+    jobs: Sequence[TrainingJob]
+    runs: pd.DataFrame
+    choices: Sequence[Choice]
+    tested: Sequence[Tested]
+    orderings: pd.DataFrame
+    tables: Sequence[pd.DataFrame]
+    failed: Mapping[str, str]
+    minutes: float
+
+
+def write_page(findings: Findings) -> Path:
+    """Write `study.html`; return its path."""
+    sections = [
+        _published(findings),
+        _orderings(findings),
+        _networks(findings),
+        _scores(findings),
+        _planes(findings),
+        _selection(findings),
+        _curves(findings),
+        _runs(findings),
+    ]
+    path = findings.out / FILE_NAME
+    write_text(path, render(_headline(findings), sections, version()))
+    return path
+
+
+def _headline(findings: Findings) -> Headline:
+    study, cohort, orderings = findings.study, findings.cohort, findings.orderings
+    verdicts = [
+        (
+            {AGREES: "beats", DISAGREES: "worse"}.get(row["verdict"], "unknown"),
+            f"{row['claim']}{_of(row['method'])}: ours {row['verdict']} ({_numbers(row)}).",
+        )
+        for row in orderings.to_dict("records")
+        if row["verdict"] != ABSENT
+    ]
+    tiles = [Tile(f"{name} subjects", str(_subjects(cohort.split(name)))) for name in ("train", "validation", "test")]
+    tiles.append(Tile("runs", str(len(findings.jobs)), study.budget.in_words))
+    tiles.append(Tile("scale", findings.scale, f"{findings.minutes:.1f} min in this call"))
+    return Headline(study.summary, f"{study.citation} {findings.data.summary}".strip(), verdicts, tiles, STATEMENT)
+
+
+def _subjects(cases: Sequence[PreparedCase]) -> int:
+    return len({case.case.subject for case in cases})
+
+
+def _published(findings: Findings) -> Section:
+    blocks: list[Block] = [Text(note) for note in findings.study.notes]
+    for published, table in zip(findings.study.published, findings.tables, strict=True):
+        note = f"Protocol {published.protocol}: {PROTOCOLS.get(published.protocol).description}. {published.note}"
+        blocks += [
+            frame_table(table, f"{published.title} ({published.where}); the paper's entries beside ours."),
+            Text(note),
+        ]
+    if not findings.study.published:
+        blocks.append(Text("The study file holds no published table.", "absent"))
+    return Section("published", "The paper's table beside ours", blocks)
+
+
+def _orderings(findings: Findings) -> Section:
+    if findings.orderings.empty:
+        return Section("orderings", "Orderings", [Text("The study file claims no ordering.", "absent")])
+    rows = [
+        {
+            "claim": row["claim"] + _of(row["method"]), "where": row["where"], "metric": row["metric"],
+            "protocol": row["protocol"], "better − worse, in the paper's favour": _numbers(row),
+            "subjects": row["subjects"], "ours": row["verdict"], "interval": row["interval"],
+        }
+        for row in findings.orderings.to_dict("records")
+    ]  # fmt: skip
+    text = (
+        "A difference above zero is in the paper's favour, whatever the metric's direction. Agrees or disagrees: the "
+        "95 % interval over test subjects does not hold zero. Undecided: it does, or there is no interval. Intervals "
+        "are not corrected for the number of claims."
+    )
+    table = frame_table(pd.DataFrame(rows), "Orderings the paper claims, in our results.", (DISAGREES,))
+    return Section("orderings", "Orderings, with intervals", [Text(text), table])
+
+
+def _networks(findings: Findings) -> Section:
+    blocks: list[Block] = []
+    for direction in dict.fromkeys(item.direction for item in findings.tested):
+        tested = [item for item in findings.tested if item.direction == direction and not item.rule]
+        job = next(job for job in findings.jobs if job.direction.label == direction and job.method.judged)
+        cases = [case for case in findings.cohort.split("test") if job.direction.target in case.images]
+        if not cases or not tested:
+            continue
+        case = cases[len(cases) // 2]
+        uri = data_uri(png(_draw_networks(case, job, tested, findings.out)), "image/png")
+        caption = (
+            f"{case.key}, the middle one of the test cases: {' + '.join(job.direction.source)}, the acquired "
+            f"{job.direction.target} and every network's; below, synthetic − acquired. One window for all."
+        )
+        blocks.append(Picture(uri, f"{direction}: all networks", caption, direction))
+    return Section("networks", "All networks", blocks or [Text("Nothing was tested.", "absent")])
+
+
+def _draw_networks(case: PreparedCase, job: TrainingJob, tested: Sequence[Tested], out: Path) -> Figure:
+    target = job.direction.target
+    reference = read_volume(case.images[target]).reoriented("RAS")
+    region = read_volume(case.regions.get("brain", case.regions["head"]), np.uint8).reoriented("RAS").data > 0
+    where = choose_slices(reference, region)[0]
+    scale = case.scales[target]
+    source = read_volume(case.images[job.direction.source[0]]).reoriented("RAS")
+    columns = {
+        job.direction.source[0]: picture(source.data, where, "radiological"),
+        f"acquired {target}": scale.apply(picture(reference.data, where, "radiological")),
+    }
+    for item in tested:
+        folder = out / "test" / item.direction / item.candidate / IMAGES
+        found = sorted(folder.glob(f"{case.case.folder}/**/*_desc-synthetic_*.nii*"))
+        if found:
+            made = read_volume(found[0]).reoriented("RAS")
+            columns[item.method] = scale.apply(picture(made.data, where, "radiological"))
+    acquired = columns[f"acquired {target}"]
+    errors = [np.abs(image - acquired) for name, image in list(columns.items())[2:]]
+    limit = nice_limit(float(np.percentile(np.stack(errors), 99))) if errors else 1.0
+    return plot_networks(columns, f"acquired {target}", float(np.percentile(acquired, 99.8)) or 1.0, limit)
+
+
+def _scores(findings: Findings) -> Section:
+    blocks: list[Block] = []
+    for evaluation in findings.study.evaluations:
+        frames = []
+        for item in findings.tested:
+            folder = item.evaluations[evaluation.protocol]
+            table = read_table(folder / "statistics.tsv", text_columns=("estimator", "region", "metric", "control"))
+            table["control"] = table["control"].fillna("")
+            frames.append(
+                table.assign(direction=item.direction, method=item.method, chosen=item.rule or "study's choice")
+            )
+        if not frames:
+            continue
+        joined = pd.concat(frames)
+        plain = joined[joined["control"] == ""].drop_duplicates(
+            ["direction", "method", "chosen", "estimator", "region", "metric"]
+        )
+        wide = _wide(plain)
+        blocks += [Heading(f"Protocol {evaluation.protocol}"), frame_table(wide, "Mean over test subjects [interval].")]
+        compared = joined[
+            (joined["control"] != "") & (joined["metric"] == PROTOCOLS.get(evaluation.protocol).primary_metric)
+        ]
+        if len(compared):
+            blocks.append(frame_table(_gains(compared), "Gain of the network over each control.", ("control",)))
+    return Section(
+        "scores", "Scores on the test subjects, with controls", blocks or [Text("Nothing was scored.", "absent")]
+    )
+
+
+def _wide(plain: pd.DataFrame) -> pd.DataFrame:
+    rows: dict[tuple[str, ...], dict[str, str]] = {}
+    for row in plain.to_dict("records"):
+        name = row["method"] if row["estimator"] == "synthetic" else f"control: {row['estimator']}"
+        chosen = row["chosen"] if row["estimator"] == "synthetic" else ""
+        key = (row["direction"], name, chosen, row["region"])
+        line = rows.setdefault(key, dict(zip(("direction", "estimator", "chosen by", "region"), key, strict=True)))
+        ends = "" if pd.isna(row["ci_low"]) else f" [{row['ci_low']:.4g}, {row['ci_high']:.4g}]"
+        line[row["metric"]] = "n/a" if pd.isna(row["mean"]) else f"{row['mean']:.4g}{ends}"
+    return pd.DataFrame(list(rows.values())).fillna("")
+
+
+def _gains(compared: pd.DataFrame) -> pd.DataFrame:
+    rows = []
+    for row in compared.to_dict("records"):
+        ends = "no interval" if pd.isna(row["difference_ci_low"]) else (
+            f"[{row['difference_ci_low']:+.3g}, {row['difference_ci_high']:+.3g}]"
+        )  # fmt: skip
+        rows.append(
+            {
+                "direction": row["direction"], "method": row["method"], "chosen by": row["chosen"],
+                "region": row["region"], "metric": row["metric"], "control": row["control"],
+                "network − control": f"{row['difference']:+.4g} {ends}", "better": row["better"],
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _planes(findings: Findings) -> Section:
+    """Scores of each plane, where a protocol has them."""
+    rows = []
+    for item in findings.tested:
+        for name, folder in item.evaluations.items():
+            uses = [use for use in PROTOCOLS.get(name).metrics if use.label.endswith(f"_{use.plane}")]
+            scores = read_scores(folder) if uses else pd.DataFrame()
+            for use in uses:
+                if use.unit != "slice":
+                    continue
+                for region in dict.fromkeys(scores["region"]):
+                    values = subject_values(scores, use.label, region)
+                    rows.append(
+                        (
+                            item.direction,
+                            item.method,
+                            item.rule,
+                            name,
+                            region,
+                            use.plane,
+                            use.metric,
+                            values.mean(),
+                            len(values),
+                        )
+                    )
+    if not rows:
+        return Section("planes", "Each plane by itself", [Text("No protocol of this study scores planes.", "absent")])
+    columns = ["direction", "method", "rule", "protocol", "region", "plane", "metric", "value", "subjects"]
+    table = pd.DataFrame(rows, columns=columns)
+    keys = ["direction", "method", "rule", "protocol", "region", "plane"]
+    wide = table.pivot(index=keys, columns="metric", values="value").reset_index()
+    return Section("planes", "Each plane by itself", [frame_table(wide, "Mean over slices, then over subjects.")])
+
+
+def _selection(findings: Findings) -> Section:
+    blocks: list[Block] = []
+    for choice in findings.choices:
+        name = ", ".join(choice.candidate.group)
+        if choice.table.empty:
+            continue
+        blocks += [
+            Heading(name),
+            Text(f"Chosen by {'readers' if choice.by == 'readers' else choice.rule.name}: {choice.rule.reason}."),
+            Text(ranks_in_words(choice)),
+            frame_table(choice.table.drop(columns=["fraction"]), "Candidates on the validation subjects, with ranks."),
+            Text(f"Selection sheet: `{SHEETS}/{choice.candidate.group[0]}_{choice.candidate.group[1]}.html`."),
+        ]
+    nothing = Text("Each method has one candidate, or there is no validation subject: nothing was chosen.", "absent")
+    return Section("selection", "Selection", blocks or [nothing])
+
+
+def _curves(findings: Findings) -> Section:
+    runs = {job.key: read_curves(read_log(job.run(findings.out))) for job in findings.jobs}
+    there = {name: curves for name, curves in runs.items() if curves is not None}
+    if not there:
+        return Section("curves", "Learning curves", [Text("No run has a log.", "absent")])
+    uri = data_uri(png(plot_all_curves(there)), "image/png")
+    caption = "Training loss in grey (left), validation in blue (right); dashed: the step whose weights were kept."
+    readings = pd.DataFrame([(name, curves.reading()) for name, curves in there.items()], columns=["run", "reading"])
+    blocks: list[Block] = [Picture(uri, "learning curves of all runs", caption)]
+    return Section("curves", "Learning curves of all runs", [*blocks, frame_table(readings, "Readings."), Text(RULE)])
+
+
+def _runs(findings: Findings) -> Section:
+    study = findings.study
+    failed = [Text(f"{name}: {reason}", "warning") for name, reason in findings.failed.items()]
+    facts = [
+        ("budget", study.budget.in_words),
+        ("prepared", str(findings.cohort.folder)),
+        *(
+            (name, " ".join(case.key for case in findings.cohort.split(name)) or "none")
+            for name in ("train", "validation", "test")
+        ),
+    ]
+    return Section("runs", "Runs", [*failed, Facts(facts), frame_table(findings.runs, "Every training.", ("failed",))])
+
+
+def _of(method: str) -> str:
+    return f" ({method})" if method else ""
+
+
+def _numbers(row: Mapping[Any, Any]) -> str:
+    if not row["subjects"] or pd.isna(row["difference"]):
+        return "no value"
+    if pd.isna(row["ci_low"]):
+        return f"{row['difference']:+.4g}, no interval"
+    return f"{row['difference']:+.4g} [{row['ci_low']:+.4g}, {row['ci_high']:+.4g}]"

@@ -1,0 +1,104 @@
+"""Train a study's jobs one after the other, or side by side; what was finished is kept."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from recontrast.execution.workers import Outcome, run_cases
+from recontrast.io.tables import write_table
+from recontrast.reporting.curves import read_curves
+from recontrast.study.plan import TrainingJob
+from recontrast.training.command import TrainSettings, train
+from recontrast.training.log import read_log
+
+log = logging.getLogger(__name__)
+
+TABLE = "jobs.tsv"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What became of the trainings.
+
+    Attributes:
+        table: One row a job: direction, method, name, status, steps, seconds, parameters, reading, message.
+        failed: Job to reason.
+    """
+
+    table: pd.DataFrame
+    failed: dict[str, str]
+
+
+def run_jobs(
+    jobs: Sequence[TrainingJob], prepared: Path, out: Path, scale: str, workers: int = 1, scheduler: str = ""
+) -> Trained:
+    """Train what is not finished yet. A job that fails is listed and the others go on.
+
+    Args:
+        jobs: From `plan_jobs`. Jobs that start from another's weights wait for it.
+        prepared: Prepared folder.
+        out: Folder of the study.
+        scale: paper or cpu.
+        workers: Trainings at the same time on this machine; 1: in turn.
+        scheduler: Dask scheduler whose workers train instead.
+    """
+    outcomes: dict[str, Outcome] = {}
+    for stage in (False, True):
+        ready = [job for job in jobs if bool(job.start) == stage]
+        cases = {job.key: (job, prepared, out, scale, number, len(ready)) for number, job in enumerate(ready, start=1)}
+        found = run_cases(train_job, cases, workers=workers, description="train", scheduler=scheduler)
+        outcomes |= {outcome.case: outcome for outcome in found}
+    failed = {key: str(outcome.error) for key, outcome in outcomes.items() if outcome.error is not None}
+    table = pd.DataFrame([_row(job, out, failed.get(job.key, "")) for job in jobs])
+    write_table(out / TABLE, table)
+    return Trained(table, failed)
+
+
+def train_job(job: TrainingJob, prepared: Path, out: Path, scale: str, number: int, total: int) -> float:
+    """One training; returns its seconds. Called in any process."""
+    begun = time.perf_counter()
+    overrides = list(job.overrides)
+    if job.start:
+        first = job.run(out).parent / job.start
+        overrides.append(f'recipe.options.start="{first}"')
+    log.info("[%d/%d] train %s", number, total, job.key)
+    train(
+        TrainSettings(
+            prepared=prepared,
+            run=job.run(out),
+            source=job.direction.source,
+            target=job.direction.target,
+            preset=job.method.preset,
+            scale=scale,
+            set=tuple(overrides),
+            resume=True,
+        )
+    )
+    return time.perf_counter() - begun
+
+
+def _row(job: TrainingJob, out: Path, error: str) -> dict[str, object]:
+    events = read_log(job.run(out))
+    starts = [event for event in events if event.get("event") == "start"]
+    ends = [event for event in events if event.get("event") == "end"]
+    curves = read_curves(events)
+    return {
+        "direction": job.direction.label,
+        "method": job.method.label,
+        "job": job.name,
+        "status": "failed" if error else "ok",
+        "steps": ends[-1]["step"] if ends else None,
+        "best_step": ends[-1]["best_step"] if ends else None,
+        "seconds": ends[-1]["seconds"] if ends else None,
+        "ended": ends[-1]["reason"] if ends else "not finished",
+        "parameters": starts[-1]["parameters"] if starts else None,
+        "precision": starts[-1]["precision"] if starts else None,
+        "reading": curves.reading() if curves is not None else "no learning curve",
+        "message": error,
+    }

@@ -1,0 +1,59 @@
+"""A study runs from its file to its page, goes on where it stopped, and takes the readers' pick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from recontrast.errors import ConfigError
+from recontrast.io.tables import read_table
+from recontrast.study.command import StudySettings, study_paper
+
+pytestmark = pytest.mark.slow
+
+SPLITS = {"01": "train", "02": "validation", "03": "test", "04": "test", "05": "test"}
+
+
+def settings(study: Path, prepared: Path, **other: object) -> StudySettings:
+    return StudySettings(study=study, prepared=prepared, out=study.parent / "out", case_workers=1, **other)  # type: ignore[arg-type]
+
+
+def test_a_study_from_file_to_page(make_study, make_prepared) -> None:  # type: ignore[no-untyped-def]
+    prepared, path = make_prepared(SPLITS), make_study()
+    wanted = settings(path, prepared)
+    summary = study_paper(wanted)
+    assert summary.failed == {}
+    out = wanted.out
+    jobs = read_table(out / "jobs.tsv")
+    assert jobs["job"].tolist() == ["osman2022_loss-mse", "osman2022_loss-l1"]
+    assert jobs["steps"].tolist() == [8, 8]
+    candidates = read_table(out / "candidates.tsv")
+    assert len(candidates) == 4
+    assert candidates["chosen"].sum() == 1
+    assert candidates.loc[candidates["rank psnr"] == 1, "chosen"].all()  # nothing adversarial: PSNR chooses
+    orderings = read_table(out / "orderings.tsv")
+    assert orderings["subjects"].tolist() == [3, 0]
+    assert orderings["verdict"].tolist()[1] == "not tested"
+    page = (out / "study.html").read_text(encoding="utf-8")
+    for said in ("30.0 ± 1.0", "It says nothing of people.", "Learning curves of all runs", "8 steps for every run"):
+        assert said in page
+    assert list((out / "sheets").glob("*.html"))
+
+    # Again: nothing is trained, and the readers' pick wins.
+    key = read_table(out / "sheets" / "T1w-T2w_osman2022_key.tsv")
+    former = candidates.loc[candidates["chosen"], "code"].item()
+    pick = next(code for code in key["code"] if code != former)
+    picks = out / "picks.tsv"
+    pd.DataFrame([("T1w-T2w", "osman2022", pick)], columns=["direction", "method", "code"]).to_csv(
+        picks, sep="\t", index=False
+    )
+    logs = {path: path.read_bytes() for path in out.glob("runs/**/log.jsonl")}
+    again = study_paper(settings(path, prepared, picks=picks))
+    assert any("the readers' pick" in line and "psnr" in line for line in again.done)
+    assert {path: path.read_bytes() for path in out.glob("runs/**/log.jsonl")} == logs
+
+    other = make_study(("steps = 8", "steps = 4"), name="other.toml")
+    with pytest.raises(ConfigError, match="another 'budget'"):
+        study_paper(settings(other, prepared))
