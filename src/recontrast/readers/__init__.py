@@ -1,0 +1,1 @@
+"""Blinded reader studies and quality rating in the browser: design, serve, analyse."""

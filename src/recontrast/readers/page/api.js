@@ -1,0 +1,58 @@
+// What goes to the server and comes back. Every record has a random token: sent twice, it is stored once.
+
+export class Refused extends Error {
+  constructor(status, message) { super(message); this.status = status; }
+}
+
+export class Api {
+  constructor(secret, onTrouble) {
+    this.secret = secret;
+    this.onTrouble = onTrouble;      // told what to show while an answer waits to be stored; "" when all is well
+    this.queue = Promise.resolve();  // records leave one after the other, in the order they were given
+  }
+
+  state() { return this.ask("/api/state").then((response) => response.json()); }
+
+  async image(item, number) {
+    const response = await this.ask(`/api/items/${item}/images/${number}`);
+    return new Uint16Array(await response.arrayBuffer());
+  }
+
+  // Stores a record, however long the server is away; resolves to the new state.
+  record(item, kind, values, milliseconds) {
+    const body = JSON.stringify({ token: randomToken(), item, kind, values, milliseconds: Math.round(milliseconds) });
+    const sent = this.queue.then(() => this.untilStored(body));
+    this.queue = sent.catch(() => {});
+    return sent;
+  }
+
+  async untilStored(body) {
+    for (let wait = 250; ; wait = Math.min(2 * wait, 4000)) {
+      try {
+        const response = await this.ask("/api/records", { method: "POST", body });
+        const state = await response.json();
+        this.onTrouble("");
+        return state;
+      } catch (error) {
+        if (error instanceof Refused && error.status < 500 && error.status !== 429) throw error;
+        this.onTrouble(`Not stored yet (${error.message}). Trying again; keep this page open.`);
+        await new Promise((done) => setTimeout(done, wait));
+      }
+    }
+  }
+
+  async ask(address, options = {}) {
+    const response = await fetch(address, {
+      ...options, cache: "no-store", credentials: "omit", redirect: "error",
+      headers: { authorization: `Bearer ${this.secret}`, "content-type": "application/json" },
+    });
+    if (response.ok) return response;
+    const told = await response.json().catch(() => ({}));
+    throw new Refused(response.status, told.error || `status ${response.status}`);
+  }
+}
+
+function randomToken() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

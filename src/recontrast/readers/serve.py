@@ -1,0 +1,120 @@
+"""`recontrast readers serve`: the reading room on this machine."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from recontrast.errors import ConfigError, DependencyError
+from recontrast.execution.workers import Summary
+from recontrast.readers.desk import Desk
+
+log = logging.getLogger(__name__)
+
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeSettings:
+    """Settings of `recontrast readers serve`."""
+
+    study: Path
+    """Study folder."""
+    host: str = "127.0.0.1"
+    """Address to listen on; any other than this machine's own lets others in: give a certificate then."""
+    port: int = 8642
+    """Port; 0: any free one."""
+    names: tuple[str, ...] = ()
+    """Further names of this server, as they stand in the readers' links."""
+    certificate: Path | None = None
+    """TLS certificate (PEM)."""
+    certificate_key: Path | None = None
+    """Its private key (PEM)."""
+
+
+def serve(settings: ServeSettings) -> Summary:
+    """Serve a study until it is stopped (Ctrl-C). Answers are on the disk before they are acknowledged.
+
+    Raises:
+        LayoutError: The folder is no study.
+        ConfigError: The port is taken, or another server serves this study.
+        DependencyError: The extra `readers` is not installed.
+
+    Example:
+        >>> serve(ServeSettings(study=Path("study")))  # doctest: +SKIP
+    """
+    try:
+        import uvicorn
+
+        from recontrast.readers.server import build_application
+    except ImportError as error:
+        raise DependencyError(f"{error.name} is not installed: pip install 'recontrast[readers]'") from error
+    desk = Desk(settings.study)
+    with _alone(settings.study), _socket(settings) as listening:
+        port = listening.getsockname()[1]
+        scheme = "https" if settings.certificate else "http"
+        hosts = {*LOOPBACK, *settings.names, _bracketed(settings.host)}
+        config = uvicorn.Config(
+            build_application(desk, sorted(hosts)),
+            log_config=None, access_log=False, server_header=False, date_header=False, proxy_headers=False,
+            ws="none", lifespan="off", limit_concurrency=256, timeout_keep_alive=30, timeout_graceful_shutdown=3,
+            h11_max_incomplete_event_size=16384,
+            ssl_certfile=settings.certificate, ssl_keyfile=settings.certificate_key,
+        )  # fmt: skip
+        log.info("serving %s at %s://%s:%d (stop with Ctrl-C)", settings.study, scheme, settings.host, port)
+        if not _is_loopback(settings.host) and not settings.certificate:
+            log.warning("warning: others can reach this server and nothing is encrypted; give --certificate")
+        try:
+            uvicorn.Server(config).run(sockets=[listening])
+        except KeyboardInterrupt:  # uvicorn raises it again after it has ended in good order
+            log.debug("stopped")
+        finally:
+            desk.store.close()
+    return Summary([f"{settings.study}: stopped; every answer is kept"])
+
+
+@contextmanager
+def _socket(settings: ServeSettings) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        try:
+            listening.bind((settings.host, settings.port))
+        except (OSError, OverflowError) as error:
+            raise ConfigError(f"cannot listen on {settings.host}:{settings.port}: {error}; try --port 0") from error
+        yield listening
+    finally:
+        listening.close()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One server a study: two would not see each other's answers in time."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows; there the coordinator takes care
+        yield
+        return
+    with (folder / ".serving").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ConfigError(f"{folder} is being served already by another process") from None
+        yield
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
