@@ -1,4 +1,4 @@
-"""Random changes of training slices. All are off by default.
+"""Random changes of training slices and volumes. All are off by default.
 
 Left and right of a head differ, and a network that saw mirrored heads cannot tell them apart: mirroring must be asked
 for.
@@ -19,7 +19,7 @@ class AugmentSettings:
     """Random changes of training slices; the same change for source, target and mask unless said otherwise."""
 
     shift_voxels: int = 0
-    """Largest shift along each in-plane axis, in voxels."""
+    """Largest shift along each axis that the network sees, in voxels."""
 
     source_gain: float = 0.0
     """Standard deviation of the logarithm of a random gain on each source channel (the target keeps its scale)."""
@@ -36,12 +36,12 @@ class AugmentSettings:
             raise ConfigError("data.augment: shift_voxels, source_gain and source_noise must not be negative")
 
 
-def random_shift(settings: AugmentSettings, rng: np.random.Generator) -> tuple[int, int]:
-    """How far the window of one slice is moved, in voxels along the two in-plane axes."""
+def random_shift(settings: AugmentSettings, rng: np.random.Generator, axes: int = 2) -> tuple[int, ...]:
+    """How far the window of one slice (`axes` 2) or volume (3) is moved, in voxels along each of its axes."""
     if settings.shift_voxels == 0:
-        return 0, 0
-    first, second = rng.integers(-settings.shift_voxels, settings.shift_voxels, size=2, endpoint=True)
-    return int(first), int(second)
+        return (0,) * axes
+    moved = rng.integers(-settings.shift_voxels, settings.shift_voxels, size=axes, endpoint=True)
+    return tuple(int(voxels) for voxels in moved)
 
 
 def augment(
@@ -51,12 +51,12 @@ def augment(
     settings: AugmentSettings,
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
-    """Change one slice at random; shifts are made when it is cut out (see `random_shift`).
+    """Change one slice or volume at random; shifts are made when it is cut out (see `random_shift`).
 
     Args:
-        source: (C, I, J), scaled units.
-        target: (1, I, J), scaled units.
-        mask: (1, I, J).
+        source: (C, I, J[, K]), scaled units.
+        target: (1, I, J[, K]), scaled units.
+        mask: (1, I, J[, K]).
         settings: What to change.
         rng: Random numbers of this slice.
 
@@ -69,7 +69,7 @@ def augment(
         True
     """
     if settings.source_gain > 0:
-        gain = np.exp(settings.source_gain * rng.standard_normal((source.shape[0], 1, 1)))
+        gain = np.exp(settings.source_gain * rng.standard_normal((source.shape[0], *[1] * (source.ndim - 1))))
         source = source * gain.astype(np.float32)
     if settings.source_noise > 0:
         source = source + np.float32(settings.source_noise) * rng.standard_normal(source.shape, dtype=np.float32)

@@ -27,6 +27,12 @@ from recontrast.volume import Volume, require_same_grid
 PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}
 """Plane of the slices to the axis (of RAS arrays) they are stacked along."""
 
+VOLUME = "volume"
+"""In place of a plane: whole volumes, or three-dimensional patches of them."""
+
+_VOLUMES_LIE = "axial"
+"""Volumes are cached as stacks along this plane."""
+
 _FORMAT = 1
 """Raise it when the content of cache files changes, so that older ones are not used."""
 
@@ -43,8 +49,8 @@ class DataSettings:
     paired: bool = True
     """Learn from the same slices of source and target; false: from slices of both that are drawn independently."""
 
-    plane: Literal["axial", "coronal", "sagittal"] = "axial"
-    """Plane of the slices that are translated: axial, coronal or sagittal."""
+    plane: Literal["axial", "coronal", "sagittal", "volume"] = "axial"
+    """What is translated: slices (axial, coronal or sagittal), or volume: three-dimensional images, by a 3D network."""
 
     planes: tuple[Literal["axial", "coronal", "sagittal"], ...] = ()
     """Planes whose slices are mixed in training (axial coronal sagittal); left out: `plane` alone."""
@@ -54,6 +60,12 @@ class DataSettings:
 
     size: tuple[int, int] | None = None
     """In-plane voxels of training slices, cut or filled up with air; left out: the largest head of the cohort."""
+
+    patch: tuple[int, int, int] | None = None
+    """With plane volume: voxels of training patches along right, anterior, superior; left out: whole heads."""
+
+    patches: int = 1
+    """With plane volume: patches of each case in an epoch."""
 
     margin_mm: float = 8.0
     """Air kept around the head when `size` is left out, in mm."""
@@ -78,22 +90,46 @@ class DataSettings:
 
     def __post_init__(self) -> None:
         """Check names and ranges."""
-        for plane in (self.plane, *self.planes):
+        for plane in self.learned_planes:
             if plane not in PLANES:
-                raise UnknownNameError.among("plane (data.plane, data.planes)", str(plane), PLANES)
+                raise UnknownNameError.among("plane (data.plane, data.planes)", str(plane), (*PLANES, VOLUME))
         if len(set(self.planes)) < len(self.planes):
             raise ConfigError(f"data.planes names a plane twice: {' '.join(self.planes)}")
         if self.slices not in ("brain", "head", "all"):
             raise UnknownNameError.among("choice of slices (data.slices)", self.slices, ("brain", "head", "all"))
         if self.cache_type not in _STORED:
             raise UnknownNameError.among("number type (data.cache_type)", self.cache_type, _STORED)
+        self._check_volumes()
         if self.batch < 1 or self.neighbours < 0 or (self.size is not None and min(self.size) < 1):
             raise ConfigError("data: batch and size must be at least 1, neighbours at least 0")
+
+    def _check_volumes(self) -> None:
+        if self.patches < 1 or (self.patch is not None and min(self.patch) < 1):
+            raise ConfigError("data: patch and patches must be at least 1")
+        if self.plane != VOLUME:
+            if self.patch is not None or self.patches != 1:
+                raise ConfigError("data.patch and data.patches are for volumes: set data.plane=volume")
+            return
+        for name, given in (("planes", self.planes), ("neighbours", self.neighbours), ("size", self.size)):
+            if given:
+                raise ConfigError(f"data.{name} is for slices; with data.plane=volume leave it out (see data.patch)")
+        if not self.paired:
+            raise ConfigError("data.plane=volume learns from paired images: set data.paired=true")
+
+    @property
+    def spatial_dims(self) -> int:
+        """Axes of what the network sees: 2 (slices) or 3 (volumes)."""
+        return 3 if self.plane == VOLUME else 2
+
+    @property
+    def shown_plane(self) -> str:
+        """Plane along which the cached cases that are translated are stacked."""
+        return _VOLUMES_LIE if self.plane == VOLUME else self.plane
 
     @property
     def learned_planes(self) -> tuple[str, ...]:
         """Planes whose slices are learned from."""
-        return self.planes or (self.plane,)
+        return self.planes or (self.shown_plane,)
 
 
 @dataclass(frozen=True)
@@ -139,6 +175,14 @@ class CachedCase:
         scaled = stored * self.steps[channels, None, None] + self.lows[channels, None, None]
         return np.asarray(scaled, dtype=np.float32)
 
+    def read_block(self, channels: slice, slices: slice, rows: slice, columns: slice) -> NDArray[np.float32]:
+        """Scaled values of neighbouring slices, (C, I, J, N) float32; of an axial stack, axes lie along R, A, S."""
+        stored = np.moveaxis(self.images[slices, channels, rows, columns], 0, -1)
+        if stored.dtype == np.float32:
+            return np.asarray(stored)
+        scaled = stored * self.steps[channels, None, None, None] + self.lows[channels, None, None, None]
+        return np.asarray(scaled, dtype=np.float32)
+
     def spacing_ras(self, plane: str) -> tuple[float, float, float]:
         """Voxel size in mm along right, anterior, superior."""
         i, j, k = (float(mm) for mm in np.insert(self.spacing[1:], PLANES[plane], self.spacing[0]))
@@ -155,6 +199,10 @@ class CachedCase:
         """In-plane box around the head over all slices; everything when there is no head."""
         seen = np.asarray(self.regions[:, 0].any(axis=0))
         return _extent(seen.max(axis=1)), _extent(seen.max(axis=0))
+
+    def head_block(self) -> tuple[slice, slice, slice]:
+        """Box around the head: rows, columns and slices; everything when there is no head."""
+        return (*self.head_box(), _extent(np.asarray(self.regions[:, 0].any(axis=(1, 2)))))
 
 
 @dataclass(frozen=True)
@@ -192,7 +240,7 @@ def cache_cases(
         >>> cache_cases(cohort.split("train"), ["T1w"], "T2w", DataSettings(), run / "cache")  # doctest: +SKIP
     """
     make_folder(folder)
-    planes = [plane for plane in PLANES if plane in (settings.plane, *settings.planes)]
+    planes = [plane for plane in PLANES if plane in (settings.shown_plane, *settings.planes)]
     wanted: list[tuple[PreparedCase, tuple[str, ...], _Files]] = []
     for plane in planes:
         for case in cases:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recontrast.datasets.augment import augment, random_shift
+from recontrast.datasets.augment import AugmentSettings, augment, random_shift
 from recontrast.datasets.cases import CachedCase, DataSettings
 from recontrast.errors import IntensityError, RecontrastWarning
 
@@ -23,10 +24,10 @@ class Batch(NamedTuple):
     """What a training step sees.
 
     Attributes:
-        source: (B, C, I, J) float32, scaled units.
-        target: (B, 1, I, J) float32, scaled units; of other slices than the source in unpaired learning.
-        mask: (B, 1, I, J) bool, inside the head of the source.
-        spacing: (B, 2) float32, in-plane voxel size of the source in mm; None where nobody knows it.
+        source: (B, C, I, J[, K]) float32, scaled units.
+        target: (B, 1, I, J[, K]) float32, scaled units; of other slices than the source in unpaired learning.
+        mask: (B, 1, I, J[, K]) bool, inside the head of the source.
+        spacing: (B, 2 or 3) float32, voxel size of the source in mm along its axes; None where nobody knows it.
     """
 
     source: Tensor
@@ -36,7 +37,7 @@ class Batch(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """One slice of a batch; arrays as in `Batch`, without its first axis."""
+    """One slice or volume of a batch; arrays as in `Batch`, without its first axis."""
 
     source: NDArray[np.float32]
     target: NDArray[np.float32]
@@ -93,6 +94,13 @@ class SliceBatches:
         rng = np.random.default_rng([self.seed, step, rank])
         return stacked([self.sample(*self.place(position), rng) for position in positions])
 
+    def as_they_are(self, most: int) -> Batch:
+        """Up to `most` slices without random changes, from the beginning of the first epoch."""
+        as_is = dataclasses.replace(self.settings, augment=AugmentSettings(), size=self.size)
+        plain = SliceBatches(self.cases, as_is, self.seed)
+        rng = np.random.default_rng(self.seed)
+        return stacked([plain.sample(*plain.place(n), rng) for n in range(min(most, len(plain.places)))])
+
     def place(self, position: int) -> tuple[int, int]:
         """Case and slice at a position (from 0) in the endless order."""
         return self.places[self._at(position)]
@@ -108,16 +116,16 @@ class SliceBatches:
         case, settings = self.cases[number], self.settings
         shift = random_shift(settings.augment, rng)
         starts = [c + s - size // 2 for c, s, size in zip(self.centres[number], shift, self.size, strict=True)]
-        inside, cut = _window(starts, self.size, case.images.shape[2:])
+        inside, cut = window(starts, self.size, case.images.shape[2:])
         sources = case.sources.stop
         air = np.repeat(case.air[:sources], 2 * settings.neighbours + 1)
         source = np.empty((len(air), *self.size), np.float32)
         source[:] = air[:, None, None]
         if sources:
-            source[:, inside[0], inside[1]] = read_sources(case, index, settings.neighbours, cut)
+            source[:, inside[0], inside[1]] = read_sources(case, index, settings.neighbours, (cut[0], cut[1]))
         target = np.empty((int(case.has_target), *self.size), np.float32)
         target[:] = case.air[sources:, None, None]
-        target[:, inside[0], inside[1]] = case.read(index, slice(sources, None), *cut)
+        target[:, inside[0], inside[1]] = case.read(index, slice(sources, None), cut[0], cut[1])
         if settings.clip_target:
             target = np.clip(target, 0, 1)
         mask = np.zeros((1, *self.size), np.bool_)
@@ -146,17 +154,21 @@ def read_sources(
     return slab.reshape(-1, *slab.shape[2:])
 
 
-def _window(
+def window(
     starts: Sequence[int], size: Sequence[int], available: Sequence[int]
-) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Where the part of the image that a window sees lies in the window, and in the image."""
+) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Where the part of the image that a window sees lies in the window, and in the image.
+
+    >>> window([-2, 1], [5, 2], [4, 4])
+    ((slice(2, 5, None), slice(0, 2, None)), (slice(0, 3, None), slice(1, 3, None)))
+    """
     inside, cut = [], []
     for start, length, limit in zip(starts, size, available, strict=True):
         low, high = min(max(start, 0), limit), max(min(start + length, limit), 0)
         high = max(low, high)
         inside.append(slice(low - start, high - start) if high > low else slice(0, 0))
         cut.append(slice(low, high))
-    return (inside[0], inside[1]), (cut[0], cut[1])
+    return tuple(inside), tuple(cut)
 
 
 def _common_size(cases: Sequence[CachedCase], settings: DataSettings) -> tuple[int, int]:

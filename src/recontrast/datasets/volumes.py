@@ -1,0 +1,92 @@
+"""Batches of volumes, or of three-dimensional patches of them, from cached cases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from recontrast.datasets.augment import augment, random_shift
+from recontrast.datasets.cases import CachedCase, DataSettings
+from recontrast.datasets.patches import Sample, SliceBatches, window
+from recontrast.errors import ConfigError
+
+_MULTIPLE = 16
+"""Sizes of whole heads are rounded up to this: networks halve the resolution a few times."""
+
+_BEYOND = 4
+"""A patch may lie outside the head by a fourth of its size, so that the edge is seen as often as the middle."""
+
+
+class VolumeBatches(SliceBatches):
+    """Draws batches of volumes; batch n is the same however often and in whatever order it is asked for.
+
+    An epoch takes `data.patches` patches of every case, in an order that is new for each epoch; where a patch lies is
+    drawn anew each time. Without `data.patch` a volume holds the largest head of the cohort and some air, cut
+    around the head or filled up. Axes lie along right, anterior, superior.
+
+    Args:
+        cases: Training cases, stacked along the axial plane, with source and target.
+        settings: How many, how large.
+        seed: Seed of the order, of the places and of the random changes.
+
+    Raises:
+        ConfigError: The settings are for slices.
+
+    Example:
+        >>> settings = DataSettings(plane="volume", batch=2, patch=(64, 64, 64))
+        >>> VolumeBatches(cached, settings, seed=0).batch(0).source.shape  # doctest: +SKIP
+        torch.Size([2, 1, 64, 64, 64])
+    """
+
+    size: tuple[int, ...]  # type: ignore[assignment]
+
+    def __init__(self, cases: Sequence[CachedCase], settings: DataSettings, seed: int) -> None:
+        if settings.spatial_dims != 3:
+            raise ConfigError(f"volumes are learned from with data.plane=volume, not {settings.plane}")
+        self.cases = tuple(cases)
+        self.settings = settings
+        self.seed = seed
+        self.places = [(number, patch) for number in range(len(self.cases)) for patch in range(settings.patches)]
+        self.boxes = [case.head_block() for case in self.cases]
+        self.size = settings.patch or self._common_size()
+        self._order = (-1, np.arange(0))
+
+    def sample(self, number: int, index: int, rng: np.random.Generator) -> Sample:
+        """A patch of case `number`, cut out and changed at random; its place comes from `rng`."""
+        case, settings = self.cases[number], self.settings
+        height, *plane = case.images.shape[0], *case.images.shape[2:]
+        inside, cut = window(self._starts(number, rng), self.size, (*plane, height))
+        block = np.empty((len(case.air), *self.size), np.float32)
+        block[:] = case.air[:, None, None, None]
+        rows, columns, slices = cut
+        block[:, *inside] = case.read_block(slice(None), slices, rows, columns)
+        target = block[case.sources.stop :]
+        if settings.clip_target:
+            target = np.clip(target, 0, 1)
+        mask = np.zeros((1, *self.size), np.bool_)
+        mask[0][inside] = np.moveaxis(case.regions[slices, 0, rows, columns], 0, -1)
+        changed = augment(block[case.sources], target, mask, settings.augment, rng)
+        return Sample(*changed, np.array(case.spacing_ras(case.plane), np.float32))
+
+    def _starts(self, number: int, rng: np.random.Generator) -> list[int]:
+        box = self.boxes[number]
+        centred = [(side.start + side.stop - size) // 2 for side, size in zip(box, self.size, strict=True)]
+        if self.settings.patch is None:
+            moved = random_shift(self.settings.augment, rng, axes=3)
+            return [start + shift for start, shift in zip(centred, moved, strict=True)]
+        starts = []
+        for side, size, middle in zip(box, self.size, centred, strict=True):
+            first, last = side.start - size // _BEYOND, side.stop - size + size // _BEYOND
+            starts.append(int(rng.integers(min(first, middle), max(last, middle), endpoint=True)))
+        return starts
+
+    def _common_size(self) -> tuple[int, ...]:
+        extents = [
+            [
+                side.stop - side.start + 2 * round(self.settings.margin_mm / mm)
+                for side, mm in zip(box, case.spacing_ras(case.plane), strict=True)
+            ]
+            for box, case in zip(self.boxes, self.cases, strict=True)
+        ]
+        return tuple(int(-(-extent // _MULTIPLE) * _MULTIPLE) for extent in np.max(extents, axis=0))
