@@ -44,7 +44,11 @@ def sha256_of(path: Path) -> str:
 
 
 def describe(
-    stage: str, settings: Any, inputs: Iterable[Path] = (), extra: Mapping[str, Any] | None = None
+    stage: str,
+    settings: Any,
+    inputs: Iterable[Path] = (),
+    extra: Mapping[str, Any] | None = None,
+    hashes: Mapping[Path, str] | None = None,
 ) -> dict[str, Any]:
     """What `write_provenance` writes, as a dictionary.
 
@@ -53,6 +57,7 @@ def describe(
         settings: Its resolved settings (a dataclass).
         inputs: Files it read; each is hashed.
         extra: More facts worth keeping (seeds, translator hash, …).
+        hashes: SHA-256 of files that were hashed when they were read; the others are hashed now.
     """
     versions = {}
     for package in _PACKAGES:
@@ -65,7 +70,7 @@ def describe(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": shlex.join(sys.argv),
         "settings": to_plain(settings),
-        "inputs": {str(path): sha256_of(path) for path in inputs},
+        "inputs": {str(path): (hashes or {}).get(path) or sha256_of(path) for path in inputs},
         "versions": {"python": platform.python_version(), **versions},
         "machine": {"system": platform.platform(), "processor": platform.machine()},
         **(dict(extra) if extra else {}),
@@ -78,6 +83,7 @@ def write_provenance(
     settings: Any,
     inputs: Iterable[Path] = (),
     extra: Mapping[str, Any] | None = None,
+    hashes: Mapping[Path, str] | None = None,
 ) -> None:
     """Write `provenance.json` into `folder`; arguments as for `describe`."""
-    write_json(folder / FILE_NAME, describe(stage, settings, inputs, extra))
+    write_json(folder / FILE_NAME, describe(stage, settings, inputs, extra, hashes))

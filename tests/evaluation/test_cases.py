@@ -15,7 +15,7 @@ from recontrast.evaluation import cases
 from recontrast.evaluation.cases import CaseJob, CaseResult, case_regions, evaluate_case, sample_training_case
 from recontrast.evaluation.fitting import fit_controls
 from recontrast.evaluation.matching import ExpectedCase, read_reference
-from recontrast.evaluation.tables import SYNTHETIC
+from recontrast.evaluation.scores import SYNTHETIC
 from recontrast.io.nifti import read_volume, write_volume
 from recontrast.volume import Volume
 

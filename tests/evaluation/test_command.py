@@ -46,7 +46,7 @@ def test_writes_exactly_the_evaluation_folder(settings: EvaluateSettings) -> Non
     assert summary.failed == {}
     assert "3 of 3 cases scored by protocol recontrast" in summary.done[0]
     assert sorted(path.name for path in settings.out.iterdir()) == [
-        "cases.tsv", "evaluation.json", "provenance.json", "scores.tsv", "statistics.tsv",
+        "cases.tsv", "evaluation.json", "provenance.json", "scores.tsv", "statistics.tsv", "table.md", "table.tsv",
     ]  # fmt: skip
     found = tables(settings)
     scores = found["scores"]

@@ -20,8 +20,8 @@ from recontrast.evaluation.bloch import NEEDED, bloch_signal, sequence_of
 from recontrast.evaluation.fitting import FittedControl, Sample, compartments, sample_case
 from recontrast.evaluation.matching import ExpectedCase
 from recontrast.evaluation.protocols import PROTOCOLS, Protocol, SyntheticScale
-from recontrast.evaluation.scores import Blocks, CaseScorer, Record
-from recontrast.evaluation.tables import SYNTHETIC
+from recontrast.evaluation.scores import SYNTHETIC, Blocks, CaseScorer, Record
+from recontrast.evaluation.segmentation import SegmentationInput
 from recontrast.io.bids import Case, read_sidecar
 from recontrast.io.nifti import read_volume
 from recontrast.preparation.mask import head_mask
@@ -30,6 +30,9 @@ from recontrast.preparation.regions import read_regions
 from recontrast.preparation.resample import resample
 from recontrast.provenance import sha256_of
 from recontrast.volume import Volume, require_same_grid, same_grid
+
+TISSUES = ("GM", "WM", "CSF")
+"""Regions that `tissues_from` makes."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class CaseJob:
         lpips_weights: Weights file of LPIPS; None for none.
         resample: Put a synthetic image that lies on another grid onto the reference's.
         seed: Seed of oracles.
+        tissues_from: Contrast in which GM, WM and CSF are found where no masks are given; "" for not at all.
     """
 
     expected: ExpectedCase
@@ -67,6 +71,7 @@ class CaseJob:
     lpips_weights: Path | None = None
     resample: bool = False
     seed: int = 0
+    tissues_from: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,7 @@ class CaseResult:
         synthetic_scale: Scale the synthetic image was put on.
         message: What is worth knowing; "" when nothing.
         not_scored: Control to the reason it could not be scored in this case.
+        hashes: File that was read to its SHA-256.
     """
 
     case: Case
@@ -88,6 +94,7 @@ class CaseResult:
     synthetic_scale: Scale
     message: str = ""
     not_scored: Mapping[str, str] = field(default_factory=dict)
+    hashes: Mapping[str, str] = field(default_factory=dict)
 
 
 def evaluate_case(job: CaseJob) -> CaseResult:
@@ -98,11 +105,12 @@ def evaluate_case(job: CaseJob) -> CaseResult:
         IntensityError: An image is empty, constant or not finite.
         FormatError: A file cannot be read.
     """
-    print_of_inputs = _fingerprint(job)
+    hashes = _hashes(job)
+    print_of_inputs = _fingerprint(job, hashes)
     kept = _read_part(job.part, print_of_inputs)
     if kept is not None:
         return kept
-    result = _scored(job)
+    result = dataclasses.replace(_scored(job), hashes=hashes)
     write_json(job.part, {"fingerprint": print_of_inputs, **_to_json(result)})
     return result
 
@@ -133,6 +141,9 @@ def case_regions(expected: ExpectedCase, reference: Volume) -> dict[str, NDArray
     regions = {name: np.asarray(volume.data, dtype=bool) for name, volume in volumes.items()}
     if "head" not in regions:
         regions["head"] = np.asarray(head_mask(reference).data, dtype=bool)
+    if expected.other_brain and "brain" in regions:
+        other = read_regions(expected.other_brain, reference, expected.case.key)["brain"]
+        regions["brainUnion"] = regions["brain"] | np.asarray(other.data, dtype=bool)
     return regions
 
 
@@ -150,6 +161,9 @@ def _scored(job: CaseJob) -> CaseResult:
     scale = _reference_scale(expected, job.target, reference, protocol, job.stored_scales)
     synthetic_scale, message = _scale_of_synthetic(job, synthetic, scale, protocol)
     regions = case_regions(expected, reference)
+    if job.tissues_from and not set(TISSUES) <= set(regions):
+        regions, note = _with_tissues(job, reference, regions)
+        notes.append(note)
     scaled = scale.apply(reference.data)
     scorer = CaseScorer(protocol, scaled, regions, reference.spacing, job.regions, job.lpips_weights)
     records: dict[str, Sequence[Record]] = {SYNTHETIC: scorer.score(synthetic_scale.apply(synthetic.data))}
@@ -163,6 +177,27 @@ def _scored(job: CaseJob) -> CaseResult:
                 not_scored[name] = str(reason)
     message = "; ".join([*notes, *([message] if message else [])])
     return CaseResult(expected.case, records, scale, synthetic_scale, message, not_scored)
+
+
+def _with_tissues(
+    job: CaseJob, reference: Volume, regions: dict[str, NDArray[np.bool_]]
+) -> tuple[dict[str, NDArray[np.bool_]], str]:
+    """Regions with the tissues of an acquired image of the case; without them, and why, where that cannot be done."""
+    from recontrast.evaluation.segmentation.tissue import Tissue
+
+    try:
+        _require(job.expected, (job.tissues_from,))
+        image = _read(job.expected.images[job.tissues_from])
+        require_same_grid(reference, image, f"{job.expected.case.key}: reference and {job.tissues_from}")
+        what = f"{job.expected.case.key}: {job.tissues_from}"
+        given = SegmentationInput(image, job.tissues_from, regions.get("brain"), what=what)
+        segmenter = Tissue()
+        found = segmenter.segment(given)
+    except RecontrastError as reason:
+        return regions, f"no tissue regions: {reason}"
+    tissues = {name: found.mask(name) for name in TISSUES if name not in regions}
+    made = f"{', '.join(tissues)} from the {job.tissues_from} by segmenter tissue, version {segmenter.version()}"
+    return {**regions, **tissues}, made
 
 
 def _sources_of_controls(
@@ -259,11 +294,17 @@ def _scale_of_synthetic(job: CaseJob, synthetic: Volume, reference: Scale, proto
         raise IntensityError(f"{job.synthetic}: {error}") from error
 
 
-def _fingerprint(job: CaseJob) -> str:
-    files = [job.synthetic, *job.expected.images.values(), *(region.path for region in job.expected.regions)]
+def _hashes(job: CaseJob) -> dict[str, str]:
+    expected = job.expected
+    regions = [region.path for region in (*expected.regions, *expected.other_brain)]
+    files = [job.synthetic, *expected.images.values(), *regions]
+    return {str(path): sha256_of(path) for path in files}
+
+
+def _fingerprint(job: CaseJob, hashes: Mapping[str, str]) -> str:
     content = {
         "inputs": job.inputs,
-        "files": [sha256_of(path) for path in files],
+        "files": list(hashes.values()),
         "sidecar": read_sidecar(job.synthetic),
     }
     content["scales"] = {label: scale.to_dict() for label, scale in job.expected.scales.items()}
@@ -295,6 +336,7 @@ def _read_part(path: Path, fingerprint: str) -> CaseResult | None:
         Scale(**content["synthetic_scale"]),
         content["message"],
         content["not_scored"],
+        content["hashes"],
     )
 
 

@@ -34,9 +34,12 @@ from recontrast.evaluation.matching import (
     read_reference,
     read_synthetic,
     source_labels,
+    with_brain_masks,
 )
+from recontrast.evaluation.paper_table import paper_table, write_paper_table
 from recontrast.evaluation.protocols import PROTOCOLS, Protocol
 from recontrast.evaluation.scores import BLOCK_MM, BLOCKS
+from recontrast.evaluation.segmentation import SEGMENTERS
 from recontrast.evaluation.statistics import FEWEST_FOR_BOOTSTRAP, RESAMPLES, PairedTest
 from recontrast.evaluation.tables import ScoredCase, conclusions, read_margins, scores_table, statistics_table
 from recontrast.execution.workers import Summary, failures, run_cases
@@ -68,7 +71,7 @@ class EvaluateSettings:
     reference: Path
     """Prepared folder, or a BIDS data set or flat folder with acquired images of the target contrast."""
     out: Path
-    """Folder for scores.tsv, statistics.tsv, cases.tsv and evaluation.json."""
+    """Folder for scores.tsv, statistics.tsv, table.tsv (as papers print it), cases.tsv and evaluation.json."""
     protocol: str = "recontrast"
     """How to score (`recontrast list protocols`)."""
     split: str = "test"
@@ -85,6 +88,10 @@ class EvaluateSettings:
     """Scale of synthetic images: from sidecar, from reference, or fitted on them; left out: as the protocol says."""
     regions: tuple[str, ...] = ()
     """Further regions to score: masks, slices (axial[40:60], coronal[25%:75%]), or both (brain&axial[40:60])."""
+    brain_masks: Path | None = None
+    """Folder of further brain masks (of the source, say): region brainUnion is their union with the reference's own."""
+    tissues_from: str = ""
+    """Contrast (T1w, T2w) to find GM, WM and CSF in by the built-in segmentation, for cases without such masks."""
     lpips_weights: Path | None = None
     """Weights of LPIPS (.safetensors or .npz); left out: LPIPS is listed as undefined."""
     resample: bool = False
@@ -132,6 +139,8 @@ def evaluate(settings: EvaluateSettings) -> Summary:
     _refuse_other_settings(settings)
     synthetic = read_synthetic(settings.synthetic, settings.target)
     reference = read_reference(settings.reference, synthetic.target, settings.split, settings.space)
+    if settings.brain_masks is not None:
+        reference = with_brain_masks(reference, settings.brain_masks)
     sources = source_labels(synthetic, settings.sources)
     ready, problems = _matched(reference, synthetic)
     leak = check_leaks(ready, settings.synthetic, allow=settings.allow_training_subjects)
@@ -264,6 +273,7 @@ def _jobs(
                 lpips_weights=settings.lpips_weights,
                 resample=settings.resample,
                 seed=settings.seed,
+                tissues_from=settings.tissues_from,
             ),
         )
         for case, path in ready.items()
@@ -285,7 +295,9 @@ def _write(
         test=settings.test,
         margins=read_margins(settings.margins),
     )
-    write_table(out / "scores.tsv", scores_table(scored, protocol, leak.status))
+    scores = scores_table(scored, protocol, leak.status)
+    write_table(out / "scores.tsv", scores)
+    write_paper_table(out, paper_table(scores, protocol), protocol)
     write_table(out / "statistics.tsv", statistics)
     write_table(out / "cases.tsv", _cases_table(work, results, problems))
     regions = sorted({record.region for case in scored for records in case.records.values() for record in records})
@@ -299,6 +311,7 @@ def _write(
         "sources": list(work.sources),
         "split": work.reference.split,
         "regions": regions,
+        "regions_made": _describe_regions(settings),
         "cases": {"expected": len(expected), "scored": len(results), "not_scored": len(problems)},
         "controls": controls,
         "interval": _describe_interval(statistics),
@@ -314,7 +327,8 @@ def _write(
     write_json(out / "evaluation.json", content)
     images = [path for paths in work.synthetic.images.values() for path in paths]
     references = [i.images[work.synthetic.target] for i in work.reference.expected if work.synthetic.target in i.images]
-    write_provenance(out, "evaluate", settings, [*images, *references])
+    hashes = {Path(path): digest for result in results.values() for path, digest in result.hashes.items()}
+    write_provenance(out, "evaluate", settings, [*images, *references], hashes=hashes)
     lines = [f"{len(results)} of {len(expected)} cases scored by protocol {protocol.name}: {out}"]
     if content["synthetic_not_expected"]:
         without = content["synthetic_not_expected"]
@@ -371,6 +385,19 @@ def _describe_controls(
         if reasons:
             described[name]["not_scored_in"] = reasons
     return described
+
+
+def _describe_regions(settings: EvaluateSettings) -> dict[str, str]:
+    """Regions that were made here, and how."""
+    made = {}
+    if settings.brain_masks is not None:
+        made["brainUnion"] = f"the reference's brain mask together with that of the case in {settings.brain_masks}"
+    if settings.tissues_from:
+        number = SEGMENTERS.get("tissue")().version()
+        made["GM, WM, CSF"] = (
+            f"where no mask is given: segmenter tissue (version {number}) on the {settings.tissues_from}"
+        )
+    return made
 
 
 def _describe_interval(statistics: pd.DataFrame) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Several translators on the same subjects: evaluation folders of one protocol, compared by Friedman's test."""
+"""Several translators on the same subjects: evaluation folders of one protocol, compared by Friedman's test.
+
+Metrics are those of `scores.tsv`; those of `volumes.tsv` (Dice, AVD …) are compared with the structure as region.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,11 @@ import pandas as pd
 
 from recontrast.errors import ConfigError, FormatError, LayoutError, StatisticsError, UnknownNameError
 from recontrast.evaluation.protocols import require_one_protocol
-from recontrast.evaluation.scores import OK
+from recontrast.evaluation.scores import OK, SYNTHETIC
 from recontrast.evaluation.statistics import (
     Friedman,
     Interval,
+    PairedTest,
     bootstrap_interval,
     friedman,
     hedges_g,
@@ -27,9 +31,11 @@ from recontrast.evaluation.statistics import (
     verdict,
 )
 from recontrast.evaluation.statistics.several import PostHoc
-from recontrast.evaluation.tables import SYNTHETIC
 from recontrast.io.tables import read_table, require_columns
 from recontrast.metrics import METRICS
+
+VOLUME_MEASURES = {"dice": True, "aspc": False, "avd": False, "hd95_mm": False, "asd_mm": False}
+"""Measures of `volumes.tsv` that can be compared, and whether higher is better."""
 
 _NEEDED = ("subject", "session", "estimator", "region", "metric", "value", "protocol", "status")
 
@@ -45,7 +51,8 @@ class Comparison:
         values: Subjects (rows) by translators (columns); only subjects with a value of every translator.
         left_out: Subjects without a value of every translator, with the translators that lack one.
         friedman: The test of all; None for two translators, which a paired test compares.
-        pairs: For each pair: first, second, difference (second - first), its interval, Hedges' g, p (adjusted), test.
+        pairs: For each pair: first, second, difference (second - first), change in percent of the first, interval of
+            the difference, Hedges' g, p (adjusted), test.
         sentences: What may be said.
     """
 
@@ -60,15 +67,17 @@ class Comparison:
 
 
 def compare_evaluations(
-    folders: Mapping[str, Path], *, metric: str = "", region: str = "", method: PostHoc = "wilcoxon", seed: int = 0
-) -> Comparison:
+    folders: Mapping[str, Path], *, metric: str = "", region: str = "", method: PostHoc = "wilcoxon",
+    test: PairedTest = "wilcoxon", seed: int = 0,
+) -> Comparison:  # fmt: skip
     """Compare the synthetic images of several translators that were evaluated on the same subjects.
 
     Args:
         folders: Name of each translator to its evaluation folder; two or more.
         metric: Label of the metric; left out: the protocol's primary one.
         region: Region; left out: the primary one.
-        method: Post-hoc test of the pairs: `wilcoxon`, `nemenyi` or `conover`.
+        method: Post-hoc test of the pairs of three and more: `wilcoxon`, `nemenyi` or `conover`.
+        test: Paired test of two: `wilcoxon`, `t` or `auto`.
         seed: Seed of permutations and bootstrap.
 
     Raises:
@@ -99,7 +108,7 @@ def compare_evaluations(
         )
     higher = _direction(definition, metric)
     found = friedman(complete.to_numpy(), seed=seed) if complete.shape[1] > 2 else None
-    pairs = _pairs(complete, seed)
+    pairs = _pairs(complete, seed, test)
     names = [str(name) for name in complete.columns]
     if found is not None:
         compared = post_hoc(complete.to_numpy(), method)
@@ -132,7 +141,25 @@ def _scores(folder: Path) -> pd.DataFrame:
     path = folder / "scores.tsv"
     table = read_table(path, ("subject", "session", "case"))
     require_columns(path, table, _NEEDED)
-    return table[table["estimator"] == SYNTHETIC]
+    table = table[table["estimator"] == SYNTHETIC]
+    volumes = folder / "volumes.tsv"
+    return pd.concat([table, _of_volumes(volumes, table)], ignore_index=True) if volumes.is_file() else table
+
+
+def _of_volumes(path: Path, scores: pd.DataFrame) -> pd.DataFrame:
+    """Volume measures in the form of `scores.tsv`, the structure as region."""
+    table = read_table(path, ("subject", "session", "case", "segmenter_version", "status"))
+    require_columns(path, table, ("subject", "session", "segmenter", "structure", "status", *VOLUME_MEASURES))
+    table = table[table["structure"].notna()]
+    several = table["segmenter"].nunique() > 1
+    region = table["segmenter"] + ":" + table["structure"] if several else table["structure"]
+    shared = table[["subject", "session"]].assign(estimator=SYNTHETIC, region=region)
+    shared["protocol"] = scores["protocol"].iloc[0] if len(scores) else ""
+    parts = [
+        shared.assign(metric=measure, value=table[measure], status=table[measure].notna().map({True: OK, False: "n/a"}))
+        for measure in VOLUME_MEASURES
+    ]
+    return pd.concat(parts, ignore_index=True)
 
 
 def _shared(facts: Mapping[str, Mapping[str, Any]], field: str) -> Any:
@@ -170,14 +197,16 @@ def _values(
     return shared, left_out
 
 
-def _pairs(values: pd.DataFrame, seed: int) -> pd.DataFrame:
+def _pairs(values: pd.DataFrame, seed: int, test: PairedTest) -> pd.DataFrame:
     rows = []
     for first, second in combinations(values.columns, 2):
         differences = (values[second] - values[first]).to_numpy()
-        interval, result = bootstrap_interval(differences, seed=seed), paired_test(differences)
+        interval, result = bootstrap_interval(differences, seed=seed), paired_test(differences, test)
+        base = float(values[first].mean())
         rows.append(
             {
                 "first": first, "second": second, "subjects": differences.size, "difference": differences.mean(),
+                "change_percent": 100 * differences.mean() / base if base else float("nan"),
                 "ci_low": interval.low, "ci_high": interval.high, "interval": interval.over,
                 "hedges_g": hedges_g(differences), "p": result.p, "test": result.test,
             }
@@ -202,6 +231,8 @@ def _two_in_words(pair: Mapping[Any, Any], place: str, higher_is_better: bool) -
 
 def _direction(definition: Mapping[str, Any], metric: str) -> bool:
     uses = definition.get("metrics")
+    if metric in VOLUME_MEASURES:
+        return VOLUME_MEASURES[metric]
     for use in uses if isinstance(uses, list) else ():
         if isinstance(use, Mapping) and use.get("label") == metric:
             return METRICS.get(str(use.get("metric"))).higher_is_better

@@ -6,7 +6,7 @@ Everything starts from the list of expected cases: a prediction that is not ther
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from recontrast.errors import ConfigError, LayoutError
@@ -14,7 +14,7 @@ from recontrast.io.bids import MASK_SUFFIXES, BidsImage, BidsName, Case, by_case
 from recontrast.io.nifti import is_nifti
 from recontrast.preparation.cohort import PreparedCase, PreparedCohort, read_cohort
 from recontrast.preparation.normalize import Scale, ScaleSettings
-from recontrast.preparation.regions import RegionFile, find_regions
+from recontrast.preparation.regions import RegionFile, as_region, find_regions
 from recontrast.preparation.splits import read_splits
 from recontrast.provenance import FILE_NAME
 
@@ -35,6 +35,7 @@ class ExpectedCase:
         scales: Contrast label to the scale stored with it; empty where there is none.
         regions: Files of masks and label maps.
         problem: Why it cannot be scored; "" when it can.
+        other_brain: Further brain masks, for the union.
     """
 
     case: Case
@@ -42,6 +43,7 @@ class ExpectedCase:
     scales: Mapping[str, Scale] = field(default_factory=dict)
     regions: tuple[RegionFile, ...] = ()
     problem: str = ""
+    other_brain: tuple[RegionFile, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,36 @@ def read_reference(folder: Path, target: str, split: str, space: str = "") -> Re
             + "; choose another --split or reference folder"
         )
     return reference
+
+
+def with_brain_masks(reference: Reference, folder: Path) -> Reference:
+    """The same reference with a further brain mask for each case, for the union of both (bottani2024).
+
+    Args:
+        reference: The expected cases.
+        folder: BIDS data set or flat folder of masks: `sub-01_desc-brain_mask.nii.gz`, `sub-01_brainmask.nii.gz`.
+
+    Raises:
+        LayoutError: The folder has no brain mask of any expected case, or several of one. A case without one fails.
+    """
+    masks: dict[Case, list[RegionFile]] = {}
+    for case, images in by_case(_images_in(folder)).items():
+        found = [region for region in map(as_region, images) if region is not None and region.name == "brain"]
+        if found:
+            masks[case] = found
+    expected = []
+    for item in reference.expected:
+        own = masks.get(item.case, [])
+        if len(own) > 1:
+            names = ", ".join(region.path.name for region in own)
+            raise LayoutError(f"{folder}: several brain masks of {item.case.key} ({names}); keep one")
+        problem = item.problem or ("" if own else f"no brain mask in {folder}")
+        expected.append(replace(item, other_brain=tuple(own), problem=problem))
+    if not any(item.other_brain for item in expected):
+        raise LayoutError(
+            f"{folder}: no brain mask of any case that is evaluated; name them sub-01_desc-brain_mask.nii.gz"
+        )
+    return replace(reference, expected=tuple(expected))
 
 
 def source_labels(synthetic: Synthetic, given: tuple[str, ...]) -> tuple[str, ...]:

@@ -18,6 +18,9 @@ from recontrast.metrics import METRICS, Undefined, VoxelForm, check_images, no_c
 
 Array = NDArray[Any]
 
+SYNTHETIC = "synthetic"
+"""Name of the estimator that is judged; the others are controls."""
+
 OK = "ok"
 """Status of a value that is defined."""
 
@@ -59,6 +62,7 @@ class Record:
         units: Number of units the value is the mean of: 1, or the number of slices.
         units_undefined: Slices without a value.
         blocks: The value's slabs; None for metrics that are not a mean over voxels.
+        units_sd: SD (of all, not of a sample) over the slices the value is the mean of; None in unit `volume`.
     """
 
     region: str
@@ -69,6 +73,7 @@ class Record:
     units: int = 1
     units_undefined: int = 0
     blocks: Blocks | None = None
+    units_sd: float | None = None
 
 
 class CaseScorer:
@@ -232,8 +237,8 @@ class CaseScorer:
             status = f"undefined in every slice{': ' if reason else ''}{reason}"
             return Record(region.name, use.label, use.unit, float("nan"), status, int(wanted.size), missing)
         blocks = _blocks(np.where(defined, values, 0.0), defined.astype(int), self.spacing[axis], None)
-        mean = float(values[defined].mean())
-        return Record(region.name, use.label, use.unit, mean, OK, int(wanted.size), missing, blocks)
+        mean, spread = float(values[defined].mean()), float(values[defined].std())
+        return Record(region.name, use.label, use.unit, mean, OK, int(wanted.size), missing, blocks, spread)
 
     def _constant(self, form: VoxelForm, use: MetricUse, region: Region, maps: Maps, k: int | None = None) -> float:
         if form.constant is no_constant:

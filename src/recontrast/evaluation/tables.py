@@ -12,7 +12,7 @@ import pandas as pd
 
 from recontrast.errors import ConfigError, DependencyError
 from recontrast.evaluation.protocols import Protocol, require_one_protocol
-from recontrast.evaluation.scores import OK, Blocks, Record
+from recontrast.evaluation.scores import OK, SYNTHETIC, Blocks, Record
 from recontrast.evaluation.statistics import (
     Adjustment,
     Interval,
@@ -36,9 +36,6 @@ from recontrast.evaluation.statistics import (
 )
 from recontrast.io.bids import Case
 from recontrast.metrics import METRICS
-
-SYNTHETIC = "synthetic"
-"""Name of the estimator that is judged; the others are controls."""
 
 STATISTICS_COLUMNS = (
     "estimator", "region", "metric", "protocol", "subjects", "sessions", "undefined", "missing", "mean", "sd", "median",
@@ -103,6 +100,7 @@ def scores_table(cases: Sequence[ScoredCase], protocol: Protocol, leak_check: st
             "status": record.status,
             "units": record.units,
             "units_undefined": record.units_undefined,
+            "units_sd": record.units_sd,
             "leak_check": leak_check,
         }
         for scored in cases
@@ -111,7 +109,7 @@ def scores_table(cases: Sequence[ScoredCase], protocol: Protocol, leak_check: st
     ]
     columns = (
         "case", "subject", "session", "estimator", "region", "metric", "unit", "value", "protocol", "status",
-        "units", "units_undefined", "leak_check",
+        "units", "units_undefined", "units_sd", "leak_check",
     )  # fmt: skip
     return pd.DataFrame(rows, columns=list(columns))
 

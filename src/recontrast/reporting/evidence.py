@@ -109,6 +109,7 @@ class Evidence:
         prepared: Prepared folders.
         translations: Folders of synthetic images.
         cohorts: Raw data sets.
+        comparisons: Folders of comparisons of translators.
         provenance: Folder to the content of its `provenance.json`.
         problems: Path, relative to `folder`, to why it could not be used.
     """
@@ -119,6 +120,7 @@ class Evidence:
     prepared: list[Prepared] = field(default_factory=list)
     translations: list[Translation] = field(default_factory=list)
     cohorts: list[Cohort] = field(default_factory=list)
+    comparisons: list[Path] = field(default_factory=list)
     provenance: dict[Path, dict[str, Any]] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
 
@@ -147,6 +149,8 @@ def find_evidence(folder: Path) -> Evidence:
             evidence.provenance[place] = reader.json(PROVENANCE)
         if "evaluation.json" in names or {"scores.tsv", "statistics.tsv"} <= names:
             evidence.evaluations.append(_evaluation(reader))
+        elif "comparison.json" in names:
+            evidence.comparisons.append(place)
         elif "log.jsonl" in names or _is_lone_translator(place, names, folder) or _holds_translator(place):
             evidence.runs.append(_run(reader))
         elif names & {"splits.tsv", "quality.tsv"}:

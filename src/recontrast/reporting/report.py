@@ -10,9 +10,10 @@ from typing import Any
 from recontrast.atomic import write_text
 from recontrast.config import to_plain
 from recontrast.errors import ConfigError
-from recontrast.evaluation.tables import SYNTHETIC
+from recontrast.evaluation.scores import SYNTHETIC
 from recontrast.execution.workers import Summary
 from recontrast.provenance import version
+from recontrast.reporting.comparisons import comparison_section
 from recontrast.reporting.evidence import Evaluation, Evidence, find_evidence, records
 from recontrast.reporting.numbers import ABSENT, count, decimals_for, interval, is_number, number
 from recontrast.reporting.page import Headline, Tile, render
@@ -89,6 +90,7 @@ def report(settings: ReportSettings) -> Summary:
         montage_section(evidence, choice, failures),
         score_section(evidence, choice),
         volume_section(evidence),
+        *([comparison_section(evidence)] if evidence.comparisons or len(evidence.evaluations) > 1 else []),
         learning_section(evidence),
         case_section(evidence),
         provenance_section(evidence, to_plain(settings)),

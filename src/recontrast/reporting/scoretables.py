@@ -8,7 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from recontrast.evaluation.tables import SYNTHETIC
+from recontrast.errors import FormatError
+from recontrast.evaluation.paper_table import TABLE, TABLE_COLUMNS
+from recontrast.evaluation.scores import SYNTHETIC
+from recontrast.io.tables import read_table, require_columns
 from recontrast.reporting import figures
 from recontrast.reporting.evidence import Evaluation, records
 from recontrast.reporting.numbers import ABSENT, Measure, count, decimals_for, interval, is_number, number, p_value
@@ -39,7 +42,7 @@ class _Frame:
 def score_tables(evaluation: Evaluation, protocol: str, primary: Primary | None) -> list[Block]:
     """For each region a table of all estimators and one of the differences to each control.
 
-    Tables of the primary region and of lesions stand open; those of other regions are behind a fold.
+    Tables of the primary region, of lesions and of regions the protocol names stand open; the others are behind a fold.
     """
     table = evaluation.statistics
     if not {"protocol", "region", "metric", "estimator"} <= set(table.columns):
@@ -52,25 +55,74 @@ def score_tables(evaluation: Evaluation, protocol: str, primary: Primary | None)
     labels = list(dict.fromkeys(table["metric"].dropna()))
     labels.sort(key=lambda label: primary is None or label != primary.metric)
     measures = [Measure.of(label, fields) for label in labels]
+    named = {part for text in fields.get("regions") or () for part in str(text).split("|")}
+    shown = [r for r in regions if r == first or str(r).startswith("lesion") or not first or r in named]
     open_blocks: list[Block] = []
     folded: list[Block] = []
     for region in regions:
         plain, compared = split_rows(table[table["region"] == region])
-        place = open_blocks if region == first or str(region).startswith("lesion") or not first else folded
+        place = open_blocks if region in shown else folded
         frame = _Frame(protocol, str(region), measures, leak_remark(evaluation))
         names = [str(name) for name in dict.fromkeys(plain["estimator"])]
         controls = _titles_of_controls(evaluation, names) if not place else ""
         place.append(_means(plain, frame, f"Intervals: {interval_words(evaluation, plain)}.{controls}"))
         if len(compared):
             place.append(_differences(compared, plain, frame, f"Intervals: {interval_words(evaluation, compared)}."))
+    open_blocks.extend(_over_slices(evaluation, protocol))
     open_blocks.extend(_controls_not_scored(evaluation))
     said = what_may_be_said(evaluation, primary) if primary else []
     if said:
         open_blocks.append(Text("What may be concluded: " + " ".join(said)))
     if folded:
-        others = ", ".join(r for r in regions if r != first and not str(r).startswith("lesion"))
+        others = ", ".join(str(r) for r in regions if r not in shown)
         open_blocks.append(Fold(f"Other regions: {others}", folded))
     return open_blocks
+
+
+def _over_slices(evaluation: Evaluation, protocol: str) -> list[Block]:
+    """Mean and SD over all slices of all subjects, as papers that score slices print them."""
+    path = evaluation.folder / TABLE
+    if not path.is_file():
+        return []
+    try:
+        table = read_table(path, ("estimator", "region", "metric", "protocol", "leak_check"))
+        require_columns(path, table, TABLE_COLUMNS)
+    except FormatError as error:
+        return [Text(str(error), KIND_WARNING)]
+    table = table[(table["protocol"] == protocol) & (pd.to_numeric(table["slices"]) > 0)]
+    fields = protocol_fields(evaluation, protocol)
+    blocks: list[Block] = []
+    for region, cell in table.groupby("region", sort=False):
+        labels = list(dict.fromkeys(cell["metric"]))
+        found = {(row["estimator"], row["metric"]): row for row in records(cell)}
+        decimals = {label: decimals_for(cell.loc[cell["metric"] == label, "slices_mean"]) for label in labels}
+        rows = []
+        for name in dict.fromkeys(cell["estimator"]):
+            cells = [_slice_cell(found.get((name, label)), decimals[label]) for label in labels]
+            rows.append([Cell(str(name), look="head" if name == SYNTHETIC else ""), *cells])
+        header = [Cell("estimator"), *(Cell(_slice_title(label, fields)) for label in labels)]
+        caption = (
+            f"Protocol {protocol}, region {region}: mean ± SD over all slices of all subjects together, the SD that "
+            f"papers print.{leak_remark(evaluation)}"
+        )
+        note = "Slices of one subject resemble each other: this SD is no measure of how subjects differ."
+        blocks.append(Table(caption, header, rows, len(labels), note))
+    return blocks
+
+
+def _slice_title(label: str, fields: Mapping[str, Any]) -> str:
+    metric, together, _ = label.partition(" of all planes")
+    title = Measure.of(metric, fields).title
+    return f"{title}, all planes" if together else title
+
+
+def _slice_cell(row: Mapping[str, Any] | None, decimals: int) -> Cell:
+    if row is None:
+        return Cell(ABSENT, ("not scored",))
+    remarks = [count(int(row["slices"]), "slice")]
+    if _whole(row.get("slices_undefined")):
+        remarks.append(f"{_whole(row['slices_undefined'])} undefined")
+    return Cell(f"{number(row['slices_mean'], decimals)} ± {number(row['slices_sd'], decimals)}", remarks)
 
 
 def values_picture(evaluation: Evaluation, primary: Primary) -> list[Block]:

@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from recontrast.errors import UnknownNameError
+from recontrast.evaluation.scores import SYNTHETIC
 from recontrast.evaluation.statistics import needed_in_words, sample_in_words
-from recontrast.evaluation.tables import SYNTHETIC
 from recontrast.reporting.evidence import Evaluation, records
 from recontrast.reporting.numbers import Measure, count, decimals_for, interval, is_number, number
 

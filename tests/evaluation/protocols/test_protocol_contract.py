@@ -54,7 +54,7 @@ class TestEveryProtocol:
 
     def test_its_primary_region_is_found(self, name: str) -> None:
         protocol = PROTOCOLS.get(name)
-        assert protocol.primary_region(["head", "brain", WHOLE_IMAGE, "lesion"]) == protocol.primary[0]
+        assert protocol.primary_region(["head", "brain", "brainUnion", WHOLE_IMAGE, "lesion"]) == protocol.primary[0]
         with pytest.raises(ConfigError, match="decides in"):
             protocol.primary_region(["lesion"])
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingRegressor
 from threadpoolctl import threadpool_limits
 
 from recontrast.evaluation.controls import CONTROLS, Control
@@ -30,6 +29,8 @@ class Boosting(Control):
 
     def fit(self, sources: NDArray[Any], target: NDArray[Any], seed: int) -> str:
         """Fixed number of trees: early stopping would split by voxel, not by subject."""
+        from sklearn.ensemble import HistGradientBoostingRegressor  # a second, for whoever boosts
+
         levels = np.linspace(0, 1, _BINS + 1)[1:-1]
         self._edges = [np.unique(np.quantile(column, levels)).astype(np.float32) for column in sources.T]
         self._sizes = tuple(edges.size + 1 for edges in self._edges)

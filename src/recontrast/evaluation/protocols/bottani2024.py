@@ -11,8 +11,8 @@ BOTTANI2024 = PROTOCOLS.register("bottani2024")(
         normaliser=ScaleSettings(name="minmax"),
         synthetic_scale="declared",
         data_range=1.0,
-        regions=("brain|head",),
-        primary=("brain", "head"),
+        regions=("brainUnion|brain|head",),
+        primary=("brainUnion", "brain", "head"),
         metrics=(
             MetricUse(label="mae_percent", metric="mae_percent"),
             MetricUse(label="psnr", metric="psnr", options={"peak": "data_range"}),

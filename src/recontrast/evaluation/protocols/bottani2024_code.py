@@ -12,7 +12,7 @@ BOTTANI2024_CODE = PROTOCOLS.register("bottani2024-code")(
         name="bottani2024-code",
         normaliser=ScaleSettings(name="minmax"),
         synthetic_scale="declared",
-        steps=(KeepRegion(region="brain|head"),),
+        steps=(KeepRegion(region="brainUnion|brain|head"),),
         data_range=1.0,
         regions=(WHOLE_IMAGE,),
         primary=(WHOLE_IMAGE,),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -27,6 +28,9 @@ FEWEST_FOR_BOOTSTRAP = 6
 
 FEWEST_BLOCKS = 5
 """Below this many slabs no interval within a subject is given."""
+
+_ROUNDING = 1e-13
+"""A bootstrap sample whose variance is below this share of the sample's holds one value only."""
 
 WITHIN = "WITHIN ONE SUBJECT"
 """Beginning of the words for an interval taken inside a single subject."""
@@ -189,16 +193,32 @@ def _student(sample: Array, confidence: float) -> tuple[float, float]:
 def _studentised(sample: Array, confidence: float, resamples: int, seed: int) -> tuple[float, float]:
     """Ends of the bootstrap-t interval; infinite or nan where many resamples hold one value only."""
     n, mean = sample.size, float(sample.mean())
-    drawn = (sample - mean)[np.random.default_rng(seed).integers(0, n, (resamples, n))]
-    shifts = drawn.mean(axis=1)
-    errors = drawn.std(axis=1, ddof=1) / np.sqrt(n)
-    flat = errors <= 1e-12 * float(sample.std(ddof=1))
+    spread = float(sample.std(ddof=1))
+    centred = (sample - mean) / spread
+    moments = _draws(n, resamples, seed) @ np.stack([centred, centred**2], axis=1) / n
+    shifts = moments[:, 0] * spread
+    variances = np.maximum(moments[:, 1] - moments[:, 0] ** 2, 0) * n / (n - 1)
+    flat = variances <= _ROUNDING
+    errors = spread * np.sqrt(variances / n)
     ratios = np.where(flat, np.copysign(np.inf, shifts), shifts / np.where(flat, 1.0, errors))
     tail = (1 - confidence) / 2
     # `higher` and `lower`: a value between two infinities would be nan
     upper, lower = np.quantile(ratios, 1 - tail, method="higher"), np.quantile(ratios, tail, method="lower")
-    error = float(sample.std(ddof=1)) / np.sqrt(n)
+    error = spread / np.sqrt(n)
     return float(mean - upper * error), float(mean - lower * error)
+
+
+@lru_cache(maxsize=2)
+def _draws(n: int, resamples: int, seed: int) -> Array:
+    """How often each subject is in each bootstrap sample, shape (resamples, n): the same for every table of one size.
+
+    Means and variances of all samples are then products with this matrix: a table of 200 subjects has many rows.
+    """
+    picks = np.random.default_rng(seed).integers(0, n, (resamples, n))
+    picks += np.arange(resamples)[:, None] * n
+    counts = np.bincount(picks.reshape(-1), minlength=resamples * n).reshape(resamples, n).astype(np.float64)
+    counts.flags.writeable = False
+    return counts
 
 
 def _accelerated(sample: Array, level: float, resamples: int, seed: int) -> Interval:

@@ -1,0 +1,62 @@
+"""The section on several translators."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.evaluation.test_comparison import BASE, subjects, write
+
+from recontrast.evaluation.comparison_command import CompareSettings, compare
+from recontrast.reporting.comparisons import comparison_section
+from recontrast.reporting.evidence import find_evidence
+from recontrast.reporting.page import Table, Text
+from recontrast.reporting.report import ReportSettings, report
+
+
+@pytest.fixture
+def folder(tmp_path: Path, rng: np.random.Generator) -> Path:
+    names = {"unet": 0.0, "gan": -1.0, "big": 0.02}
+    for name, gain in names.items():
+        write(tmp_path / "in" / name, subjects(BASE + gain + rng.normal(0, 0.1, 9)))
+    compare(
+        CompareSettings(out=tmp_path / "out", evaluations=tuple(str(tmp_path / "in" / n) for n in names))
+    )  # fmt: skip
+    return tmp_path / "out"
+
+
+@pytest.fixture(autouse=True)
+def _inner(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+
+
+def test_means_pairs_and_words(folder: Path) -> None:
+    means, pairs, said = comparison_section(find_evidence(folder)).blocks
+    assert isinstance(means, Table)
+    assert isinstance(pairs, Table)
+    assert "PSNR (dB) ↑ in brain, protocol recontrast" in means.caption
+    assert [row[0].text for row in means.rows] == ["unet", "gan", "big"]
+    assert {row[4].text for row in means.rows} == {"9"}
+    first = pairs.rows[0]
+    assert first[0].text == "gan − unet"
+    assert first[1].text.startswith("−")
+    assert "by Holm over 3 pairs" in pairs.note
+    assert "Friedman" in pairs.note
+    assert isinstance(said, Text)
+    assert "unet is better than gan" in said.text
+
+
+def test_the_page_has_it_and_absence_is_said(folder: Path, tmp_path: Path) -> None:
+    summary = report(ReportSettings(folder=folder))
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "Translators compared" in page
+    assert not summary.failed
+    assert comparison_section(find_evidence(tmp_path / "in")).blocks[0].kind == "absent"  # type: ignore[union-attr]
+
+
+def test_damage_is_named(folder: Path) -> None:
+    (folder / "comparison.json").write_text('{"comparisons": [{}]}', encoding="utf-8")
+    block = comparison_section(find_evidence(folder)).blocks[0]
+    assert isinstance(block, Text)
+    assert "does not say what was compared" in block.text
