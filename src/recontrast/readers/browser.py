@@ -84,7 +84,9 @@ class Page:
         """Value of a JavaScript expression; promises are waited for."""
         found = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in found:
-            raise BrowserError(f"{expression[:80]}: {found['exceptionDetails'].get('exception', {}).get('description')}")
+            raise BrowserError(
+                f"{expression[:80]}: {found['exceptionDetails'].get('exception', {}).get('description')}"
+            )
         return found["result"].get("value")
 
     def wait(self, condition: str, timeout: float = 60.0) -> Any:

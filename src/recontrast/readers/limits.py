@@ -87,7 +87,9 @@ class Limits:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         refused = self._refused(scope, headers)
         if refused:
-            log.warning("refused: %s %s: %s", scope["method"], scope["path"][:80].encode("ascii", "replace"), refused[1])
+            log.warning(
+                "refused: %s %s: %s", scope["method"], scope["path"][:80].encode("ascii", "replace"), refused[1]
+            )
             await _refuse(send, *refused)
             return
         body = await _read(receive)
