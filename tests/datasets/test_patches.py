@@ -49,6 +49,17 @@ def test_batches_depend_on_seed_and_number_only(make_case: MakeCase, tmp_path: P
     assert not torch.equal(first.batch(0).source, SliceBatches(cases, settings, seed=2).batch(0).source)
 
 
+def test_slices_as_they_are(make_case: MakeCase, tmp_path: Path) -> None:
+    augment = AugmentSettings(source_gain=0.5, shift_voxels=3)
+    cached = two_cases(make_case, tmp_path)
+    changed = SliceBatches(cached, DataSettings(batch=4, size=(16, 16), augment=augment), seed=0)
+    plain = SliceBatches(cached, DataSettings(batch=4, size=(16, 16)), seed=0)
+    few = changed.as_they_are(4)
+    assert torch.equal(few.source, plain.batch(0).source)
+    assert not torch.equal(few.source, changed.batch(0).source)
+    assert len(changed.as_they_are(10_000).source) == len(changed.places)
+
+
 def test_ranks_share_a_batch(make_case: MakeCase, tmp_path: Path) -> None:
     batches = SliceBatches(two_cases(make_case, tmp_path), DataSettings(batch=6), seed=0)
     whole = batches.batch(2).source

@@ -51,6 +51,22 @@ def test_steps_are_reproducible(precision: str) -> None:
     assert not same(first, other)
 
 
+def test_a_network_that_starts_from_a_control_fits_it_and_so_does_its_average() -> None:
+    plan = Plan(
+        model=MemberSettings(name="residual_encoder"),
+        recipe=MemberSettings(name="supervised"),
+        loop=LoopSettings(steps=10, ema=0.9),
+    )
+    options = {"in_channels": 1, "out_channels": 1, "spatial_dims": 2, "width": 4, "blocks": [1, 1]}
+    learner = Learner(Fabric(accelerator="cpu"), plan, options, 10, "fp32")
+    source = torch.rand(4, 1, 64, 64)
+    learner.begin(Batch(source, 1 - source, torch.ones(4, 1, 64, 64, dtype=torch.bool)))
+    for network in (learner.network, learner.recipe.network):
+        assert (network(source) - (1 - source)).abs().mean() < 0.01  # type: ignore[operator]
+    assert learner.starts_from_control
+    assert not make().starts_from_control
+
+
 def test_state_goes_back_and_forth() -> None:
     first, second = make(ema=0.5), make(ema=0.5, seed=5)
     for number in range(3):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import json
 import logging
 import shutil
@@ -127,7 +128,8 @@ def _job(settings: TrainSettings, plan: Plan, cohort: PreparedCohort) -> Job:
             stacklevel=3,
         )
     channels = len(settings.source) * (2 * plan.data.neighbours + 1)
-    options = _model_options(plan, {"in_channels": channels, "out_channels": 1, "spatial_dims": 2})
+    fixed = {"in_channels": channels, "out_channels": 1, "spatial_dims": plan.data.spatial_dims}
+    options = _model_options(plan, fixed, contrasts=len(settings.source))
     scales = {
         label: _median_scale([case.scales[label] for case in learn_from if label in case.scales])
         for label in (*settings.source, settings.target)
@@ -201,7 +203,11 @@ def _with_contrasts(
     return tuple(chosen)
 
 
-def _model_options(plan: Plan, fixed: dict[str, Any]) -> dict[str, Any]:
+def _model_options(plan: Plan, fixed: dict[str, Any], contrasts: int) -> dict[str, Any]:
+    from recontrast.models import MODELS
+
+    if "contrasts" in inspect.signature(MODELS.get(plan.model.name)).parameters:
+        fixed = {**fixed, "contrasts": contrasts}
     for name, value in fixed.items():
         if plan.model.options.get(name, value) != value:
             raise ConfigError(
@@ -221,10 +227,10 @@ def _check_members(job: Job) -> None:
     plan, options = job.plan, job.description.model.options
     PROTOCOLS.get(plan.loop.protocol)
     choose_precision(plan.loop.precision, accelerated=True)
-    if plan.data.batch % plan.loop.devices:
+    if plan.data.batch % (plan.loop.devices * plan.loop.accumulate):
         raise ConfigError(
-            f"data.batch {plan.data.batch} cannot be shared by {plan.loop.devices} ranks (loop.devices): "
-            "make it a multiple"
+            f"data.batch {plan.data.batch} cannot be shared by {plan.loop.devices} ranks (loop.devices) in "
+            f"{plan.loop.accumulate} parts (loop.accumulate): make it a multiple"
         )
     if plan.data.batch == plan.loop.devices and options.get("norm") == "batch":
         warnings.warn(
@@ -241,7 +247,14 @@ def _check_members(job: Job) -> None:
 
     with torch.device("meta"):
         network = build_network(options["in_channels"], options["out_channels"])
-        recipe = build_recipe(plan.recipe.name, plan.recipe.options, network, build_network, options["in_channels"])
+        recipe = build_recipe(
+            plan.recipe.name,
+            plan.recipe.options,
+            network,
+            build_network,
+            options["in_channels"],
+            plan.data.spatial_dims,
+        )
     if recipe.paired != plan.data.paired:
         wanted = "true" if recipe.paired else "false"
         raise ConfigError(

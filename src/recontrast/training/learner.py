@@ -7,9 +7,11 @@ same dropout masks as one that was never stopped.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 import shutil
-from collections.abc import Iterator
+import statistics
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ from recontrast.models import MODELS
 from recontrast.recipes import Turn, build_recipe
 from recontrast.training.checkpoint import Checkpoint, optimizer_tensors, restore_optimizer
 from recontrast.training.plan import LoopSettings, Plan
+from recontrast.training.recompute import recompute_levels
 
 
 class Learner:
@@ -53,11 +56,14 @@ class Learner:
 
         network = build_network(model_options["in_channels"], model_options["out_channels"])
         recipe = build_recipe(
-            plan.recipe.name, plan.recipe.options, network, build_network, model_options["in_channels"]
-        )
+            plan.recipe.name, plan.recipe.options, network, build_network, model_options["in_channels"],
+            model_options["spatial_dims"],
+        )  # fmt: skip
         self.recipe: nn.Module = fabric.to_device(recipe)
         self.layout = _layout(model_options["spatial_dims"], plan.loop.channels_last)
         self.recipe.to(memory_format=self.layout)
+        if plan.loop.recompute:
+            recompute_levels(network)
         if plan.loop.compiled:
             _require_compiler()
             network.compile(dynamic=False)
@@ -78,6 +84,22 @@ class Learner:
         """Number of learned numbers of the network."""
         return sum(parameter.numel() for parameter in self.network.parameters())
 
+    @property
+    def starts_from_control(self) -> bool:
+        """Whether the network has a control to fit before the first step (its method `fit`)."""
+        return hasattr(self.recipe.network, "fit")
+
+    def begin(self, batch: Batch) -> None:
+        """Let a network that starts from a control fit it, before the first step.
+
+        Args:
+            batch: Training slices as they are, without random changes.
+        """
+        network: Any = self.recipe.network
+        network.fit(*(self.fabric.to_device(part) for part in (batch.source, batch.target, batch.mask)))
+        if self.averaged is not None:
+            self.averaged.load_state_dict(network.state_dict())
+
     def step(self, batch: Batch, number: int) -> tuple[float, dict[str, float]]:
         """Take step `number` (from 0): the turns of the recipe, one after the other.
 
@@ -89,24 +111,42 @@ class Learner:
         """
         rate = learning_rate(self.loop, number, self.total_steps)
         torch.manual_seed(_seed_of(self.loop.seed, number, self.fabric.global_rank))
-        moved = Batch(*(self.fabric.to_device(part) for part in batch))
-        moved = moved._replace(source=moved.source.contiguous(memory_format=self.layout))
         self.recipe.train()
         loss = math.nan
         parts: dict[str, float] = {}
-        turns = self.recipe.training_step(moved)  # type: ignore[operator]
-        while (turn := self._next(turns)) is not None:
-            value = float(turn.loss.detach())
-            if not math.isfinite(value):
-                name = "" if len(self.optimizers) == 1 else f" of the {turn.optimizer}"
-                raise TrainingError(f"the loss{name} of step {number + 1} is {value}")
-            self._take(turn, rate)
-            parts |= {name: float(part) for name, part in turn.parts.items()}
-            loss = value if turn.optimizer == "network" else loss
+        steps = [self.recipe.training_step(part) for part in self._shares(batch)]  # type: ignore[operator]
+        while (turns := self._backward(steps, number)) is not None:
+            self._take(turns[0], rate)
+            parts |= {name: statistics.fmean(float(turn.parts[name]) for turn in turns) for name in turns[0].parts}
+            loss = statistics.fmean(float(turn.loss) for turn in turns) if turns[0].optimizer == "network" else loss
         if self.averaged is not None:
             network: nn.Module = self.recipe.network  # type: ignore[assignment]
             _average(self.averaged, network, min(self.loop.ema, (1 + number) / (10 + number)))
         return loss, parts
+
+    def _shares(self, batch: Batch) -> Iterator[Batch]:
+        """The batch on the device, in as many parts as gradients are added up from."""
+        size = -(-len(batch.source) // self.loop.accumulate)
+        for share in zip(*([None] * len(batch.source) if p is None else p.split(size) for p in batch), strict=False):
+            moved = Batch(*(self.fabric.to_device(part) for part in share))
+            yield moved._replace(source=moved.source.contiguous(memory_format=self.layout))
+
+    def _backward(self, steps: Sequence[Iterator[Turn]], number: int) -> list[Turn] | None:
+        """The next turn of every part of the batch, its mean gradient added up; None when there is no further turn."""
+        turns: list[Turn] = []
+        for step in steps:
+            turn = self._next(step)
+            if turn is None:
+                return None
+            value = float(turn.loss.detach())
+            if not math.isfinite(value):
+                name = "" if len(self.optimizers) == 1 else f" of the {turn.optimizer}"
+                raise TrainingError(f"the loss{name} of step {number + 1} is {value}")
+            if not turns:
+                self.optimizers[turn.optimizer].zero_grad(set_to_none=True)
+            (turn.loss / len(steps)).backward()  # type: ignore[no-untyped-call]
+            turns.append(dataclasses.replace(turn, loss=turn.loss.detach()))
+        return turns
 
     def _next(self, turns: Iterator[Turn]) -> Turn | None:
         # Not Fabric's own mixed precision: that would round the target to bfloat16 before the loss sees it. A new
@@ -115,10 +155,8 @@ class Learner:
             return next(turns, None)
 
     def _take(self, turn: Turn, rate: float) -> None:
-        """Gradient, its mean over ranks, its limit, and the step of the optimiser."""
+        """Mean of the gradient over ranks, its limit, and the step of the optimiser."""
         optimizer = self.optimizers[turn.optimizer]
-        optimizer.zero_grad(set_to_none=True)
-        turn.loss.backward()  # type: ignore[no-untyped-call]
         trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         if self.fabric.world_size > 1:
             _share_gradients(self.fabric, trained)

@@ -17,6 +17,7 @@ import torch
 from recontrast.datasets.cases import cache_cases
 from recontrast.datasets.patches import Batch, SliceBatches
 from recontrast.datasets.unpaired import UnpairedBatches
+from recontrast.datasets.volumes import VolumeBatches
 from recontrast.errors import TrainingError
 from recontrast.io.tables import write_table
 from recontrast.preparation.cohort import PreparedCase
@@ -41,6 +42,10 @@ VALIDATION_TABLE = "validation.tsv"
 
 CACHE = Path("cache")
 """Memory-mapped slices; can always be made again."""
+
+
+_SLICES_OF_A_CONTROL = 256
+"""Training slices from which a network that starts from a control fits it."""
 
 
 @dataclass(frozen=True)
@@ -130,8 +135,9 @@ def learn(fabric: Any, job: Job) -> Learned:
         cached = cache_cases(wanted, about.sources, about.target, job.plan.data, job.run / CACHE)
     data, learned_from = job.plan.data, {case.key for case in job.train}
     learned = [case for case in cached if case.key in learned_from and case.plane in data.learned_planes]
-    judged = [case for case in cached if case.key not in learned_from and case.plane == data.plane]
-    batches = (SliceBatches if data.paired else UnpairedBatches)(learned, data, job.plan.loop.seed)
+    judged = [case for case in cached if case.key not in learned_from and case.plane == data.shown_plane]
+    kind = VolumeBatches if data.spatial_dims == 3 else SliceBatches if data.paired else UnpairedBatches
+    batches = kind(learned, data, job.plan.loop.seed)
     validator = None
     if job.validation:
         validator = Validator(job.validation, judged, job.plan.loop.protocol, job.description)
@@ -170,6 +176,8 @@ class _Training:
             checkpoint = load_checkpoint(job.run / LAST)
             self.learner.restore(checkpoint)
             self.state = State(**{name: checkpoint.state[name] for name in State.__dataclass_fields__})
+        elif isinstance(batches, SliceBatches) and self.learner.starts_from_control:
+            self.learner.begin(batches.as_they_are(_SLICES_OF_A_CONTROL))
         self.chief = fabric.is_global_zero
         self.live = LiveLine(self.chief)
         self.log: RunLog | None = None
