@@ -89,10 +89,8 @@ def analyse(settings: AnalyseSettings) -> Summary:
     write_provenance(out, "readers analyse", settings)
     facts = _facts(plan, records, study, answers)
     write_text(out / REPORT, _page(study, answers, tables, facts))
-    counted = int((~answers["training"]).sum())
-    return Summary(
-        [f"{out / REPORT}: {counted} answers of {answers['reader'].nunique()} readers, {len(tables)} tables"]
-    )
+    counted, heads = int((~answers["training"]).sum()), answers["reader"].nunique()
+    return Summary([f"{out / REPORT}: {counted} answers of {heads} readers, {len(tables)} tables"])
 
 
 _RECORD_COLUMNS = ["number", "token", "reader", "item", "kind", "content", "milliseconds", "received"]
@@ -142,11 +140,10 @@ def _facts(plan: Plan | None, records: list[Record], study: Study, answers: pd.D
         if plan is not None:
             skipped = sum(record.kind == "skip" for record in current_records(own).values())
             undone = sum(record.kind == "undo" for record in own)
-            planned = len(plan.items[reader])
+            planned, seed = len(plan.items[reader]), f"seed {plan.seeds[reader]}"
             facts.append(
-                (f"reader {reader}", f"{done} of {planned} items answered, {skipped} skipped, {undone} times undone; "
-                 f"seed {plan.seeds[reader]}")
-            )  # fmt: skip
+                (f"reader {reader}", f"{done} of {planned} items answered, {skipped} skipped, {undone} undone; {seed}")
+            )
         else:
             facts.append((f"reader {reader}", f"{done} answers"))
     return facts
@@ -163,9 +160,7 @@ def _page(
     if not len(answers):
         sections.append(Section("none", "Answers", [Text("Nobody has answered yet.", KIND_ABSENT)]))
     subtitle = f"{len(study.readers)} readers, arms {', '.join(arm.name for arm in study.arms)}"
-    statement = (
-        "Computed images are not acquired images. What readers said of them here is no proof beyond these cases."
-    )
+    statement = "Computed images are not acquired images. What was said of them here is no proof beyond these cases."
     return render(Headline(study.title, subtitle, [], [], statement), sections, version())
 
 

@@ -26,8 +26,10 @@ CREATE TABLE IF NOT EXISTS records (
   milliseconds INTEGER NOT NULL,
   received TEXT NOT NULL
 ) STRICT;
-CREATE TRIGGER IF NOT EXISTS no_change BEFORE UPDATE ON records BEGIN SELECT RAISE(ABORT, 'answers are never changed'); END;
-CREATE TRIGGER IF NOT EXISTS no_removal BEFORE DELETE ON records BEGIN SELECT RAISE(ABORT, 'answers are never removed'); END;
+CREATE TRIGGER IF NOT EXISTS no_change BEFORE UPDATE ON records
+  BEGIN SELECT RAISE(ABORT, 'answers are never changed'); END;
+CREATE TRIGGER IF NOT EXISTS no_removal BEFORE DELETE ON records
+  BEGIN SELECT RAISE(ABORT, 'answers are never removed'); END;
 """
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ COLUMNS = (
     "reader", "session", "place", "item", "case", "arm", "training", "repeat", "question", "side", "value",
     "milliseconds", "received",
 )  # fmt: skip
-"""Columns of `answers.tsv`; marks are JSON lists of world coordinates (RAS+ mm), `arm` of two images is `first,second`."""
+"""Columns of `answers.tsv`; marks are JSON lists of world coordinates (RAS+ mm), two arms are `first,second`."""
 
 NEEDED = ("reader", "case", "arm", "question", "value")
 
@@ -60,7 +60,8 @@ def read_answers(path: Path, study: Study) -> pd.DataFrame:
     if unknown:
         raise FormatError(f"{path}: arm '{unknown[0]}' is not in the design; it has {', '.join(sorted(arms))}")
     defaults = {"session": 0, "place": np.arange(len(table)), "item": "", "training": False, "repeat": False}
-    for name, value in {**defaults, "side": "", "milliseconds": np.nan, "received": ""}.items():
+    fill: dict[str, Any] = {**defaults, "side": "", "milliseconds": np.nan, "received": ""}
+    for name, value in fill.items():
         if name not in table:
             table[name] = value
     table["side"] = table["side"].fillna("")
@@ -108,7 +109,7 @@ def _world(marks: Sequence[Sequence[float]], affine: Any) -> list[list[float]]:
     return [[round(float(value), 2) for value in point] for point in points]
 
 
-def _typed(study: Study, row: dict[str, Any]) -> Any:
+def _typed(study: Study, row: Mapping[Any, Any]) -> Any:
     kind = study.question(row["question"]).kind
     try:
         return int(float(row["value"])) if kind in ("choice", "grade") else str(row["value"])

@@ -50,7 +50,7 @@ def grades_for_prepare(grades: pd.DataFrame) -> pd.DataFrame:
 
 
 def candidate_table(answers: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """Candidates of Tagawa 2025: struck out when anybody saw a wrong translation or an artefact; the rest by quality."""
+    """Candidates of Tagawa 2025: struck out when anybody saw a fault; the rest by quality."""
     if not {"wrong", "artefact", "quality"} <= {question.name for question in study.questions}:
         return pd.DataFrame()
     rows = []

@@ -1,4 +1,4 @@
-"""What stands before the application: size, rate, host and headers. Nothing behind it sees a request that breaks them."""
+"""What stands before the application: size, rate, host and headers. Nothing that breaks them gets through."""
 
 from __future__ import annotations
 

@@ -40,8 +40,8 @@ def multireader(differences: Any, *, confidence: float = 0.95) -> MultiReader:
     """Test a mean paired difference with both readers and cases as samples of more.
 
     Dorfman, Berbaum and Metz's analysis of variance (Invest Radiol 1992, 27:723) for a mean rating, whose jackknife
-    pseudovalues are the ratings themselves; degrees of freedom by Hillis (Stat Med 2007, 26:596). On the differences d of
-    reader r and case c: variance of the mean = (MS_r + max(MS_c - MS_rc, 0)) / (R C), degrees of freedom
+    pseudovalues are the ratings themselves; degrees of freedom by Hillis (Stat Med 2007, 26:596). On the differences of
+    readers r and cases c: variance of the mean = (MS_r + max(MS_c - MS_rc, 0)) / (R C), degrees of freedom
     (MS_r + max(MS_c - MS_rc, 0))^2 (R - 1) / MS_r^2.
 
     Args:

@@ -66,7 +66,7 @@ def plan_reader(study: Study, cases: Sequence[str], seed: int) -> list[Showing]:
             for case in study.training
             for arms in _practice(study, number, len(sessions), rng)
         ]
-        rng.shuffle(practice)  # type: ignore[arg-type]
+        rng.shuffle(practice)
         planned += practice + spread(showings, repeated[number], study.gap, rng)
     return planned
 

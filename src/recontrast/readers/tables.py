@@ -1,4 +1,4 @@
-"""Tables of a reader study, laid out as in the papers: counts of grades, agreement, means with Wilcoxon's p, origins."""
+"""Tables of a reader study as in the papers: counts of grades, agreement, means with Wilcoxon's p, origins."""
 
 from __future__ import annotations
 
