@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recontrast.errors import GeometryError, IntensityError, MissingContrastError
+from recontrast.errors import GeometryError, IntensityError, LayoutError, MissingContrastError
 from recontrast.evaluation import cases
 from recontrast.evaluation.cases import CaseJob, CaseResult, case_regions, evaluate_case, sample_training_case
 from recontrast.evaluation.fitting import fit_controls
-from recontrast.evaluation.matching import ExpectedCase, read_reference
+from recontrast.evaluation.matching import ExpectedCase, read_reference, with_brain_masks
 from recontrast.evaluation.scores import SYNTHETIC
 from recontrast.io.nifti import read_volume, write_volume
 from recontrast.volume import Volume
@@ -228,3 +228,32 @@ def test_bloch_is_scored_where_maps_exist(make_job, prepared: Path) -> None:
     result = evaluate_case(dataclasses.replace(job, expected=cases_with_maps[0], controls=fitted))
     assert psnr(result, "bloch") > 30
     assert psnr(result, "identity") < 20
+
+
+def test_the_union_of_two_brains_is_a_region_of_its_own(make_job, prepared: Path, tmp_path: Path) -> None:
+    reference = read_reference(prepared, "T2w", "test")
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(LayoutError, match="no brain mask of any case"):
+        with_brain_masks(reference, tmp_path / "nothing")
+    brain = read_volume(reference.expected[0].images["T2w"])
+    other = np.zeros(brain.shape, np.uint8)
+    other[:3] = 1
+    write_volume(tmp_path / "masks" / "sub-04_desc-brain_mask.nii.gz", brain.with_data(other), np.uint8)
+    found = with_brain_masks(reference, tmp_path / "masks")
+    regions = case_regions(found.expected[0], brain)
+    assert np.array_equal(regions["brainUnion"], regions["brain"] | (other > 0))
+    assert regions["brainUnion"].sum() > regions["brain"].sum()
+    # A case without a second mask is not scored by its own mask in silence.
+    assert "no brain mask in" in found.expected[1].problem
+    result = evaluate_case(make_job(expected=found.expected[0], protocol="bottani2024", inputs="union"))
+    assert {record.region for record in result.records[SYNTHETIC]} == {"brainUnion"}
+
+
+def test_tissues_are_found_in_an_acquired_image_where_no_masks_are(make_job) -> None:
+    result = evaluate_case(make_job(protocol="hagiwara2019", tissues_from="T1w", inputs="t"))
+    defined = {record.region for record in result.records[SYNTHETIC] if record.status == "ok"}
+    assert defined == {"brain", "GM", "WM", "CSF"}
+    assert "GM, WM, CSF from the T1w by segmenter tissue, version 1" in result.message
+    absent = evaluate_case(make_job(protocol="hagiwara2019", tissues_from="PDw", inputs="p"))
+    assert "no tissue regions: sub-04: no PDw" in absent.message
+    assert {r.status for r in absent.records[SYNTHETIC] if r.region == "GM"} == {"the case has no such region"}

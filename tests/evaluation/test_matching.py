@@ -116,3 +116,10 @@ def test_sources_come_from_the_sidecars(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="different sources"):
         source_labels(read_synthetic(tmp_path / "s"), ())
     assert source_labels(read_synthetic(tmp_path / "s"), ("T1w",)) == ("T1w",)
+
+
+def test_masks_in_a_flat_folder_become_regions(tmp_path: Path) -> None:
+    put(tmp_path / "flat" / "sub-01_T2w.nii.gz")
+    put(tmp_path / "flat" / "sub-01_desc-brain_mask.nii.gz")
+    reference = read_reference(tmp_path / "flat", "T2w", "test")
+    assert [region.name for region in reference.expected[0].regions] == ["brain"]

@@ -21,6 +21,9 @@ from recontrast.volume import Volume, same_grid
 
 _SUFFIXES = ("mask", "brainmask", "dseg")
 
+_OTHER_DATA = ("beh", "dwi", "eeg", "fmap", "func", "ieeg", "meg", "micr", "motion", "mrs", "nirs", "perf", "pet")
+"""Folders of BIDS whose masks are not of anatomical images; a flat folder of images may have any other name."""
+
 
 @dataclass(frozen=True)
 class RegionFile:
@@ -52,7 +55,7 @@ def find_regions(
     Raises:
         LayoutError: Two files of one folder are the same region in the same space.
     """
-    own = [image for image in images if image.path.parent.name == "anat"]
+    own = [image for image in images if image.path.parent.name not in _OTHER_DATA]
     chosen: dict[str, RegionFile] = {}
     for group in (_below(folder, case) if folder else [], own):
         for space in spaces:
