@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,8 @@ from recontrast.volume import Volume
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "dicom"
 
+STEPS, AFFINE = 0.51, 1e-9
+"""Wanted: half a step of 16 bits (with rounding of float32), and the affine."""
 
 SOURCE = "acq-roundtrip_T1w"
 """A name that no header gives, so that only the stack that is meant is translated."""
@@ -131,32 +134,52 @@ def bids_errors(folder: Path) -> str:
     return str(sum(issue.get("severity") == "error" for issue in json.loads(ran.stdout)["issues"]["issues"]))
 
 
+def table(folder: Path, scratch: Path) -> Iterator[tuple[str, bool]]:
+    """Lines of the table, and whether each is as it must be; the imported data set is left in `scratch / "bids"`."""
+    import_dicom(ImportSettings(dicom=folder, out=scratch / "bids", missing="fill", times="all", workers=1))
+    rows = read_table(scratch / "bids" / TABLE, text_columns=("series",)).set_index("series")
+    yield (
+        (
+            f"{'series':34} {'slices':>9} {'import':9} {'contrast':9} {'dcm2niix':26} {'out':>4} {'steps':>6} "
+            f"{'affine':>7} {'dciodvfy':>8}"
+        ),
+        True,
+    )
+    for series in find_series(folder).series:
+        for stack in series.stacks:
+            key = series_key(series, stack)
+            row = rows.loc[key]
+            written, steps, affine = back_and_forth(folder, series, stack, scratch / "back")
+            grid = f"{len(stack.frames)}/{stack.grid.shape[2]}" if stack.grid else str(len(stack.frames))
+            beside, errors = beside_dcm2niix(stack, scratch / "niix"), checked(scratch / "back" / key)
+            label = f"{series.description} {stack.name}".strip()[:34]
+            good = written != "none" and float(steps) <= STEPS and float(affine) <= AFFINE
+            yield (
+                (
+                    f"{label:34} {grid:>9} {row['outcome']:9} {row['contrast']!s:9} {beside:26} {written:>4} "
+                    f"{steps:>6} {affine:>7} {errors:>8}"
+                ),
+                good and errors in ("0", "not installed"),
+            )
+    errors = bids_errors(scratch / "bids")
+    yield f"BIDS validator: {errors} errors in the imported data set", errors in ("0", "not installed")
+
+
 def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Print the table; the exit status is 1 when a series did not come back."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", nargs="?", type=Path, default=DATA)
     folder = parser.parse_args().folder
     if not folder.is_dir():
         print(f"{folder}: no such folder, nothing measured; name one with DICOM files")
         return
     warnings.simplefilter("ignore", RecontrastWarning)
+    bad = 0
     with tempfile.TemporaryDirectory() as name:
-        scratch = Path(name)
-        import_dicom(ImportSettings(dicom=folder, out=scratch / "bids", missing="fill", times="all", workers=1))
-        table = read_table(scratch / "bids" / TABLE, text_columns=("series",)).set_index("series")
-        print(f"{'series':34} {'slices':>9} {'import':9} {'contrast':9} {'dcm2niix':26} {'out':>4} {'steps':>6} "
-              f"{'affine':>7} {'dciodvfy':>8}")  # fmt: skip
-        for series in find_series(folder).series:
-            for stack in series.stacks:
-                key = series_key(series, stack)
-                row = table.loc[key]
-                written, steps, affine = back_and_forth(folder, series, stack, scratch / "back")
-                grid = f"{len(stack.frames)}/{stack.grid.shape[2]}" if stack.grid else str(len(stack.frames))
-                beside, errors = beside_dcm2niix(stack, scratch / "niix"), checked(scratch / "back" / key)
-                label = f"{series.description} {stack.name}".strip()[:34]
-                print(f"{label:34} {grid:>9} {row['outcome']:9} {row['contrast']!s:9} {beside:26} {written:>4} "
-                      f"{steps:>6} {affine:>7} {errors:>8}")  # fmt: skip
-        print(f"BIDS validator: {bids_errors(scratch / 'bids')} errors in the imported data set")
+        for line, good in table(folder, Path(name)):
+            bad += not good
+            print(line if good else f"{line}  NOT AS WANTED", flush=True)
+    sys.exit(1 if bad else 0)
 
 
 if __name__ == "__main__":

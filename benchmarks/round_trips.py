@@ -2,14 +2,18 @@
 
     python benchmarks/round_trips.py [FOLDER] [--only sub-L01]
 
-FOLDER holds the real scans (default: RECONTRAST_REALDATA, or ../shared/data). Two ways, with a network that copies:
+FOLDER holds the real scans (default: RECONTRAST_REALDATA, or ../shared/data). Three ways, with a network that copies:
 
 file      `translate` on the file as released
 prepared  copied into a BIDS data set, `prepare` (recipe native), `translate` on the prepared folder, and back onto the
-          grid of the released file: turned where nothing was interpolated, else resampled with the stored transform
+          grid of the released file: turned where nothing was interpolated, else resampled with the stored transform;
+          the BIDS validator looks at the prepared folder and at the synthetic images
+dicom     every DICOM series: `import`, then each imported image as above; and `translate` on the series itself, as
+          `dicom_round_trip.py` does, with dcm2niix and dciodvfy beside it
 
 Difference: largest difference of values over the range of the image (interpolated: root mean square, for information).
-Affine: largest difference of an entry. A refusal is a result: its line is printed.
+Affine: largest difference of an entry. A refusal is a result: its line is printed. The last line counts the outcomes;
+the exit status is 1 when an image did not come back or a validator found an error.
 """
 
 from __future__ import annotations
@@ -21,9 +25,11 @@ import shutil
 import sys
 import tempfile
 import warnings
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import dicom_round_trip
 import nibabel as nib
 import numpy as np
 import torch
@@ -31,7 +37,8 @@ from torch import nn
 
 from recontrast.contrasts import Contrast
 from recontrast.errors import RecontrastError
-from recontrast.io.bids import BidsName, read_sidecar
+from recontrast.importing.command import ImportSettings, import_dicom
+from recontrast.io.bids import BidsName, find_images, read_sidecar
 from recontrast.io.nifti import read_volume
 from recontrast.models import MODELS
 from recontrast.preparation.normalize import Scale, ScaleSettings
@@ -186,7 +193,16 @@ def of_group(group: Group, data: Path, folder: Path) -> list[tuple[str, str, str
     )  # fmt: skip
     for reason in summary.failed.values():
         raise RecontrastError(reason)
-    rows = []
+    errors = dicom_round_trip.bids_errors(prepared)
+    rows = [
+        (
+            group.name,
+            "-",
+            "-",
+            f"BIDS validator: {errors} errors in the prepared folder",
+            errors in ("0", "not installed"),
+        )
+    ]
     for label in group.contrasts:
         out = folder / f"synthetic-{label}"
         done = translate(
@@ -197,6 +213,9 @@ def of_group(group: Group, data: Path, folder: Path) -> list[tuple[str, str, str
         )  # fmt: skip
         for key, reason in done.failed.items():
             rows.append((f"{group.name} {label}", "-", "-", f"{key}: {reason}", False))
+        found = dicom_round_trip.bids_errors(out)
+        if found not in ("0", "not installed"):
+            rows.append((f"{group.name} {label}", "-", "-", f"BIDS validator: {found} errors in the synthetic", False))
         for synthetic in sorted(out.rglob("*_desc-synthetic_*.nii.gz")):
             case = BidsName.parse(synthetic.name).case
             made = prepared / case.folder / "anat" / BidsName.of(case, Contrast.parse(label), desc="prepared").filename
@@ -212,45 +231,69 @@ def main() -> None:
     default = Path(os.environ.get("RECONTRAST_REALDATA", repository.parent / "shared" / "data"))
     parser.add_argument("folder", type=Path, nargs="?", default=default)
     parser.add_argument("--only", default="", help="only paths that contain this")
-    parser.add_argument("--ways", nargs="+", default=["file", "prepared"])
+    parser.add_argument("--ways", nargs="+", default=["file", "prepared", "dicom"])
     asked = parser.parse_args()
     if not (asked.folder / "participants.tsv").is_file():
         raise SystemExit(f"real scans not found at {asked.folder}; set RECONTRAST_REALDATA to their folder")
     warnings.simplefilter("ignore")
-    bad = 0
+    counts: Counter[str] = Counter()
     print(f"{'case':58} {'way':8} {'difference':26} {'affine':8} outcome", flush=True)
-    for way, case, difference, affine, line, good in results(asked.folder, asked.only, asked.ways):
-        bad += not good
-        fine = "back on its grid" if "interpolated" in difference else "same"
-        print(f"{case:58} {way:8} {difference:26} {affine:8} {line or (fine if good else 'NOT THE SAME')}", flush=True)
-    sys.exit(1 if bad else 0)
-
-
-def results(data: Path, only: str, ways: list[str]):  # type: ignore[no-untyped-def]
-    """Rows of the table as they come."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        if "file" in ways:
-            run = make_run(folder / "run", "T1w")
-            for path in sorted(data.rglob("*.nii.gz")):
-                case = str(path.relative_to(data))
-                if only not in case:
-                    continue
-                try:
-                    difference, affine, good = of_file(path, folder, run)
-                    yield "file", case, difference, affine, "", good
-                except RecontrastError as error:
-                    yield "file", case, "-", "-", f"refused: {str(error).removeprefix(f'{path}: ')}", True
-        for number, group in enumerate(groups(data) if "prepared" in ways else []):
-            if only not in group.name:
+        for way, case, difference, affine, line, good in results(asked.folder, asked.only, asked.ways, Path(name)):
+            fine = "back on its grid" if "interpolated" in difference else "same"
+            said = line or (fine if good else "NOT THE SAME")
+            counts[said.split(":")[0] if good else "WRONG"] += 1
+            print(f"{case:58} {way:8} {difference:26} {affine:8} {said}", flush=True)
+        if "dicom" in asked.ways:
+            print("\nDICOM series through `translate`", flush=True)
+            for line, good in dicom_round_trip.table(asked.folder / "dicom", Path(name) / "series"):
+                counts["DICOM lines right" if good else "WRONG"] += not line.startswith("series  ")
+                print(line if good else f"{line}  NOT AS WANTED", flush=True)
+    print("\n" + ", ".join(f"{count} {outcome}" for outcome, count in counts.items()))
+    sys.exit(1 if counts["WRONG"] else 0)
+
+
+def results(data: Path, only: str, ways: list[str], folder: Path):  # type: ignore[no-untyped-def]
+    """Rows of the table as they come."""
+    if "file" in ways:
+        run = make_run(folder / "run", "T1w")
+        for path in sorted(data.rglob("*.nii.gz")):
+            case = str(path.relative_to(data))
+            if only not in case:
                 continue
-            place = folder / str(number)
             try:
-                for case, difference, affine, line, good in of_group(group, data, place):
-                    yield "prepared", case, difference, affine, line, good
+                difference, affine, good = of_file(path, folder, run)
+                yield "file", case, difference, affine, "", good
             except RecontrastError as error:
-                yield "prepared", group.name, "-", "-", f"refused: {error}", True
-            shutil.rmtree(place, ignore_errors=True)
+                yield "file", case, "-", "-", f"refused: {str(error).removeprefix(f'{path}: ')}", True
+    if "prepared" in ways:
+        yield from of_groups("prepared", groups(data), data, only, folder)
+    if "dicom" in ways:
+        import_dicom(ImportSettings(dicom=data / "dicom", out=folder / "bids", missing="fill", times="all", workers=1))
+        yield from of_groups("dicom", imported(folder / "bids"), folder / "bids", only, folder)
+
+
+def imported(bids: Path) -> list[Group]:
+    """Every image of a data set alone."""
+    return [
+        Group(image.path.name.removesuffix(".nii.gz"), {where: where}, (image.name.contrast.label,))
+        for image in find_images(bids)
+        for where in [str(image.path.relative_to(bids))]
+    ]
+
+
+def of_groups(way: str, found: list[Group], data: Path, only: str, folder: Path):  # type: ignore[no-untyped-def]
+    """Rows of groups."""
+    for number, group in enumerate(found):
+        if only not in group.name:
+            continue
+        place = folder / f"{way}-{number}"
+        try:
+            for case, difference, affine, line, good in of_group(group, data, place):
+                yield way, case, difference, affine, line, good
+        except RecontrastError as error:
+            yield way, group.name, "-", "-", f"refused: {error}", True
+        shutil.rmtree(place, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -82,11 +82,11 @@ def nifti(kind: type = nib.Nifti1Image, dtype: str = "<i2", shape: tuple[int, ..
 
 
 def dicom() -> list[bytes]:
-    """A sound DICOM slice, where pydicom is installed."""
+    """Sound DICOM images, where pydicom is installed: a slice, the same by RLE, an Enhanced object."""
     if importlib.util.find_spec("pydicom") is None:
         return []
     from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+    from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, RLELossless, generate_uid
 
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = MRImageStorage, generate_uid(entropy_srcs=["fuzz"])
@@ -102,9 +102,55 @@ def dicom() -> list[bytes]:
     data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 12, 11, 0
     data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
     data.PixelData = np.arange(64, dtype="<u2").tobytes()
+    plain = saved(data)
+    data.compress(RLELossless, generate_instance_uid=False)
+    packed = saved(data)
+    data.decompress(generate_instance_uid=False)
+    return [plain, packed, saved(enhanced(data))]
+
+
+def saved(data: Any) -> bytes:
+    """The bytes of a DICOM object."""
     stream = io.BytesIO()
     data.save_as(stream, enforce_file_format=True)
-    return [stream.getvalue()]
+    return stream.getvalue()
+
+
+def enhanced(slice_: Any) -> Any:
+    """An Enhanced MR object of three frames, from a classic slice."""
+    from pydicom.dataset import Dataset
+    from pydicom.uid import EnhancedMRImageStorage
+
+    def item(**attributes: Any) -> Dataset:
+        made = Dataset()
+        for name, value in attributes.items():
+            setattr(made, name, value)
+        return made
+
+    data = Dataset()
+    data.update({element.tag: element for element in slice_})
+    data.file_meta = slice_.file_meta
+    data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = EnhancedMRImageStorage
+    for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "EchoTime"):
+        delattr(data, name)
+    data.SharedFunctionalGroupsSequence = [
+        item(
+            PlaneOrientationSequence=[item(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])],
+            PixelMeasuresSequence=[item(PixelSpacing=[1, 1], SliceThickness=2)],
+            MREchoSequence=[item(EffectiveEchoTime=9.0)],
+        )
+    ]
+    data.PerFrameFunctionalGroupsSequence = [
+        item(
+            PlanePositionSequence=[item(ImagePositionPatient=[0, 0, 2 * k])],
+            PixelValueTransformationSequence=[item(RescaleSlope=k + 1, RescaleIntercept=0, RescaleType="US")],
+            FrameContentSequence=[item(StackID="1", InStackPositionNumber=k + 1)],
+        )
+        for k in range(3)
+    ]
+    data.NumberOfFrames = 3
+    data.PixelData = np.arange(3 * 64, dtype="<u2").tobytes()
+    return data
 
 
 def seeds() -> dict[str, list[bytes]]:
@@ -186,21 +232,7 @@ def damage(content: bytes, random_: random.Random) -> bytes:
             piece = data[at : at + random_.randrange(1, 64)]
             data[at:at] = piece * random_.choice([1, 2, 100])
         elif act == 7:
-            data[at:at] = random_.choice(
-                [
-                    b"\0",
-                    b"\n",
-                    b"\t",
-                    b'"',
-                    b"[" * 5000,
-                    b"9" * 5000,
-                    b"NaN",
-                    b"1e999",
-                    b"\xff\xfe",
-                    b"../../",
-                    "é".encode(),
-                ]
-            )
+            data[at:at] = random_.choice(PIECES)
         else:
             other = random_.randrange(len(data))
             data[at : at + 8], data[other : other + 8] = data[other : other + 8], data[at : at + 8]
@@ -245,6 +277,8 @@ def one_round(number: int, folder: Path, samples: dict[str, list[bytes]]) -> tup
     content = random_.choice(samples[kind])
     if kind == ".nii.gz" and random_.random() < 0.7:
         content = gzip.compress(damage(gzip.decompress(content), random_), compresslevel=1, mtime=0)
+    elif kind == ".dcm" and random_.random() < 0.7:
+        content = content[:132] + damage(content[132:], random_)  # behind the preamble, which nobody reads
     else:
         content = damage(content, random_)
     path = folder / f"round{kind}"
