@@ -40,7 +40,7 @@ class Adversarial(nn.Module):
         reconstruction: Loss between result and target (l1, mse).
         reconstruction_weight: Its weight.
         perceptual: none, lpips_vgg, vgg19_54 or vgg19_22.
-        perceptual_weight: Its weight.
+        perceptual_weight: Its weight; 0 leaves it out (a sweep of weights begins there), and no file is read.
         perceptual_weights: Files with the weights of its networks; see `recontrast.losses.perceptual`.
 
     Raises:
@@ -69,14 +69,14 @@ class Adversarial(nn.Module):
         reconstruction: str = "l1",
         reconstruction_weight: float = 100.0,
         perceptual: str = "none",
-        perceptual_weight: float = 0.0,
+        perceptual_weight: float | None = None,
         perceptual_weights: Sequence[str] | str = (),
     ) -> None:
         super().__init__()
-        if min(adversarial_weight, reconstruction_weight, perceptual_weight) < 0:
+        if min(adversarial_weight, reconstruction_weight, perceptual_weight or 0.0) < 0:
             raise ConfigError("recipe adversarial: the weights of losses must not be negative")
-        if perceptual != "none" and perceptual_weight == 0:
-            raise ConfigError(f"recipe adversarial: perceptual={perceptual} has perceptual_weight 0; give it a weight")
+        if perceptual != "none" and perceptual_weight is None:
+            raise ConfigError(f"recipe adversarial: perceptual={perceptual} has no perceptual_weight; give it one")
         self.network = network
         options = dict(discriminator_options or {})
         channels = 1 + (source_channels if conditional else 0)
@@ -85,8 +85,9 @@ class Adversarial(nn.Module):
         self.adversarial = AdversarialLoss(objective, real_label=real_label, smooth_generator=smooth_generator)
         self.reconstruction = LOSSES.build(reconstruction)
         self.reconstruction_name = reconstruction
-        self.weights = (adversarial_weight, reconstruction_weight, perceptual_weight)
-        self.perceptual = None if perceptual == "none" else PerceptualLoss(perceptual, perceptual_weights)
+        self.weights = (adversarial_weight, reconstruction_weight, perceptual_weight or 0.0)
+        wanted = perceptual != "none" and perceptual_weight
+        self.perceptual = PerceptualLoss(perceptual, perceptual_weights) if wanted else None
 
     def optimized(self) -> dict[str, list[nn.Module]]:
         """Two optimisers."""

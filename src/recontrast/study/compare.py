@@ -11,7 +11,7 @@ import pandas as pd
 from recontrast.errors import RecontrastError
 from recontrast.evaluation.protocols import PROTOCOLS
 from recontrast.evaluation.statistics import bootstrap_interval
-from recontrast.evaluation.tables import SYNTHETIC
+from recontrast.evaluation.scores import SYNTHETIC
 from recontrast.study.score import primary_region, read_scores, subject_values
 from recontrast.study.settings import Ordering, Side
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from recontrast.atomic import write_text
 from recontrast.evaluation.protocols import PROTOCOLS
@@ -17,7 +18,7 @@ from recontrast.io.tables import read_table
 from recontrast.preparation.cohort import PreparedCase, PreparedCohort
 from recontrast.provenance import version
 from recontrast.reporting.curves import RULE, read_curves
-from recontrast.reporting.figures import Figure, data_uri, png
+from recontrast.reporting.figures import data_uri, png
 from recontrast.reporting.montage import nice_limit
 from recontrast.reporting.page import Block, Facts, Heading, Headline, Picture, Section, Text, Tile, frame_table, render
 from recontrast.reporting.planes import choose_slices, picture

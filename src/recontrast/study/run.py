@@ -14,6 +14,7 @@ from recontrast.execution.workers import Outcome, run_cases
 from recontrast.io.tables import write_table
 from recontrast.reporting.curves import read_curves
 from recontrast.study.plan import TrainingJob
+from recontrast.study.settings import Scale
 from recontrast.training.command import TrainSettings, train
 from recontrast.training.log import read_log
 
@@ -36,7 +37,7 @@ class Trained:
 
 
 def run_jobs(
-    jobs: Sequence[TrainingJob], prepared: Path, out: Path, scale: str, workers: int = 1, scheduler: str = ""
+    jobs: Sequence[TrainingJob], prepared: Path, out: Path, scale: Scale, workers: int = 1, scheduler: str = ""
 ) -> Trained:
     """Train what is not finished yet. A job that fails is listed and the others go on.
 
@@ -60,7 +61,7 @@ def run_jobs(
     return Trained(table, failed)
 
 
-def train_job(job: TrainingJob, prepared: Path, out: Path, scale: str, number: int, total: int) -> float:
+def train_job(job: TrainingJob, prepared: Path, out: Path, scale: Scale, number: int, total: int) -> float:
     """One training; returns its seconds. Called in any process."""
     begun = time.perf_counter()
     overrides = list(job.overrides)

@@ -1,0 +1,36 @@
+"""Figures of a study: every run has a panel, every network its difference."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recontrast.reporting.curves import read_curves
+from recontrast.reporting.studies import plot_all_curves, plot_networks, plot_sheet
+
+
+def test_all_runs_on_one_page() -> None:
+    events = [{"event": "step", "step": n, "loss": 1 / n} for n in range(1, 9)]
+    events += [
+        {"event": "validation", "step": n, "region": "brain", "metrics": {"psnr": 20.0 + n}, "best": True}
+        for n in (4, 8)
+    ]
+    curves = read_curves(events)
+    assert curves is not None
+    figure = plot_all_curves({f"run {n}": curves for n in range(4)})
+    shown = [axes for axes in figure.axes if axes.get_visible() and axes.get_title(loc="left")]
+    assert [axes.get_title(loc="left") for axes in shown] == [f"run {n}" for n in range(4)]
+
+
+def test_sheet_has_a_row_for_each_candidate() -> None:
+    images = [np.ones((10, 8))] * 3
+    figure = plot_sheet({"acquired": images, "C1": images}, [1.0] * 3)
+    assert [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()] == ["acquired", "C1"]
+
+
+def test_networks_have_a_signed_difference_row() -> None:
+    image = np.full((6, 5), 0.5)
+    figure = plot_networks({"T1w": image, "acquired": image, "net": image + 0.1}, "acquired", 1.0, 0.2)
+    below = figure.axes[5].images[0]
+    assert np.allclose(below.get_array(), 0.1)
+    assert (below.norm.vmin, below.norm.vmax) == (-0.2, 0.2)
+    assert not figure.axes[4].images

@@ -1,0 +1,33 @@
+"""Published entries stand beside ours, and a dash where nothing was scored."""
+
+from __future__ import annotations
+
+import pytest
+
+from recontrast.study.layouts import LAYOUTS
+from recontrast.study.layouts.scores import title
+from recontrast.study.settings import Published, PublishedRow, Side
+
+
+def test_theirs_beside_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pandas as pd
+
+    from recontrast.study.layouts import scores as module
+
+    def values_of(tested, side, protocol, metric, region):  # type: ignore[no-untyped-def]
+        return pd.Series([1.0, 2.0, 3.0]) if side.method == "unit" and metric == "psnr" else None
+
+    monkeypatch.setattr(module, "values_of", values_of)
+    published = Published(
+        title="t",
+        where="p. 1",
+        metrics=("psnr", "ssim"),
+        rows=(PublishedRow(label="UNIT", values=("27.5 ± 4.6", "0.82"), ours=Side(method="unit")),),
+    )
+    table = LAYOUTS.get("scores")(published, [])
+    assert table.iloc[0].tolist() == ["UNIT", "27.5 ± 4.6", "2.000 ± 1.000 [−0.484, 4.484] n=3", "0.82", "—"]
+
+
+def test_titles_have_unit_and_direction() -> None:
+    assert title("psnr", "recontrast") == "PSNR (dB) ↑"
+    assert title("psnr_axial+psnr_coronal", "grantjacob2021") == "PSNR (dB) ↑"

@@ -1,0 +1,50 @@
+"""A study makes its prepared folder when it is not there, and says what it needs when it cannot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recontrast.errors import LayoutError
+from recontrast.execution.workers import Summary
+from recontrast.study import cohort
+from recontrast.study.settings import DataSource
+
+
+def test_a_prepared_folder_is_read(make_prepared, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    found = cohort.make_cohort(DataSource(), make_prepared(), tmp_path / "out", None, 1)
+    assert len(found.cases) == 4
+
+
+def test_what_is_absent_is_named(tmp_path: Path) -> None:
+    with pytest.raises(LayoutError, match="--bids"):
+        cohort.make_cohort(DataSource(), tmp_path / "none", tmp_path, None, 1)
+    simulated = DataSource(simulate={"contrasts": ("T1w",)})
+    with pytest.raises(LayoutError, match="--data"):
+        cohort.make_cohort(simulated, tmp_path / "none", tmp_path, tmp_path, 1)
+
+
+def test_it_is_simulated_and_prepared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    calls: list[Any] = []
+    for name in ("simulate", "prepare", "read_cohort"):
+        monkeypatch.setattr(cohort, name, calls.append)
+    data = DataSource(simulate={"contrasts": ["T1w"], "subjects": 3}, prepare={"test": ["03"]})
+    cohort.make_cohort(data, tmp_path / "prepared", tmp_path / "out", None, 1)
+    simulated, prepared, read = calls
+    assert (simulated.out, simulated.subjects, simulated.workers) == (tmp_path / "out" / "cohort", 3, 1)
+    assert (prepared.bids, prepared.out, prepared.test) == (tmp_path / "out" / "cohort", tmp_path / "prepared", ("03",))
+    assert read == tmp_path / "prepared"
+
+
+def test_maps_are_fitted_between(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    calls: list[str] = []
+    for name in ("simulate", "prepare", "read_cohort"):
+        monkeypatch.setattr(cohort, name, lambda _, name=name: calls.append(name))
+    monkeypatch.setattr(
+        cohort, "add_synthetic", lambda raw, workers: calls.append(raw.name) or Summary([], {"sub-01": "no"})
+    )
+    data = DataSource(simulate={"contrasts": ["MESE"]}, synthetic_mri=True)
+    cohort.make_cohort(data, tmp_path / "prepared", tmp_path / "out", None, 1)
+    assert calls == ["simulate", "cohort", "prepare", "read_cohort"]

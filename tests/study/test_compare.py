@@ -1,0 +1,82 @@
+"""Orderings are paired within subjects, follow the metric's direction, and say when nothing was scored."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from recontrast.study.compare import Tested, check_orderings, in_words, values_of
+from recontrast.study.settings import Ordering, Side
+
+
+@pytest.fixture
+def tested(tmp_path: Path) -> list[Tested]:
+    """Two methods, four subjects: the second is 1 dB worse, give or take."""
+    found = []
+    for method, shift in (("first", 0.0), ("second", -1.0)):
+        folder = tmp_path / method
+        folder.mkdir()
+        rows = []
+        for number, noise in enumerate((0.0, 0.1, -0.1, 0.05)):
+            for estimator, psnr in (
+                ("synthetic", 30 + number + shift + noise * (shift != 0)),
+                ("identity", 20 + number),
+            ):
+                for metric, value in (("psnr", psnr), ("mae", 1 / psnr)):
+                    rows.append(
+                        (f"sub-{number}", f"{number}", "", estimator, "brain", metric, value, "recontrast", "ok")
+                    )
+        columns = ["case", "subject", "session", "estimator", "region", "metric", "value", "protocol", "status"]
+        pd.DataFrame(rows, columns=columns).to_csv(folder / "scores.tsv", sep="\t", index=False)
+        (folder / "evaluation.json").write_text(json.dumps({"primary_region": "brain"}))
+        found.append(Tested("T1w-T2w", method, "", method, {"recontrast": folder}))
+    return found
+
+
+def test_values_are_by_subject(tested: list[Tested]) -> None:
+    values = values_of(tested, Side(method="first"), "recontrast", "psnr")
+    assert values is not None
+    assert values.tolist() == [30, 31, 32, 33]
+    assert values_of(tested, Side(method="third"), "recontrast", "psnr") is None
+    both = values_of(tested, Side(method="first", estimator="identity"), "recontrast", "psnr+mae")
+    assert both is not None
+    assert both.iloc[0] == pytest.approx((20 + 1 / 20) / 2)
+
+
+def test_verdicts(tested: list[Tested]) -> None:
+    first, second = Side(method="first"), Side(method="second")
+    claims = [
+        Ordering(claim="a", better=first, worse=second),
+        Ordering(claim="b", better=second, worse=first),
+        Ordering(claim="c", better=first, worse=second, metric="mae"),
+        Ordering(claim="d", better=first, worse=Side(method="third")),
+        Ordering(claim="e", better=Side(), worse=Side(estimator="identity")),
+    ]
+    table = check_orderings(claims, tested).set_index(["claim", "method"])
+    assert table["verdict"].to_dict() == {
+        ("a", "first"): "agrees", ("b", "second"): "disagrees", ("c", "first"): "agrees", ("d", "first"): "not tested",
+        ("e", "first"): "agrees", ("e", "second"): "agrees",
+    }  # fmt: skip
+    row = table.loc[("a", "first")]
+    assert row["difference"] == pytest.approx(1 - 0.05 / 4)
+    assert row["ci_low"] < row["difference"] < row["ci_high"]
+    assert table.loc[("e", "first"), "difference"] == pytest.approx(10)
+
+
+def test_one_subject_decides_nothing(tested: list[Tested]) -> None:
+    for item in tested:
+        path = item.evaluations["recontrast"] / "scores.tsv"
+        table = pd.read_csv(path, sep="\t")
+        table[table["subject"] == 0].to_csv(path, sep="\t", index=False)
+    row = check_orderings([Ordering(claim="a", better=Side(method="first"), worse=Side(method="second"))], tested).iloc[
+        0
+    ]
+    assert row["verdict"] == "undecided"
+    assert row["difference"] == pytest.approx(1.0)
+
+
+def test_sides_in_words() -> None:
+    assert in_words(Side(method="unit", rule="psnr")) == "unit chosen by psnr"

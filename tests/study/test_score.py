@@ -1,0 +1,54 @@
+"""A translator is scored once for the same weights and settings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from recontrast.study import score
+
+
+def test_a_finished_evaluation_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+
+    def make(name: str) -> Any:
+        def stage(settings: Any) -> None:
+            calls.append(name)
+            settings.out.mkdir(parents=True)
+
+        return stage
+
+    monkeypatch.setattr(score, "translate", make("translate"))
+    monkeypatch.setattr(score, "evaluate", make("evaluate"))
+    translator = tmp_path / "translator"
+    translator.mkdir()
+    description = translator / "translator.json"
+    description.write_text(json.dumps({"weights_sha256": "a"}))
+    scoring = score.Scoring(tmp_path / "prepared", "test", None, 1)
+
+    def run(protocol: str = "recontrast", controls: tuple[str, ...] = ()) -> Path:
+        return score.score_translator(translator, tmp_path / "c", scoring, protocol, {"controls": controls})
+
+    assert run() == tmp_path / "c" / "evaluation-recontrast"
+    run()
+    assert calls == ["translate", "evaluate"]
+    run("osman2022")
+    run(controls=("identity",))
+    assert calls[2:] == ["evaluate", "evaluate"]
+    description.write_text(json.dumps({"weights_sha256": "b"}))
+    run()
+    assert calls[4:] == ["translate", "evaluate"]
+
+
+def test_sessions_are_averaged_and_undefined_values_left_out() -> None:
+    scores = pd.DataFrame(
+        {
+            "subject": ["1", "1", "2", "3"], "estimator": "synthetic", "region": "brain", "metric": "psnr",
+            "value": ["20", "30", "40", None],
+        }
+    )  # fmt: skip
+    assert score.subject_values(scores, "psnr", "brain").to_dict() == {"1": 25.0, "2": 40.0}

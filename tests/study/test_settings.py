@@ -1,0 +1,53 @@
+"""Study files are checked before anything is made."""
+
+from __future__ import annotations
+
+import pytest
+
+from recontrast.errors import ConfigError, UnknownNameError
+from recontrast.study.settings import Budget, read_study, study_paths
+
+
+@pytest.mark.parametrize("scale", ["paper", "cpu"])
+@pytest.mark.parametrize("name", sorted(study_paths()))
+def test_studies_that_come_with_recontrast_can_be_read(name: str, scale: str) -> None:
+    study = read_study(name, scale)
+    assert study.summary
+    assert study.published
+    assert study.orderings
+
+
+def test_the_part_of_the_scale_wins(make_study) -> None:  # type: ignore[no-untyped-def]
+    path = make_study()
+    assert read_study(path, "cpu").budget.steps == 8
+    assert read_study(path, "paper").budget.steps == 100
+    assert read_study(path, "paper").budget.validations == 4
+
+
+def test_the_budget_is_stated() -> None:
+    assert Budget(steps=5, minutes=2).in_words == "5 steps or 2 minutes for every run"
+    assert Budget().in_words == "each preset's own budget"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('citation = "Nobody 2026"', 'citaton = "x"', "citation"),
+        ('protocol = "recontrast"', 'protocol = "reconstrast"', "protocol"),
+        ('also = ["mae"]', 'also = ["maee"]', "mae"),
+        ('controls = ["identity", "affine"]', 'control = ["identity"]', "controls"),
+        ('grid = { "recipe', 'start = "second"\ngrid = { "recipe', "must stand before it"),
+        ('metrics = ["psnr", "ssim"]', 'metrics = ["psnr"]\nprotocol = "osman2022"', "among the study's evaluations"),
+        ('target = "T2w" }', 'target = "T2w", name = "a/b" }', "name of a folder"),
+    ],
+)
+def test_what_is_wrong_is_named(make_study, old: str, new: str, message: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ConfigError, match=message):
+        read_study(make_study((old, new)), "cpu")
+
+
+def test_unknown_studies_and_data_are_named(make_study) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(UnknownNameError, match="osman2022"):
+        read_study("osman2021", "cpu")
+    with pytest.raises(UnknownNameError, match="simulated"):
+        read_study("osman2022", "cpu").source("simulatd")

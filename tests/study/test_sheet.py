@@ -1,0 +1,33 @@
+"""The sheet shows every candidate by a code that does not tell which it is."""
+
+from __future__ import annotations
+
+import shutil
+
+from recontrast.io.tables import read_table
+from recontrast.preparation.cohort import read_cohort
+from recontrast.study.plan import candidates_of, plan_jobs
+from recontrast.study.settings import read_study
+from recontrast.study.sheet import codes_of, write_sheet
+
+
+def test_sheet_and_key(make_study, make_prepared, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    study = read_study(make_study(), "cpu")
+    group = candidates_of(plan_jobs(study, study.source(""), "cpu"))
+    cohort = read_cohort(make_prepared())
+    cases = cohort.split("validation")
+    out = tmp_path / "out"
+    assert write_sheet(group, cases, out, 8) is None
+    for candidate in group:
+        folder = out / "selection" / "T1w-T2w" / candidate.name / "synthetic" / cases[0].case.folder / "anat"
+        folder.mkdir(parents=True)
+        shutil.copy(cases[0].images["T2w"], folder / f"{cases[0].key}_desc-synthetic_T2w.nii.gz")
+    path = write_sheet(group, cases, out, 8)
+    assert path is not None
+    page = path.read_text(encoding="utf-8")
+    key = read_table(path.with_name("T1w-T2w_osman2022_key.tsv"))
+    assert sorted(key["code"]) == ["C1", "C2", "C3", "C4"]
+    assert sorted(key["candidate"]) == sorted(candidate.name for candidate in group)
+    assert "data:image/png" in page
+    assert not any(candidate.name in page for candidate in group)
+    assert codes_of(group) == codes_of(group)
