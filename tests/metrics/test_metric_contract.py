@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -137,6 +138,10 @@ class TestEveryMetric:
         assert values.shape == SHAPE
         expected = metric(reference, estimate, mask=mask, data_range=1.0)
         assert metric.form.finish(values[mask].mean(dtype=np.float64), constant) == pytest.approx(expected, rel=1e-6)
+
+    def test_the_documentation_explains_it(self, name: str) -> None:
+        page = (Path(__file__).parents[2] / "docs" / "concepts" / "metrics.md").read_text(encoding="utf-8")
+        assert f"`{name}`" in page
 
     def test_can_be_sent_to_another_process(self, name: str, pair) -> None:
         assert pickle.loads(pickle.dumps(METRICS.get(name))) is METRICS.get(name)

@@ -76,7 +76,7 @@ def bootstrap_interval(
 
     `outer`, the default: each end is the outer one of Student's t and of the studentised bootstrap. t alone covers too
     little where values are skewed, every bootstrap where they have heavy tails (differences often do); both together
-    hold (`benchmarks/statistics.py` measures it). With 3 to 5 subjects: Student's t. With 1 or 2: none.
+    hold (`benchmarks/intervals.py` measures it). With 3 to 5 subjects: Student's t. With 1 or 2: none.
 
     Args:
         values: One value a subject, finite.
