@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 
-from recontrast.datasets.augment import augment, random_shift
+from recontrast.datasets.augment import AugmentSettings, augment, random_shift
 from recontrast.datasets.cases import CachedCase, DataSettings
-from recontrast.datasets.patches import Sample, SliceBatches, window
+from recontrast.datasets.patches import Batch, Sample, SliceBatches, stacked, window
 from recontrast.errors import ConfigError
 
 _MULTIPLE = 16
@@ -51,6 +52,11 @@ class VolumeBatches(SliceBatches):
         self.boxes = [case.head_block() for case in self.cases]
         self.size = settings.patch or self._common_size()
         self._order = (-1, np.arange(0))
+
+    def as_they_are(self, most: int) -> Batch:
+        """One volume without random changes; `most` counts slices, of which a volume has many."""
+        plain = VolumeBatches(self.cases, dataclasses.replace(self.settings, augment=AugmentSettings()), self.seed)
+        return stacked([plain.sample(*plain.place(0), np.random.default_rng(self.seed))])
 
     def sample(self, number: int, index: int, rng: np.random.Generator) -> Sample:
         """A patch of case `number`, cut out and changed at random; its place comes from `rng`."""

@@ -46,7 +46,7 @@ class Turn:
 
 def build_recipe(
     name: str, options: Mapping[str, Any], network: nn.Module, build_network: Callable[[int, int], nn.Module],
-    in_channels: int,
+    in_channels: int, spatial_dims: int = 2,
 ) -> Any:  # fmt: skip
     """Build a recipe around a network.
 
@@ -58,12 +58,13 @@ def build_recipe(
         network: The network that is saved.
         build_network: Makes another one of the same kind from its numbers of channels in and out.
         in_channels: Channels of the source, neighbouring slices included.
+        spatial_dims: 2 (slices) or 3 (volumes).
 
     Raises:
         UnknownNameError: No such recipe.
         ConfigError: An option does not exist or is out of range.
     """
     taken = inspect.signature(RECIPES.get(name)).parameters
-    further = {"source_channels": in_channels, "build_network": build_network}
+    further = {"source_channels": in_channels, "build_network": build_network, "spatial_dims": spatial_dims}
     given = {key: value for key, value in further.items() if key in taken}
     return RECIPES.build(name, {"network": network, **given, **options})

@@ -377,6 +377,7 @@ def _save(job: Job, learned: Learned) -> dict[str, Any]:
     from recontrast.models import MODELS
     from recontrast.training.checkpoint import load_checkpoint
     from recontrast.training.loop import BEST, CACHE, SNAPSHOTS
+    from recontrast.translation.support import fit_training_signals, save_training_signals
     from recontrast.translation.translator import save_translator
 
     network = MODELS.build(job.plan.model.name, job.description.model.options)
@@ -386,11 +387,16 @@ def _save(job: Job, learned: Learned) -> dict[str, Any]:
         training_images=learned.image_hashes,
         precision_trained=learned.precision,
     )
+    signals = None
+    if getattr(network, "voxelwise", False) and job.plan.data.neighbours == 0:
+        signals = fit_training_signals(job.train, job.description.sources, job.plan.loop.seed)
     places = {folder: job.run / SNAPSHOTS.name / folder.name for folder in sorted((job.run / SNAPSHOTS).glob("step-*"))}
     for weights, folder in {**places, job.run / BEST: job.run / FOLDER}.items():
         checkpoint = load_checkpoint(weights)
         network.load_state_dict(checkpoint.part("network"))
         save_translator(folder, network, dataclasses.replace(description, trained_steps=checkpoint.state["step"]))
+        if signals is not None:
+            save_training_signals(folder, signals)
     if not job.plan.data.keep_cache:
         shutil.rmtree(job.run / CACHE, ignore_errors=True)
     return {**dataclasses.asdict(learned.state), "reason": learned.reason, "precision": learned.precision}

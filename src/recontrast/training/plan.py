@@ -107,6 +107,12 @@ class LoopSettings:
     channels_last: bool = True
     """Store channels innermost, which the fast convolutions want."""
 
+    accumulate: int = 1
+    """Parts of each batch that go through the network one after the other; gradients are added up. Saves memory."""
+
+    recompute: bool = False
+    """Compute the inside of each level again on the way back instead of keeping it: less memory, a third slower."""
+
     compiled: bool = False
     """Compile the network with torch.compile: takes up to a minute at first and needs a C++ compiler."""
 
@@ -137,9 +143,10 @@ class LoopSettings:
                 raise ConfigError(f"loop.{name} is {getattr(self, name)}, it must not be negative")
         if not (self.steps or self.epochs or self.minutes):
             raise ConfigError("the training has no end: set loop.steps, loop.epochs or loop.minutes")
-        if self.learning_rate <= 0 or self.log_every < 1 or self.devices < 1 or not 0 <= self.ema < 1:
+        if self.learning_rate <= 0 or min(self.log_every, self.devices, self.accumulate) < 1 or not 0 <= self.ema < 1:
             raise ConfigError(
-                "loop: learning_rate must be positive, log_every and devices at least 1, ema at least 0 and below 1"
+                "loop: learning_rate must be positive, log_every, devices and accumulate at least 1, ema at least 0 "
+                "and below 1"
             )
         if not 0 <= self.hold < 1:
             raise ConfigError(f"loop.hold is {self.hold}, it must be at least 0 and below 1")

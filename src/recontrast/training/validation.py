@@ -140,14 +140,14 @@ class Validator:
     def _score(self, number: int, translator: Translator) -> list[float]:
         case, everything = self.cached[number], slice(None)
         images = np.stack([case.read(n, everything, everything, everything) for n in range(len(case.images))], axis=1)
-        volumes = [self._upright(stack) for stack in images]
+        volumes = [_upright(stack, case.plane) for stack in images]
         estimate = translator.predict_scaled(dict(zip(self.description.sources, volumes[:-1], strict=True)))
         prepared, judged = self._prepared_scales[number], self._scales[number]
         reference = judged.apply(prepared.invert(volumes[-1]))
-        regions = {"head": self._upright(np.asarray(case.regions[:, 0]))}
+        regions = {"head": _upright(np.asarray(case.regions[:, 0]), case.plane)}
         if case.has_brain:
-            regions["brain"] = self._upright(np.asarray(case.regions[:, 1]))
-        spacing = case.spacing_ras(self.description.plane)
+            regions["brain"] = _upright(np.asarray(case.regions[:, 1]), case.plane)
+        spacing = case.spacing_ras(case.plane)
         scorer = CaseScorer(self.protocol, reference, regions, spacing)
         try:
             records = scorer.score(self._on_scale(estimate, judged, spacing), self.labels)
@@ -168,5 +168,6 @@ class Validator:
             return reference.apply(native)
         return fit_scale(Volume(native, np.diag([*spacing, 1.0])), self.protocol.normaliser).apply(native)
 
-    def _upright(self, stack: NDArray[Any]) -> NDArray[Any]:
-        return np.ascontiguousarray(slices_back(stack, self.description.plane))
+
+def _upright(stack: NDArray[Any], plane: str) -> NDArray[Any]:
+    return np.ascontiguousarray(slices_back(stack, plane))
