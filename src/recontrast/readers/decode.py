@@ -76,6 +76,13 @@ def counting(answers: pd.DataFrame, question: str, *, repeats: bool = False) -> 
     return answers[(answers["question"] == question) & ~answers["training"] & (answers["repeat"] == repeats)]
 
 
+def of(rows: pd.DataFrame, **wanted: str) -> pd.DataFrame:
+    """Rows whose columns have these values (`reader="A"`, `arm="acquired"`)."""
+    for column, value in wanted.items():
+        rows = rows[rows[column] == value]
+    return rows
+
+
 def _rows(plan: Plan, reader: str, place: int, item: Item, record: Record) -> list[dict[str, Any]]:
     questions = {field: question for question in plan.study.questions for field in question.fields}
     rows = []

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from recontrast.preparation.tiers import GRADES, grade_image
-from recontrast.readers.decode import counting
+from recontrast.readers.decode import counting, of
 from recontrast.readers.study import Study
 
 
@@ -56,7 +56,7 @@ def candidate_table(answers: pd.DataFrame, study: Study) -> pd.DataFrame:
     rows = []
     for arm in (arm.name for arm in study.arms):
         values = {
-            name: counting(answers, name).query("arm == @arm")["value"].astype(float)
+            name: of(counting(answers, name), arm=arm)["value"].astype(float)
             for name in ("wrong", "artefact", "quality")
         }
         struck = int(values["wrong"].sum() + values["artefact"].sum())

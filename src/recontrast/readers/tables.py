@@ -12,7 +12,7 @@ from scipy import stats
 
 from recontrast.evaluation.statistics import mcnemar, paired_test
 from recontrast.metrics.agreement import Agreement, cohen_kappa, fleiss_kappa, icc
-from recontrast.readers.decode import counting
+from recontrast.readers.decode import counting, of
 from recontrast.readers.multireader import multireader
 from recontrast.readers.study import ORIGINS, Question, Study
 
@@ -52,7 +52,7 @@ def agreement_table(answers: pd.DataFrame, study: Study) -> pd.DataFrame:
             for interval in ("analytic", "bootstrap"):
                 rows.append(_row(question, what, who, f"weighted kappa, {interval}", _kappa(pairs, question, interval)))
         for arm in (arm.name for arm in study.arms):
-            ratings = _wide(counting(answers, question.name).query("arm == @arm"), "reader")
+            ratings = _wide(of(counting(answers, question.name), arm=arm), "reader")
             if ratings.shape[1] >= 2 and len(ratings) >= 2:
                 cases = list(ratings.index.get_level_values("case"))
                 rows.append(_row(question, "between readers", arm, "ICC(2,1)", icc(ratings.to_numpy())))
@@ -68,7 +68,7 @@ def comparison_table(answers: pd.DataFrame, study: Study) -> pd.DataFrame:
     rows = []
     for question in graded(study):
         for reader in study.readers:
-            own = counting(answers, question.name).query("reader == @reader")
+            own = of(counting(answers, question.name), reader=reader)
             wide = _by_case(own)
             for arm in others(study):
                 if study.acquired not in wide or arm not in wide:
@@ -91,7 +91,7 @@ def multireader_table(answers: pd.DataFrame, study: Study) -> pd.DataFrame:
     """Difference of each arm from the acquired one over all readers and cases, both random."""
     rows = []
     for question in graded(study):
-        tables = {r: _by_case(counting(answers, question.name).query("reader == @r")) for r in study.readers}
+        tables = {r: _by_case(of(counting(answers, question.name), reader=r)) for r in study.readers}
         for arm in others(study):
             columns = {
                 r: t[arm] - t[study.acquired] for r, t in tables.items() if {arm, study.acquired} <= {*t.columns}
@@ -112,7 +112,7 @@ def origin_table(answers: pd.DataFrame, study: Study, question: Question) -> pd.
     """
     rows = []
     for reader in study.readers:
-        own = counting(answers, question.name).query("reader == @reader")
+        own = of(counting(answers, question.name), reader=reader)
         right = [(row["value"] == ORIGINS[0]) == (row["arm"] == study.acquired) for row in own.to_dict("records")]
         if not right:
             continue
@@ -139,7 +139,7 @@ def which_table(answers: pd.DataFrame, study: Study, question: Question) -> pd.D
     """Two images side by side or overlaid: how often each arm was chosen; p: binomial, ties left out."""
     rows = []
     for reader in study.readers:
-        own = counting(answers, question.name).query("reader == @reader")
+        own = of(counting(answers, question.name), reader=reader)
         for arm in others(study):
             values = own[[arm in pair.split(",") for pair in own["arm"]]]["value"]
             chosen, not_chosen = int((values == arm).sum()), int((values == study.acquired).sum())
@@ -172,18 +172,18 @@ def _pairs(answers: pd.DataFrame, study: Study, question: Question) -> Iterator[
     """Tables of two columns whose agreement is asked."""
     once = counting(answers, question.name)
     for reader in study.readers:
-        wide = _wide(once.query("reader == @reader"), "arm")
+        wide = _wide(of(once, reader=reader), "arm")
         for arm in others(study):
             if {arm, study.acquired} <= {*wide.columns}:
                 yield f"{study.acquired} and {arm}", reader, wide[[study.acquired, arm]].dropna()
     for reader in study.readers:
         keys = ["case", "side", "arm"]
-        first = once.query("reader == @reader").set_index(keys)["value"]
-        second = counting(answers, question.name, repeats=True).query("reader == @reader").set_index(keys)["value"]
+        first = of(once, reader=reader).set_index(keys)["value"]
+        second = of(counting(answers, question.name, repeats=True), reader=reader).set_index(keys)["value"]
         if len(second):
             yield "first and second reading", reader, pd.DataFrame({"first": first, "second": second}).dropna()
     for arm in (arm.name for arm in study.arms):
-        wide = _wide(once.query("arm == @arm"), "reader")
+        wide = _wide(of(once, arm=arm), "reader")
         for a, b in combinations(wide.columns, 2):
             yield f"readers, {arm}", f"{a} and {b}", wide[[a, b]].dropna()
 

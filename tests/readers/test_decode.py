@@ -1,0 +1,48 @@
+"""Answers and key together, and answers made elsewhere."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recontrast.errors import FormatError
+from recontrast.readers.answers import Record
+from recontrast.readers.decode import counting, decode, read_answers
+from recontrast.readers.folder import Plan, read_plan
+
+
+def record(plan: Plan, place: int, content: dict[str, Any], kind: str = "answer") -> Record:
+    item = plan.items["A"][place]
+    return Record(place, str(place), "A", item.id, kind, content, 1500, "2026-11-21T10:00:00+00:00")
+
+
+def test_grades_and_marks_get_case_arm_and_world(make_study: Any) -> None:
+    plan = read_plan(make_study("tagawa2025", 'order = "mixed"\nwashout_days = 0').folder)
+    content = {"mta.right": 3, "mta.left": 1, "lesions": [[9, 11, 8]], "artefacts": "none"}
+    table = decode(plan, [record(plan, 0, content), record(plan, 1, {}, "skip")])
+    item = plan.items["A"][0]
+    assert set(table["case"]) == {item.case}
+    assert set(table["arm"]) == set(item.arms)
+    assert list(counting(table, "mta")["side"]) == ["right", "left"]
+    assert json.loads(counting(table, "lesions")["value"].iloc[0]) == [[0.0, 0.0, 0.0]]  # origin of the affine
+
+
+def test_the_chosen_image_becomes_its_arm(make_study: Any) -> None:
+    plan = read_plan(make_study("hagiwara2019-swelling").folder)
+    table = decode(plan, [record(plan, 0, {"swelling": 1}), record(plan, 1, {"swelling": 2})])
+    assert list(table["value"]) == [plan.items["A"][0].arms[1], "neither"]
+
+
+def test_tables_made_elsewhere_are_checked(tmp_path: Path, make_study: Any) -> None:
+    study = read_plan(make_study().folder).study
+    path = tmp_path / "a.tsv"
+    path.write_text("reader\tcase\tarm\tquestion\tvalue\nA\t01\tacquired\tmta\t2\n")
+    assert read_answers(path, study)[["case", "value"]].to_numpy().tolist() == [["01", 2]]
+    for row, said in (("A\t1\tx\tmta\t2", "arm 'x'"), ("A\t1\tacquired\tq\t2", "question 'q'"),
+                      ("A\t1\tacquired\tmta\tmuch", "'much'")):  # fmt: skip
+        path.write_text(f"reader\tcase\tarm\tquestion\tvalue\n{row}\n")
+        with pytest.raises(FormatError, match=said):
+            read_answers(path, study)
