@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
-from recontrast.errors import ConfigError, FormatError, LayoutError
+from recontrast.atomic import PARTIAL
+from recontrast.errors import ConfigError, FormatError, LayoutError, OutputError
 from recontrast.importing.command import ImportSettings, import_dicom
 from recontrast.io.bids import read_sidecar
 from recontrast.io.nifti import read_volume
@@ -142,3 +145,25 @@ def test_a_series_without_positions_is_listed_by_name(make_series: Callable[...,
     assert "'t1_mprage_tra'" in name
     assert "does not say where the image lies" in reason
     assert list((tmp_path / "bids").rglob("*.nii.gz")) == []
+
+
+def test_a_full_disk_is_one_line_and_a_second_start_finishes(
+    scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, save, room = tmp_path / "bids", nib.save, iter([True])
+
+    def disk_of_one_image(image: nib.Nifti1Image, path: Path) -> None:
+        if not next(room, False):
+            Path(path).write_bytes(b"half of it")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(image, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("recontrast.io.nifti.nib.save", disk_of_one_image)
+        with pytest.raises(OutputError, match=r"cannot write .*bids.*: the disk is full"):
+            bring(scans, out)
+    assert len(list(out.rglob("*.nii.gz"))) == 1
+    assert not list(out.rglob(f"{PARTIAL}*"))
+    assert bring(scans, out) == {}
+    assert bring(scans, tmp_path / "undisturbed") == {}
+    assert len(list(out.rglob("*.nii.gz"))) == len(list((tmp_path / "undisturbed").rglob("*.nii.gz"))) > 1

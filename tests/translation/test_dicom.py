@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,8 @@ import pytest
 
 pydicom = pytest.importorskip("pydicom", reason="the extra `dicom` is not installed")
 
-from recontrast.errors import ConfigError, LayoutError, RecontrastWarning  # noqa: E402
+from recontrast.atomic import PARTIAL  # noqa: E402
+from recontrast.errors import ConfigError, LayoutError, OutputError, RecontrastWarning  # noqa: E402
 from recontrast.io.dicom.find import find_series  # noqa: E402
 from recontrast.io.dicom.pixels import read_stack  # noqa: E402
 from recontrast.io.tables import read_table  # noqa: E402
@@ -148,3 +150,25 @@ def test_which_inputs_are_dicom(make_series: Callable[..., Path], data_set: Path
     assert not reads_dicom(data_set)
     assert not reads_dicom(next(data_set.rglob("*.nii.gz")))
     assert not reads_dicom(tmp_path / "nowhere")
+
+
+def test_a_full_disk_leaves_no_half_series(
+    make_series: Callable[..., Path], save: Callable[..., Path], head: np.ndarray, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    folder, run, out = make_series(values=head), save(), tmp_path / "out"
+    write, room = pydicom.Dataset.save_as, iter([True, True])
+
+    def disk_of_two_slices(data: pydicom.Dataset, *where: object, **how: object) -> None:
+        if not next(room, False):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(data, *where, **how)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pydicom.Dataset, "save_as", disk_of_two_slices)
+        with pytest.raises(OutputError, match="the disk is full"):
+            translate(settings(run, folder, out))
+    assert not list(out.rglob("*.dcm"))
+    assert not list(out.rglob(f"{PARTIAL}*"))
+    assert dict(translate(settings(run, folder, out)).failed) == {}
+    assert len(list(out.rglob("*.dcm"))) == head.shape[2]
