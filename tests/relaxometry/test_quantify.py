@@ -9,10 +9,11 @@ import pytest
 
 from recontrast.io.bids import read_sidecar, write_sidecar
 from recontrast.io.nifti import read_volume, write_volume
+from recontrast.phantom.sequences import signal_at
 from recontrast.phantom.tissues import Relaxation, tissues_at
 from recontrast.relaxometry.design import synthetic_mri_sequences
 from recontrast.relaxometry.files import find_map_files, read_maps
-from recontrast.relaxometry.quantify import QuantifySettings, quantify
+from recontrast.relaxometry.quantify import QuantifySettings, quantify, transmit_field
 from recontrast.volume import Volume
 
 NAMES = ("GM", "WM", "CSF", "lesion")
@@ -63,4 +64,37 @@ def test_exchanged_files_fail_with_a_line_and_write_nothing(raw: Path, tmp_path:
     second.write_text(one)
     summary = quantify(QuantifySettings(raw=raw, out=tmp_path / "maps", workers=1))
     assert "order" in summary.failed["sub-01"] or "signal equation" in summary.failed["sub-01"]
+    assert not (tmp_path / "maps" / "sub-01").exists()
+
+
+def test_the_transmit_field_is_found_from_some_of_the_voxels(rng: np.random.Generator) -> None:
+    tissue = Relaxation.of([tissues_at(3.0)[name] for name in NAMES])
+    labels = rng.integers(0, 4, SHAPE)
+    values = np.empty((*SHAPE, 8), np.complex64)
+    x = np.linspace(0.9, 1.1, SHAPE[0])
+    for number, sequence in enumerate(synthetic_mri_sequences()):
+        each = [signal_at(sequence, tissue, float(b1)) for b1 in x]
+        values[..., number] = np.stack([each[i][labels[i]] for i in range(SHAPE[0])]) * np.exp(0.4j)
+    mask = np.ones(SHAPE, bool)
+    mask[:, :3] = False
+    field = transmit_field(values, synthetic_mri_sequences(), mask, (3.0, 3.0, 3.0))
+    assert (field[~mask] == 0).all()
+    assert (field[mask] > 0).all()  # also where nothing was fitted
+    wanted = np.broadcast_to(x[:, None, None], SHAPE)
+    assert np.abs(field - wanted)[mask].max() < 0.06  # smoothed over 20 mm, which flattens a slope at its ends
+    assert np.abs(field - wanted)[6:8][mask[6:8]].max() < 0.015
+
+
+def test_a_transmit_field_in_a_part_of_the_image_is_not_taken_for_percent(raw: Path, tmp_path: Path) -> None:
+    summary = quantify(QuantifySettings(raw=raw, out=tmp_path / "maps", fit_b1=True, workers=1))
+    assert summary.failed == {}
+    assert (tmp_path / "maps" / "sub-01" / "anat" / "sub-01_TB1map.nii.gz").is_file()
+
+
+def test_seven_images_and_images_without_phase_fail_with_a_line(raw: Path, tmp_path: Path) -> None:
+    anat = raw / "sub-01" / "anat"
+    for path in anat.glob("*image7*"):
+        path.unlink()
+    summary = quantify(QuantifySettings(raw=raw, out=tmp_path / "maps", workers=1))
+    assert "combinations are missing" in summary.failed["sub-01"]
     assert not (tmp_path / "maps" / "sub-01").exists()

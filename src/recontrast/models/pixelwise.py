@@ -52,6 +52,9 @@ class Pixelwise(nn.Module):
         torch.Size([1, 1, 5, 7])
     """
 
+    voxelwise = True
+    """Its training signals are kept beside it, to tell where it guesses."""
+
     def __init__(
         self,
         *,

@@ -93,7 +93,7 @@ def fit_maps(
     inside = (images != 0).any(axis=-1) if mask is None else np.asarray(mask, dtype=bool)
     if not inside.any():
         raise IntensityError("relaxometry: no voxel has signal (empty mask, or images that are zero everywhere)")
-    _check_b1(design, b1)
+    _check_b1(design, b1, inside)
     signals = images[inside]
     factors = np.broadcast_to(np.asarray(b1, np.float64), inside.shape)[inside] if not isinstance(b1, str) else None
     parts = [
@@ -277,7 +277,7 @@ def _check(images: NDArray[Any], sequences: Many[Sequence], mask: NDArray[Any] |
             raise GeometryError(f"{name} has shape {array.shape}, the images have {images.shape[:-1]}")
 
 
-def _check_b1(design: Design, b1: Any) -> None:
+def _check_b1(design: Design, b1: Any, inside: NDArray[np.bool_]) -> None:
     if isinstance(b1, str):
         if b1 != "fit":
             raise ConfigError(f"b1 is '{b1}'; give a number, a map, or fit")
@@ -289,7 +289,7 @@ def _check_b1(design: Design, b1: Any) -> None:
             )
     elif np.any(np.asarray(b1) < 0) or not np.isfinite(np.asarray(b1, np.float64)).all():
         raise IntensityError("B1 must be finite and not negative; 1 is nominal")
-    elif np.ndim(b1) and np.mean((np.asarray(b1) < B1_RANGE[0]) | (np.asarray(b1) > B1_RANGE[1])) > 0.5:
+    elif np.ndim(b1) and np.mean((b1[inside] < B1_RANGE[0]) | (b1[inside] > B1_RANGE[1])) > 0.5:
         warnings.warn(
             f"most of the B1 map lies outside {B1_RANGE[0]} to {B1_RANGE[1]}; is it in percent? 1 is nominal",
             RecontrastWarning,

@@ -108,7 +108,12 @@ class ParameterMaps:
         return replace(self, pd=self.pd * factor, errors=errors)
 
 
-def smooth_b1(maps: ParameterMaps, spacing: tuple[float, ...], fwhm_mm: float = 20.0) -> Array:
+def smooth_b1(
+    maps: ParameterMaps,
+    spacing: tuple[float, ...],
+    fwhm_mm: float = 20.0,
+    mask: NDArray[np.bool_] | None = None,
+) -> Array:
     """The B1 map smoothed inside the mask, each voxel weighted by the inverse square of its standard error.
 
     B1 varies slowly, and where T1 is long the images hardly tell it from T1: smoothed, and then given to the fit as
@@ -118,6 +123,7 @@ def smooth_b1(maps: ParameterMaps, spacing: tuple[float, ...], fwhm_mm: float = 
         maps: Maps with `b1`.
         spacing: Voxel size in mm.
         fwhm_mm: Full width at half maximum of the gaussian, mm.
+        mask: Where B1 is wanted, when it was fitted to some voxels only; None: where it was fitted.
 
     Raises:
         IntensityError: B1 was not fitted.
@@ -139,7 +145,8 @@ def smooth_b1(maps: ParameterMaps, spacing: tuple[float, ...], fwhm_mm: float = 
     sigma = [fwhm_mm / 2.3548 / step for step in spacing]
     total = gaussian_filter(weight, sigma)
     mean = gaussian_filter(weight * maps.b1, sigma) / np.maximum(total, 1e-12 * float(weight.max()))
-    return np.where(maps.mask & (total > 0), mean, 0.0).astype(np.float32)
+    wanted = maps.mask if mask is None else mask
+    return np.where(wanted & (total > 0), mean, 0.0).astype(np.float32)
 
 
 def _inverse(rate: Array | None, name: str) -> Array:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence as Many
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recontrast.atomic import make_folder
 from recontrast.config import to_plain
 from recontrast.execution.workers import Summary, failures, run_cases
 from recontrast.io.bids import BidsName, write_description, write_sidecar
 from recontrast.io.nifti import write_volume
+from recontrast.phantom.sequences import Sequence
 from recontrast.preparation.mask import head_mask
 from recontrast.provenance import version, write_provenance
 from recontrast.relaxometry.channels import check_order
@@ -23,6 +26,9 @@ from recontrast.relaxometry.files import RawSeries, find_series, read_series
 from recontrast.relaxometry.fitting import fit_maps
 from recontrast.relaxometry.maps import Array, ParameterMaps, smooth_b1
 from recontrast.volume import Volume
+
+_B1_EVERY_MM = 6.0
+"""Distance of the voxels that the transmit field is fitted to."""
 
 _RELATIVE = {"r1": "R1map", "r2": "R2map", "pd": "PDmap", "b1": "TB1map"}
 
@@ -82,15 +88,41 @@ def _one_case(series: RawSeries, *, settings: QuantifySettings) -> list[str]:
     head = head_mask(grid.with_data(np.abs(images).max(axis=-1))).data
     if settings.check:
         check_order(images, series.sequences, mask=head, where=series.case.key)
-    maps = fit_maps(images, series.sequences, mask=head, b1="fit" if settings.fit_b1 else 1.0)
     if settings.fit_b1:
-        smooth = smooth_b1(maps, grid.spacing)
-        maps = fit_maps(images, series.sequences, mask=head, b1=smooth)
-        maps = ParameterMaps(
-            pd=maps.pd, mask=maps.mask, r1=maps.r1, r2=maps.r2, b1=smooth, errors=maps.errors, noise=maps.noise,
-            misfit=maps.misfit,
-        )  # fmt: skip
+        smooth = transmit_field(images, series.sequences, head, grid.spacing)
+        maps = replace(fit_maps(images, series.sequences, mask=head, b1=smooth), b1=smooth)
+    else:
+        maps = fit_maps(images, series.sequences, mask=head)
     return _write(series, maps, grid, settings)
+
+
+def transmit_field(
+    images: NDArray[Any], sequences: Many[Sequence], mask: NDArray[np.bool_], spacing: tuple[float, ...]
+) -> Array:
+    """The transmit field of a head, from the shape of its signals: fitted to voxels some millimetres apart, smoothed.
+
+    It varies slowly, so that it need not be fitted everywhere; where it is asked for and no signal tells, it is 1.
+
+    Args:
+        images: Signals, (I, J, K, N).
+        sequences: Sequence of each image.
+        mask: The head, (I, J, K).
+        spacing: Voxel size in mm.
+
+    Returns:
+        Field relative to nominal, (I, J, K); 0 outside the mask.
+
+    Raises:
+        ConfigError: The images do not tell B1.
+
+    Example:
+        >>> field = transmit_field(images, sequences, head, (2.0, 2.0, 5.0))  # doctest: +SKIP
+    """
+    lattice = np.zeros(mask.shape, bool)
+    lattice[tuple(slice(None, None, max(1, round(_B1_EVERY_MM / step))) for step in spacing)] = True
+    chosen = mask & lattice if (mask & lattice).any() else mask
+    field = smooth_b1(fit_maps(images, sequences, mask=chosen, b1="fit"), spacing, mask=mask)
+    return np.where(mask & (field == 0), np.float32(1), field)
 
 
 def _write(series: RawSeries, maps: ParameterMaps, grid: Volume, settings: QuantifySettings) -> list[str]:

@@ -10,6 +10,7 @@ from recontrast.errors import LayoutError
 from recontrast.phantom.cohort import SimulateSettings, simulate
 from recontrast.preparation.cohort import PreparedCohort, read_cohort
 from recontrast.preparation.pipeline import PrepareSettings, prepare
+from recontrast.relaxometry.derived import add_synthetic
 from recontrast.study.settings import DataSource
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,10 @@ def make_cohort(data: DataSource, prepared: Path, out: Path, bids: Path | None, 
         log.info("simulating …")
         wanted = {"workers": workers, **data.simulate, "out": raw}
         simulate(build_settings(SimulateSettings, wanted, "the study's data, simulate"))
+    if data.synthetic_mri:
+        log.info("fitting maps …")
+        for case, reason in add_synthetic(raw, workers).failed.items():
+            log.warning("%s: %s", case, reason)
     log.info("preparing …")
     settings = {"workers": workers, **data.prepare, "bids": raw, "out": prepared}
     prepare(build_settings(PrepareSettings, settings, "the study's data, prepare"))

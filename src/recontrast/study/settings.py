@@ -45,6 +45,9 @@ class DataSource:
     simulate: dict[str, Any] = field(default_factory=dict)
     """Settings of `recontrast simulate`; empty: real scans, whose folder is given with --bids."""
 
+    synthetic_mri: bool = False
+    """Fit maps to the raw series first, and put them and the synthetic contrasts they give beside the raw images."""
+
     prepare: dict[str, Any] = field(default_factory=dict)
     """Settings of `recontrast prepare`: contrasts, subjects, validation, test, space …"""
 

@@ -1,0 +1,83 @@
+"""What the software of a synthetic-MRI scanner makes of raw images, put beside them: maps and synthetic contrasts.
+
+The first training stage of Hagiwara 2019 (AJNR Am J Neuroradiol 40:224) learns towards the synthetic FLAIR with its CSF
+suppressed, and the paper judges by the synthetic FLAIR: both must be there when cases are prepared.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recontrast.contrasts import Contrast
+from recontrast.execution.workers import Summary, failures, run_cases
+from recontrast.io.bids import BidsName, Case, write_sidecar
+from recontrast.io.nifti import write_volume
+from recontrast.preparation.mask import head_mask
+from recontrast.relaxometry.channels import check_order
+from recontrast.relaxometry.files import RawSeries, find_series, read_series
+from recontrast.relaxometry.fitting import fit_maps
+from recontrast.relaxometry.quantify import transmit_field
+from recontrast.relaxometry.suppression import suppress_csf
+from recontrast.relaxometry.synthesis import spin_echo_sequence, synthesize
+
+MAPS = ("T1map", "T2map", "PDmap")
+SYNTHETIC, SUPPRESSED, SYNTHETIC_T1W = "acq-synthetic_FLAIR", "acq-suppressed_FLAIR", "acq-synthetic_T1w"
+
+
+def add_synthetic(raw: Path, workers: int = 2) -> Summary:
+    """Write maps (T1, T2 in s, proton density in units of the images) and synthetic contrasts beside raw images.
+
+    The contrasts are the FLAIR 15000/100/3000 ms as it is and with suppressed CSF, and a T1w 500/10 ms. Their names
+    say synthetic or suppressed, their sidecars that nobody acquired them. The transmit field is fitted as well. What
+    is there is kept. A case that cannot be fitted is listed, and nothing is written for it.
+
+    Args:
+        raw: BIDS data set with series of eight raw images (two echoes of four delays).
+        workers: Cases at the same time.
+
+    Raises:
+        LayoutError: There is no raw series.
+        FormatError: A sidecar lacks a sequence parameter.
+
+    Example:
+        >>> add_synthetic(Path("cohort")).done  # doctest: +SKIP
+        ['maps and synthetic contrasts of 4 cases in cohort']
+    """
+    found = {series.case.key: (series,) for series in find_series(raw)}
+    todo = {key: each for key, each in found.items() if not _path(raw, each[0].case, SUPPRESSED).is_file()}
+    outcomes = run_cases(functools.partial(_one_case, raw=raw), todo, workers=workers, description="maps and contrasts")
+    failed = failures(outcomes)
+    return Summary([f"maps and synthetic contrasts of {len(found) - len(failed)} cases in {raw}"], failed)
+
+
+def _one_case(series: RawSeries, *, raw: Path) -> None:
+    images, grid = read_series(series)
+    head = head_mask(grid.with_data(np.abs(images).max(axis=-1))).data
+    check_order(images, series.sequences, mask=head, where=series.case.key)
+    b1 = transmit_field(images, series.sequences, head, grid.spacing)
+    maps = fit_maps(images, series.sequences, mask=head, b1=b1)
+    flair = synthesize(maps, spin_echo_sequence("FLAIR"))
+    made: dict[str, tuple[NDArray[Any], str]] = {
+        "T1map": (maps.t1_s, "s"),
+        "T2map": (maps.t2_s, "s"),
+        "PDmap": (maps.pd, "arbitrary"),
+        SYNTHETIC: (flair, "those of the raw images"),
+        SYNTHETIC_T1W: (synthesize(maps, spin_echo_sequence("T1w")), "those of the raw images"),
+        # Last: when it is there, the case is finished.
+        SUPPRESSED: (suppress_csf(flair, images), "those of the raw images"),
+    }
+    sources = [path.relative_to(raw).as_posix() for path in (*series.magnitudes, *series.phases)]
+    for label, (values, units) in made.items():
+        path = _path(raw, series.case, label)
+        write_sidecar(path, {"Synthetic": label not in MAPS, "Sources": sources, "Units": units})
+        described = "fitted to raw images" if label in MAPS else "SYNTHETIC, from parameter maps"
+        write_volume(path, grid.with_data(values), np.float32, like=series.magnitudes[0], description=described)
+
+
+def _path(raw: Path, case: Case, label: str) -> Path:
+    return raw / case.folder / "anat" / BidsName.of(case, Contrast.parse(label)).filename

@@ -1,0 +1,74 @@
+"""Maps and synthetic contrasts beside raw images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recontrast.errors import LayoutError
+from recontrast.io.bids import read_sidecar, write_sidecar
+from recontrast.io.nifti import read_volume, write_volume
+from recontrast.phantom.tissues import Relaxation, tissues_at
+from recontrast.relaxometry.derived import MAPS, SUPPRESSED, SYNTHETIC, SYNTHETIC_T1W, add_synthetic
+from recontrast.relaxometry.design import synthetic_mri_sequences
+from recontrast.volume import Volume
+
+NAMES = ("GM", "WM", "CSF", "lesion")
+SHAPE = (12, 14, 10)
+
+
+def write_raw(folder: Path, affine: np.ndarray, subjects: tuple[str, ...] = ("01",)) -> np.ndarray:
+    """Blocks of four tissues in air, eight complex images each; returns the number of the tissue of each voxel."""
+    tissue = Relaxation.of([tissues_at(3.0)[name] for name in NAMES])
+    labels = np.full(SHAPE, 4)
+    labels[2:-2, 2:-2, 2:-2] = np.arange(8 * 10 * 6).reshape(8, 10, 6) % 4
+    for subject in subjects:
+        for number, sequence in enumerate(synthetic_mri_sequences()):
+            values = np.append(sequence.signal(tissue), 0.0)[labels] * 1000 * np.exp(0.6j)
+            for part, data in (("mag", np.abs(values)), ("phase", np.angle(values))):
+                acquisition = f"image{number}{'phase' if part == 'phase' else ''}"
+                name = f"sub-{subject}_acq-{acquisition}_part-{part}_MESE.nii.gz"
+                path = folder / f"sub-{subject}" / "anat" / name
+                write_volume(path, Volume(data.astype(np.float32), affine))
+                write_sidecar(path, sequence.sidecar())
+    return labels
+
+
+def test_they_are_the_formula_and_say_what_they_are(tmp_path: Path, oblique_affine: np.ndarray) -> None:
+    labels = write_raw(tmp_path, oblique_affine)
+    assert add_synthetic(tmp_path, workers=1).failed == {}
+    anat = tmp_path / "sub-01" / "anat"
+    flair, suppressed = (read_volume(anat / f"sub-01_{label}.nii.gz").data for label in (SYNTHETIC, SUPPRESSED))
+    for number, name in enumerate(NAMES):
+        t = tissues_at(3.0)[name]
+        wanted = 1000 * t.pd * abs(1 - 2 * np.exp(-3 / t.t1_s) + np.exp(-15 / t.t1_s)) * np.exp(-0.1 / t.t2_s)
+        assert np.median(flair[labels == number]) == pytest.approx(wanted, rel=0.01, abs=1)
+        kept = 0.0 if name == "CSF" else wanted
+        assert np.median(suppressed[labels == number]) == pytest.approx(kept, rel=0.01)
+    for label in (*MAPS, SYNTHETIC, SUPPRESSED, SYNTHETIC_T1W):
+        sidecar = read_sidecar(anat / f"sub-01_{label}.nii.gz")
+        assert sidecar["Synthetic"] is (label not in MAPS)
+        assert len(sidecar["Sources"]) == 16
+
+
+def test_what_is_there_is_kept_and_a_bad_case_fails_alone(tmp_path: Path, oblique_affine: np.ndarray) -> None:
+    write_raw(tmp_path, oblique_affine, ("01", "02"))
+    bad = tmp_path / "sub-02" / "anat"
+    first, second = (bad / f"sub-02_acq-image{n}_part-mag_MESE.json" for n in (0, 4))
+    one, two = first.read_text(), second.read_text()
+    first.write_text(two)
+    second.write_text(one)
+    summary = add_synthetic(tmp_path, workers=1)
+    assert set(summary.failed) == {"sub-02"}
+    assert not list(bad.glob("*FLAIR*")) + list(bad.glob("*map*"))
+    kept = tmp_path / "sub-01" / "anat" / f"sub-01_{SUPPRESSED}.nii.gz"
+    stamp = kept.stat().st_mtime_ns
+    add_synthetic(tmp_path, workers=1)
+    assert kept.stat().st_mtime_ns == stamp
+
+
+def test_a_folder_without_raw_series_is_named(tmp_path: Path) -> None:
+    with pytest.raises(LayoutError, match="no raw series"):
+        add_synthetic(tmp_path)
