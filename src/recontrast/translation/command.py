@@ -94,6 +94,9 @@ class TranslateSettings:
     workers: int = 1
     """cases read and written beside the one that is in the network, which uses all cores"""
 
+    rarity: bool = True
+    """voxel-wise translators: write a map of where the signals are rare among those of training, and warn"""
+
     volume: int | None = None
     """which volume of images with four axes, counted from 0; left out: such images are refused"""
 
@@ -205,7 +208,10 @@ def _load(settings: TranslateSettings) -> Translator:
     engine = EngineSettings(
         engine=settings.engine, precision=settings.precision, device=settings.device, batch=settings.batch
     )
-    return load_translator(settings.run, engine)
+    translator = load_translator(settings.run, engine)
+    if not settings.rarity:
+        translator.signals = None
+    return translator
 
 
 def _deciding(settings: TranslateSettings, translator: Translator) -> dict[str, Any]:
@@ -288,8 +294,18 @@ def _translate_case(case: TranslationCase, job: _Job) -> CaseReport:
         description=f"synthetic {job.translator.description.target}, recontrast, not for diagnosis",
     )
     write_sidecar(image, {**_sidecar(made, job.translator), "SkullStripped": stripped, **facts})
+    _write_rarity(image, made)
     engine = made.choice.engine
     return CaseReport(hashes, engine.name, engine.precision, kept=False)
+
+
+def _write_rarity(image: Path, made: Translation) -> None:
+    """The map of where a voxel-wise translator guesses, beside its image."""
+    path = image.with_name(image.name.replace("desc-synthetic", "desc-rarity"))
+    if made.rarity is None or path == image or made.rarity.shape != made.volume.shape:
+        return
+    write_volume(path, made.rarity, np.float32, like=image, description="share of training voxels as rare as this")
+    write_sidecar(path, {"Units": "share of training voxels", "Sources": [image.name], "Synthetic": False})
 
 
 def _is_raw(case: TranslationCase, translator: Translator) -> bool:
@@ -341,6 +357,7 @@ def _sidecar(made: Translation, translator: Translator) -> dict[str, Any]:
             "slices": min(PROBE_SLICES, made.slices),
         },
         "SlicesTranslated": made.slices,
+        **({} if made.outside is None else {"VoxelsOutsideTrainingSignals": round(made.outside, 6)}),
         "RecontrastVersion": provenance.version(),
     }
 

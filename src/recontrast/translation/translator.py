@@ -22,6 +22,7 @@ from recontrast.errors import CheckpointError, ConfigError, IntensityError, Miss
 from recontrast.models import MODELS
 from recontrast.preparation.normalize import Scale, fit_scale
 from recontrast.provenance import sha256_of
+from recontrast.relaxometry.coverage import SignalCoverage
 from recontrast.translation.card import model_card
 from recontrast.translation.description import (
     CARD,
@@ -36,6 +37,7 @@ from recontrast.translation.description import (
 )
 from recontrast.translation.engines.choice import PROBE_SLICES, Choice, Engines, EngineSettings
 from recontrast.translation.slices import SliceStack, from_ras, ras_spacing, to_ras
+from recontrast.translation.support import load_training_signals, rarity_of, share_outside
 from recontrast.volume import Volume, require_same_grid
 
 __all__ = [
@@ -61,12 +63,17 @@ class Translation:
         scales: Scale of each source.
         choice: Engine that made it, and how close it is to PyTorch in fp32.
         slices: Number of slices that went through the network.
+        rarity: Where the sources' signals are rare among those of training (0 never seen, 1 common); None for
+            translators that look at neighbourhoods, or when nobody asked.
+        outside: Share of the voxels with signal that are rarer than one in a thousand; None without `rarity`.
     """
 
     volume: Volume
     scales: Mapping[str, Scale]
     choice: Choice
     slices: int
+    rarity: Volume | None = None
+    outside: float | None = None
 
 
 class Translator:
@@ -74,6 +81,9 @@ class Translator:
 
     Same input, same bytes on a processor: nothing depends on time, chance or the cases before. Several threads may use
     one translator: images are scaled side by side, the network works for one of them at a time.
+
+    The attribute `signals` holds the distribution of the training signals of a voxel-wise translator; set it to None
+    when no map of rarity is wanted.
 
     Args:
         network: The network; its weights must not change while this object is used.
@@ -100,6 +110,7 @@ class Translator:
         self.description = description
         self.folder = folder
         self.settings = settings or EngineSettings()
+        self.signals: SignalCoverage | None = None
         self._one_at_a_time = threading.Lock()
         self._engines = Engines(network, description.network_range, self.settings)
 
@@ -140,8 +151,14 @@ class Translator:
             output, choice, slices = self._predict(scaled)
         if not np.isfinite(output).all():
             raise IntensityError(f"{where}: the network made values that are not finite; try --precision fp32")
-        native = self.description.target_scale.invert(output)
-        return Translation(from_ras(native, grid), fitted, choice, slices)
+        native = from_ras(self.description.target_scale.invert(output), grid)
+        if self.signals is None:
+            return Translation(native, fitted, choice, slices)
+        labels = self.description.sources
+        rarity = rarity_of(self.signals, scaled, labels, where)
+        return Translation(
+            native, fitted, choice, slices, from_ras(rarity, grid), share_outside(rarity, scaled, labels)
+        )
 
     def predict_scaled(self, sources: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
         """The target in network range from sources in network range; for validation during training.
@@ -278,7 +295,9 @@ def load_translator(folder_or_run: Path, settings: EngineSettings | None = None)
         raise CheckpointError(f"{path}: not a safetensors file ({error})") from error
     network = _build(description, folder)
     _fill(network, weights, path)
-    return Translator(network, description, settings, folder)
+    translator = Translator(network, description, settings, folder)
+    translator.signals = load_training_signals(folder)
+    return translator
 
 
 def _build(description: TranslatorDescription, folder: Path) -> nn.Module:
