@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recontrast.errors import ConfigError, UnknownNameError
+from recontrast.errors import ConfigError, FormatError, UnknownNameError
 from recontrast.phantom.protocols import scans_of
 from recontrast.phantom.sequences import Sequence, SpoiledGradientEcho, TurboSpinEcho
 from recontrast.phantom.tissues import Relaxation
+from recontrast.relaxometry.files import sequence_of
 
 Array = NDArray[Any]
 
@@ -25,44 +26,40 @@ _FASTEST = 1e-3
 """Seconds: shorter times, and the zeros of the background, give no signal."""
 
 
-def sequence_of(sidecar: Mapping[str, Any], target: str) -> tuple[Sequence, str]:
+def target_sequence(sidecar: Mapping[str, Any], target: str) -> tuple[Sequence, str]:
     """The sequence of the target, from its parameters or by its name.
 
     Args:
-        sidecar: Sidecar of the acquired target: RepetitionTime, EchoTime, InversionTime in s, FlipAngle in degrees,
-            ScanningSequence. Without repetition and echo time the sequence our virtual scanner uses for that contrast.
+        sidecar: Sidecar of the acquired target; see `relaxometry.files.sequence_of`. Without repetition and echo time,
+            or with an inversion before a train of gradient echoes (which needs more than these numbers), the sequence
+            our virtual scanner uses for that contrast.
         target: Label of the target contrast.
 
     Returns:
         The sequence, and in words where it comes from.
 
     Raises:
-        ConfigError: The parameters contradict each other, or there are none and the contrast is not known.
+        ConfigError: A parameter is no number or impossible, or there are none and the contrast is not known.
 
     Example:
-        >>> sequence_of({"RepetitionTime": 9.0, "EchoTime": 0.12, "InversionTime": 2.5}, "FLAIR")[1]
+        >>> target_sequence({"RepetitionTime": 9.0, "EchoTime": 0.12, "InversionTime": 2.5}, "FLAIR")[1]
         'turbo spin echo TR 9 s, TE 0.12 s, TI 2.5 s (sidecar)'
     """
-    try:
-        repetition, echo = (float(sidecar[key]) for key in ("RepetitionTime", "EchoTime"))
-        inversion, angle = float(sidecar.get("InversionTime") or 0.0), float(sidecar.get("FlipAngle") or 90.0)
-    except KeyError:
+    given = {key: value for key, value in sidecar.items() if value is not None}
+    kinds = given.get("ScanningSequence", ())
+    train = "InversionTime" in given and "GR" in (kinds.split("\\") if isinstance(kinds, str) else kinds)
+    if train or not {"RepetitionTime", "EchoTime"} <= given.keys():
         return _known(target)
-    except (TypeError, ValueError) as error:
+    try:
+        sequence = sequence_of(given, f"the acquired {target}")
+    except FormatError as error:
         raise ConfigError(
             f"the sidecar of the {target} has sequence parameters that are no numbers ({error})"
         ) from error
-    kind = sidecar.get("ScanningSequence", "SE")
-    kinds = set(kind if isinstance(kind, list | tuple) else str(kind).replace("\\", " ").split())
-    times = f"TR {repetition:g} s, TE {echo:g} s"
-    if "GR" in kinds and not inversion:
-        return SpoiledGradientEcho(
-            repetition, echo, angle
-        ), f"spoiled gradient echo {times}, {angle:g} degrees (sidecar)"
-    if "GR" in kinds:
-        return _known(target)  # an inversion-prepared train needs more than these numbers
-    words = f"turbo spin echo {times}" + (f", TI {inversion:g} s" if inversion else "")
-    return TurboSpinEcho(repetition, echo, 0.0, 0, inversion_time_s=inversion), f"{words} (sidecar)"
+    times = {"TR": "RepetitionTime", "TE": "EchoTime", "TI": "InversionTime"}
+    words = ", ".join(f"{name} {given[key]:g} s" for name, key in times.items() if given.get(key))
+    kind = {SpoiledGradientEcho: "spoiled gradient echo", TurboSpinEcho: "turbo spin echo"}
+    return sequence, f"{kind.get(type(sequence), 'saturation recovery')} {words} (sidecar)"
 
 
 def bloch_signal(maps: Mapping[str, Array], sequence: Sequence) -> NDArray[np.float32]:
@@ -70,7 +67,7 @@ def bloch_signal(maps: Mapping[str, Array], sequence: Sequence) -> NDArray[np.fl
 
     Args:
         maps: `NEEDED` and perhaps T2starmap, each of one shape.
-        sequence: From `sequence_of`.
+        sequence: From `target_sequence`.
 
     Example:
         >>> maps = {"T1map": np.array([1.0]), "T2map": np.array([0.1]), "PDmap": np.array([1.0])}

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from recontrast.atomic import write_json
 from recontrast.errors import GeometryError, IntensityError, LayoutError, MissingContrastError, RecontrastError
-from recontrast.evaluation.bloch import NEEDED, bloch_signal, sequence_of
+from recontrast.evaluation.bloch import NEEDED, bloch_signal, target_sequence
 from recontrast.evaluation.fitting import FittedControl, Sample, compartments, sample_case
 from recontrast.evaluation.matching import ExpectedCase
 from recontrast.evaluation.protocols import PROTOCOLS, Protocol, SyntheticScale
@@ -231,7 +231,7 @@ def _signal_of_maps(expected: ExpectedCase, target: str, reference: Volume) -> N
             volume = _read(expected.images[label])
             require_same_grid(reference, volume, f"{expected.case.key}: reference and {label}")
             maps[label] = volume.data
-    sequence, _ = sequence_of(read_sidecar(expected.images[target]), target)
+    sequence, _ = target_sequence(read_sidecar(expected.images[target]), target)
     return bloch_signal(maps, sequence)
 
 
