@@ -35,7 +35,14 @@ class Blur(nn.Module):
         return self.layers(x)
 
 
-NETWORKS = {"table": Table, "blur": Blur, "identity": nn.Identity}
+class Blind(nn.Module):
+    """Paints the same grey everywhere: no lesion can pass."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 0.0 * x[:, :1] + 0.3
+
+
+NETWORKS = {"blind": Blind, "table": Table, "blur": Blur, "identity": nn.Identity}
 
 
 def translator_of(network: nn.Module, sources: tuple[str, ...] = ("T1w",)) -> Translator:

@@ -46,6 +46,7 @@ class InspectedCase:
         regions: Region name to mask; `head` is always there.
         affine: Voxel indices to RAS+ mm.
         spacing: Voxel spacing, mm.
+        zeros: Contrast label to the scaled value of no signal; 0 where it is not named.
     """
 
     key: str
@@ -55,6 +56,7 @@ class InspectedCase:
     regions: Mapping[str, Mask]
     affine: NDArray[np.float64]
     spacing: tuple[float, float, float]
+    zeros: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -255,6 +257,7 @@ def _read(
         {name: np.asarray(volume.data > 0) for name, volume in regions.items()},
         grid.affine,
         grid.spacing,
+        {label: float(case.scales[label].apply(np.zeros(1))[0]) for label in case.scales},
     )
 
 
