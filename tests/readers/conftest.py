@@ -127,7 +127,8 @@ class Server:
     def record(self, reader: str, item: str, kind: str = "answer", values: Any = None, **more: Any) -> tuple[int, Any]:
         """Status and content of the answer to a record."""
         record = {
-            "token": secrets.token_hex(16), "item": item, "kind": kind, "values": values or {}, "milliseconds": 900, **more
+            "token": secrets.token_hex(16), "item": item, "kind": kind, "values": values or {}, "milliseconds": 900,
+            **more,
         }  # fmt: skip
         status, _, body = self.ask("POST", "/api/records", reader, record)
         return status, json.loads(body)

@@ -23,7 +23,8 @@ def begin(page: Any, link: str) -> str:
 
 
 def next_item(page: Any, before: str) -> str:
-    done = "!document.querySelector('#screen').hidden && /answered|read every/.test(document.querySelector('#screen-title').textContent + document.querySelector('#screen-text').textContent) ? 'end' : ''"
+    shown = "document.querySelector('#screen').innerText"
+    done = f"/All items are answered|read every item/.test({shown}) ? 'end' : ''"
     return str(page.wait(f"(({ON_SCREEN}) !== '{before}' && ({ON_SCREEN})) || ({done})"))
 
 

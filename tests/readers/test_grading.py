@@ -28,7 +28,8 @@ def test_tiers_are_the_worst_grade_and_a_rejected_scan_has_none(tmp_path: Path) 
     table = grade_table(
         answers([
             ("A", "s1", "T1w", good), ("A", "s2", "T1w", {**good, "grade_motion": 1, "gadolinium": 1}),
-            ("A", "s3", "T1w", {**good, "grade_noise": 2, "grade_motion": 1}), ("A", "s4", "T1w", {**good, "reject": 1}),
+            ("A", "s3", "T1w", {**good, "grade_noise": 2, "grade_motion": 1}),
+            ("A", "s4", "T1w", {**good, "reject": 1}),
             ("B", "s1", "T1w", {**good, "grade_contrast": 2}),
         ]),
         study,

@@ -52,5 +52,5 @@ def test_missing_and_ambiguous_images_are_named(tmp_path: Path) -> None:
         find_study_images(study(("{case}_1.nii",), training=["c"], cases=["a"]), tmp_path)
     with pytest.raises(ConfigError, match="every case"):
         find_study_images(study(("{case}_1.nii",), training=["a", "b"]), tmp_path)
-    with pytest.raises(ConfigError, match="{case}"):
+    with pytest.raises(ConfigError, match="or a table"):
         find_study_images(study(("x.nii",)), tmp_path)

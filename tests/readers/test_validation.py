@@ -37,7 +37,8 @@ def test_whole_answers_pass_and_free_ones_may_be_empty() -> None:
     "values",
     [
         {"mta.right": 0}, {"mta.right": 4}, {"mta.right": "1"}, {"mta.right": True}, {"mta.right": 1.0},
-        {"mta": 1}, {"mta.middle": 1}, {"__proto__": 1}, {"origin": 2}, {"origin": True}, {"words": 5}, {"words": "x" * 2001},
+        {"mta": 1}, {"mta.middle": 1}, {"__proto__": 1}, {"origin": 2}, {"origin": True}, {"words": 5},
+        {"words": "x" * 2001},
         {"marks": [[9, 0, 0]]}, {"marks": [[0, 0]]}, {"marks": [["0", 0, 0]]}, {"marks": [[1e999, 0, 0]]},
         {"marks": [[0, 0, 0]] * 101}, {"marks": {}}, [], "x", None,
     ],

@@ -50,7 +50,8 @@ class Page:
         """Connect to the tab with this WebSocket address."""
         from websockets.sync.client import connect
 
-        self._socket = connect(address, max_size=2**28, proxy=None)
+        self._connection = connect(address, max_size=2**28, proxy=None)
+        self._socket = self._connection.__enter__()  # closed by `close`
         self._number = 0
         self.events: list[dict[str, Any]] = []
         for domain in ("Page", "Runtime", "Network", "Log"):
@@ -164,7 +165,7 @@ class Page:
 
     def close(self) -> None:
         """Close the connection."""
-        self._socket.close()
+        self._connection.__exit__(None, None, None)
 
 
 class Browser:

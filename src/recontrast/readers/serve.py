@@ -86,6 +86,7 @@ def _socket(settings: ServeSettings) -> Iterator[socket.socket]:
     try:
         try:
             listening.bind((settings.host, settings.port))
+            listening.listen(128)  # who comes before all is ready waits
         except (OSError, OverflowError) as error:
             raise ConfigError(f"cannot listen on {settings.host}:{settings.port}: {error}; try --port 0") from error
         yield listening

@@ -141,7 +141,7 @@ def which_table(answers: pd.DataFrame, study: Study, question: Question) -> pd.D
     for reader in study.readers:
         own = of(counting(answers, question.name), reader=reader)
         for arm in others(study):
-            values = own[[arm in pair.split(",") for pair in own["arm"]]]["value"]
+            values = own[own["arm"].map(lambda pair, arm=arm: arm in pair.split(",")).astype(bool)]["value"]
             chosen, not_chosen = int((values == arm).sum()), int((values == study.acquired).sum())
             decided = chosen + not_chosen
             p = stats.binomtest(chosen, decided).pvalue if decided else float("nan")

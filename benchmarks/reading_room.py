@@ -1,0 +1,401 @@
+"""The reading room: how fast, how blind, how safe. Prints what it measures; needs Chromium and the extra `readers`.
+
+    python benchmarks/reading_room.py [--niivue FOLDER]
+
+FOLDER is where `npm install @niivue/niivue` was run; with it the same volume is shown by NiiVue too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import http.client
+import http.server
+import json
+import os
+import secrets
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from recontrast.io.nifti import read_volume, write_volume
+from recontrast.readers.answers import read_records
+from recontrast.readers.blinding import LEVELS
+from recontrast.readers.browser import browser
+from recontrast.readers.folder import read_plan
+from recontrast.readers.new import NewSettings, new_study
+from recontrast.volume import Volume
+
+ONE_MM = (182, 218, 182)
+ITEM = "document.body.dataset.item || ''"
+DESIGN = """
+design = "visual-turing"
+readers = [{readers}]
+gap = {gap}
+[[arms]]
+name = "acquired"
+files = "{{case}}_acquired.nii.gz"
+[[arms]]
+name = "synthetic"
+files = "{{case}}_computed_synthetic.nii.gz"
+"""
+
+
+def head(shape: tuple[int, int, int], seed: int) -> np.ndarray:
+    """A head of its own shape: an ellipsoid with an asymmetric inside."""
+    rng = np.random.default_rng(seed)
+    i, j, k = np.meshgrid(*[np.linspace(-1, 1, n, dtype=np.float32) for n in shape], indexing="ij")
+    wide = rng.uniform(0.7, 0.9, 3)
+    radius = np.sqrt((i / wide[0]) ** 2 + (j / wide[1]) ** 2 + (k / wide[2]) ** 2)
+    image = np.where(radius < 1, 300.0, 0.0)
+    image[radius < 0.85] = rng.uniform(500, 700)
+    image[(radius < rng.uniform(0.3, 0.5)) & (i > 0.05)] = rng.uniform(800, 1000)
+    return image
+
+
+def write_pair(folder: Path, case: int, shape: tuple[int, int, int]) -> None:
+    """Both arms: the same kind of picture with noise of its own, in files that differ in everything else.
+
+    The acquired one: integers, its scale, RAS, no text. The computed one: float32, another scale, LPS axes, exact zeros
+    in air, a header that says what it is, a later time.
+    """
+    image = head(shape, case)
+    affine = np.diag([1.0, 1.0, 1.0, 1.0]) if shape == ONE_MM else np.diag([4.0, 4.0, 4.0, 1.0])
+    rng = np.random.default_rng(10_000 + case)
+    first, second = (np.abs(image + 20 * rng.standard_normal(shape)) for _ in range(2))
+    write_volume(folder / f"c{case:03d}_acquired.nii.gz", Volume((first / 3).astype(np.int16), affine))
+    computed = np.where(image > 0, second / 900, 0).astype(np.float32)
+    write_volume(folder / f"c{case:03d}_computed_synthetic.nii.gz", Volume(computed, affine).reoriented("LPS"))
+
+
+def make_study(folder: Path, cases: int, shape: tuple[int, int, int], readers: int) -> Path:
+    for case in range(cases):
+        write_pair(folder, case, shape)
+    names = ", ".join(f'"R{n}"' for n in range(readers))
+    (folder / "design.toml").write_text(DESIGN.format(readers=names, gap=1 if cases < 8 else 3))
+    new_study(NewSettings(design=folder / "design.toml", out=folder / "study"))
+    return folder / "study"
+
+
+def secrets_of(study: Path) -> dict[str, str]:
+    rows = (study / "links.tsv").read_text().splitlines()[1:]
+    return {row.split("\t")[0]: row.rpartition("#")[2] for row in rows}
+
+
+class Served:
+    """A server in a process of its own."""
+
+    def __init__(self, study: Path, port: int = 0) -> None:
+        command = [sys.executable, "-m", "recontrast", "readers", "serve", str(study), "--port", str(port)]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        line = self.process.stderr.readline() if self.process.stderr else ""
+        self.port = int(line.split(" (")[0].rpartition(":")[2])
+        threading.Thread(target=self.process.stderr.read, daemon=True).start()  # type: ignore[union-attr]
+
+    def __enter__(self) -> Served:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.wait(30)
+
+    def ask(self, secret: str, method: str, path: str, body: object = None) -> tuple[int, dict[str, str], bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            content = None if body is None else json.dumps(body)
+            connection.request(method, path, content, {"Authorization": f"Bearer {secret}"})
+            response = connection.getresponse()
+            return response.status, dict(response.getheaders()), response.read()
+        finally:
+            connection.close()
+
+
+def speed(folder: Path) -> None:
+    """First picture and slice change of a 1 mm head in the page."""
+    study = make_study(folder, 3, ONE_MM, 1)
+    with Served(study) as server, browser() as started:
+        page = started.open()
+        page.go(f"http://127.0.0.1:{server.port}/#{secrets_of(study)['R0']}")
+        page.wait("document.querySelector('#go') && !document.querySelector('#go').hidden")
+        page.evaluate(
+            "window.t0 = 0; document.querySelector('#go')"
+            ".addEventListener('click', () => { window.t0 = performance.now(); }, true);"
+            "new MutationObserver("
+            "() => { if (document.body.dataset.item && !window.t1) window.t1 = performance.now(); })"
+            ".observe(document.body, {attributes: true}); 0"
+        )
+        page.click("#go")
+        page.wait("window.t1", 60)
+        print(f"first picture of a 1 mm head after the click: {page.evaluate('window.t1 - window.t0'):.0f} ms")
+        times = page.evaluate(SLICES)
+        print_slices("slice change, three planes (wheel to the next painted frame)", times)
+        page.key("2")
+        page.evaluate("window.item = document.body.dataset.item; 0")
+        page.evaluate("document.querySelector('fieldset button').click()")
+        page.evaluate("document.querySelectorAll('fieldset')[1].querySelector('button').click()")
+        before = time.perf_counter()
+        page.key("Enter")
+        page.wait("document.body.dataset.item && document.body.dataset.item !== window.item")
+        print(f"next item, fetched while the one before was read: {1000 * (time.perf_counter() - before):.0f} ms")
+
+
+SLICES = """new Promise(async (done) => {
+  const canvas = document.querySelector('canvas'), times = [];
+  for (let n = 0; n < 200; n++) {
+    const start = performance.now();
+    canvas.dispatchEvent(new WheelEvent('wheel', {deltaY: n % 100 < 50 ? -100 : 100, cancelable: true, bubbles: true}));
+    await new Promise((next) => requestAnimationFrame(() => { const channel = new MessageChannel();
+      channel.port1.onmessage = next; channel.port2.postMessage(0); }));
+    times.push(performance.now() - start);
+  }
+  done(times);
+})"""
+
+
+def print_slices(what: str, times: list[float]) -> None:
+    print(f"{what}: median {statistics.median(times):.1f} ms, 95th percentile {np.percentile(times, 95):.1f} ms")
+
+
+NIIVUE = """<!DOCTYPE html><body style="margin:0"><canvas id="gl" width="1100" height="800"></canvas>
+<script type="module">
+import { Niivue } from '/node_modules/@niivue/niivue/dist/index.min.js';
+const start = performance.now();
+const nv = new Niivue(); await nv.attachToCanvas(document.getElementById('gl'));
+await nv.loadVolumes([{url: '/head.nii'}]); nv.setSliceType(nv.sliceTypeMultiplanar);
+window.gl = nv; window.read = () => nv.gl.readPixels(0, 0, 1, 1, nv.gl.RGBA, nv.gl.UNSIGNED_BYTE, new Uint8Array(4));
+nv.drawScene(); window.read(); window.first = performance.now() - start;
+</script></body>"""
+
+WEBGL = ("--use-gl=angle", "--use-angle=swiftshader-webgl", "--enable-unsafe-swiftshader")
+
+NIIVUE_SLICES = """new Promise((done) => { const times = [];
+  for (let n = 0; n < 60; n++) { const start = performance.now();
+    window.gl.moveCrosshairInVox(0, 0, n % 20 < 10 ? 1 : -1); window.gl.drawScene(); window.read();
+    times.push(performance.now() - start); }
+  done(times); })"""
+
+
+def niivue(folder: Path, installed: Path) -> None:
+    """The same head in NiiVue (WebGL drawn by the processor, as on a machine without a GPU)."""
+    write_pair(folder, 0, ONE_MM)
+    volume = read_volume(folder / "c000_acquired.nii.gz")
+    write_volume(folder / "head.nii", Volume(volume.data.astype(np.int16), volume.affine))
+    (folder / "index.html").write_text(NIIVUE)
+    (folder / "node_modules").symlink_to(installed.resolve() / "node_modules")
+    handler = functools.partial(QuietHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with browser(
+            flags=("--use-gl=angle", "--use-angle=swiftshader-webgl", "--enable-unsafe-swiftshader")
+        ) as started:
+            page = started.open()
+            page.go(f"http://127.0.0.1:{server.server_address[1]}/index.html")
+            page.wait("window.first", 90)
+            print(f"NiiVue: first picture {page.evaluate('window.first'):.0f} ms after its script runs")
+            print_slices("NiiVue: slice change, three planes", page.evaluate(NIIVUE_SLICES))
+        server.shutdown()
+    size = (installed / "node_modules/@niivue/niivue/dist/index.min.js").stat().st_size
+    pages = Path(__file__).parents[1] / "src" / "recontrast" / "readers" / "page"
+    own = sum(file.stat().st_size for file in pages.iterdir())
+    print(f"size of what the browser loads: NiiVue {size / 1e6:.1f} MB, own page {own / 1e3:.0f} kB")
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def ten_readers(folder: Path) -> None:
+    """Ten readers at once, each with the pictures of his own items."""
+    study = make_study(folder, 4, (96, 112, 96), 10)
+    with Served(study) as server:
+
+        def read(secret: str) -> list[tuple[int, float]]:
+            told = []
+            state = json.loads(server.ask(secret, "GET", "/api/state")[2])
+            while state["phase"] == "reading":
+                item = state["item"]["id"]
+                start = time.perf_counter()
+                status, _, _ = server.ask(secret, "GET", f"/api/items/{item}/images/0")
+                told.append((status, time.perf_counter() - start))
+                body = record(item)
+                status, _, content = server.ask(secret, "POST", "/api/records", body)
+                told.append((status, 0.0))
+                state = json.loads(content)
+            return told
+
+        with ThreadPoolExecutor(10) as pool:
+            results = [one for told in pool.map(read, secrets_of(study).values()) for one in told]
+    bad = sum(status != 200 for status, _ in results)
+    slow = [1000 * seconds for _, seconds in results if seconds]
+    print(
+        f"ten readers at once: {len(results)} requests, {bad} errors, "
+        f"image 95th percentile {np.percentile(slow, 95):.0f} ms"
+    )
+
+
+def record(item: str, token: str = "") -> dict[str, object]:
+    values = {"origin": 0, "confidence": 3}
+    return {
+        "token": token or secrets.token_hex(16),
+        "item": item,
+        "kind": "answer",
+        "values": values,
+        "milliseconds": 10,
+    }
+
+
+def killed(folder: Path, answers: int = 1000, kills: int = 10) -> None:
+    """kill -9 again and again while answers come in; the page's way: the same token until it is acknowledged."""
+    cases, readers = 50, answers // 100
+    study = make_study(folder, cases, (8, 8, 8), readers)
+    tokens = secrets_of(study)
+    server = [Served(study)]
+    port, acknowledged, lock, stop = server[0].port, [], threading.Lock(), threading.Event()
+
+    def ask(secret: str, method: str, path: str, body: object = None) -> tuple[int, bytes]:
+        while True:
+            try:
+                status, _, content = server[0].ask(secret, method, path, body)
+                if status < 500 and status != 429:
+                    return status, content
+            except (OSError, http.client.HTTPException):
+                pass
+            time.sleep(0.02)
+
+    def read(secret: str) -> None:
+        state = json.loads(ask(secret, "GET", "/api/state")[1])
+        while state["phase"] == "reading":
+            body = record(state["item"]["id"])
+            status, content = ask(secret, "POST", "/api/records", body)
+            if status != 200:
+                raise RuntimeError(content)
+            with lock:
+                acknowledged.append(body["token"])
+            state = json.loads(content)
+
+    def kill() -> None:
+        for number in range(1, kills + 1):
+            while len(acknowledged) < number * answers // (kills + 1) and not stop.is_set():
+                time.sleep(0.002)
+            os.kill(server[0].process.pid, signal.SIGKILL)
+            server[0].process.wait(30)
+            server[0] = Served(study, port)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with ThreadPoolExecutor(readers) as pool:
+        list(pool.map(read, tokens.values()))
+    stop.set()
+    killer.join()
+    server[0].__exit__()
+    stored = [r.token for r in read_records(study / "answers.sqlite") if r.kind == "answer"]
+    items = [r.item for r in read_records(study / "answers.sqlite") if r.kind == "answer"]
+    lost, doubled = len(set(acknowledged) - set(stored)), len(items) - len(set(items))
+    print(
+        f"kill -9, {kills} times during {len(acknowledged)} answers: "
+        f"{len(stored)} stored, {lost} lost, {doubled} doubled"
+    )
+
+
+def attack(folder: Path, cases: int = 60) -> None:
+    """Guess the arm from everything the browser receives; arms differ in file format and noise only."""
+    study = make_study(folder, cases, (40, 44, 36), 2)
+    plan, rows, answers, groups = read_plan(study), [], [], []
+    with Served(study) as server:
+        for reader, secret in secrets_of(study).items():
+            for place, item in enumerate(plan.items[reader]):
+                _, told, state = server.ask(secret, "GET", "/api/state")
+                start = time.perf_counter()
+                _, headers, content = server.ask(secret, "GET", f"/api/items/{item.id}/images/0")
+                seconds = time.perf_counter() - start
+                rows.append(traces(item.id, place, state, {**told, **headers}, content, seconds))
+                answers.append(item.arms[0] == "synthetic")
+                groups.append(item.case)
+                server.ask(secret, "POST", "/api/records", record(item.id))
+    print_attack("the browser's view", np.array(rows), np.array(answers), np.array(groups))
+    plain, arms, whose = [], [], []
+    for case in range(cases):
+        for arm, name in enumerate(("acquired", "computed_synthetic")):
+            path = folder / f"c{case:03d}_{name}.nii.gz"
+            plain.append([path.stat().st_size, *picture(read_volume(path).data.astype(float).ravel())])
+            arms.append(bool(arm))
+            whose.append(case)
+    print_attack("control: the files as they were", np.array(plain), np.array(arms), np.array(whose))
+
+
+def traces(item: str, place: int, state: bytes, headers: dict[str, str], content: bytes, seconds: float) -> list[float]:
+    """Everything that was received, as numbers."""
+    levels = np.frombuffer(content, "<u2").astype(float)
+    names = [place, len(state), len(content), seconds, len(headers), sum(map(len, headers.values()))]
+    letters = [int(item[n : n + 4], 16) for n in range(0, 24, 4)]
+    return [*names, *letters, *picture(levels)]
+
+
+def picture(values: np.ndarray) -> list[float]:
+    """Zeros, gaps, last bits, histogram, extremes, sizes after compression: what a format leaves in numbers."""
+    import zlib
+
+    inside = values[values > 0]
+    top = np.percentile(inside, 99)
+    histogram = np.histogram(inside, 32, (0, top))[0] / inside.size
+    bits = [float(((inside.astype(np.int64) >> n) & 1).mean()) for n in range(6)]
+    return [
+        float((values == 0).mean()), float(np.unique(values).size), float(values.max() / top),
+        float(inside.min() / top),
+        float((values == values.max()).mean()), float((inside != np.rint(inside)).mean()),
+        float(len(zlib.compress(values.astype(np.float32).tobytes(), 1))), float(np.abs(np.diff(values)).mean() / top),
+        *bits, *histogram,
+    ]  # fmt: skip
+
+
+def print_attack(what: str, rows: np.ndarray, arms: np.ndarray, groups: np.ndarray) -> None:
+    parts = []
+    for name, model in (
+        ("logistic", make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))),
+        ("boosted trees", HistGradientBoostingClassifier(max_iter=60, random_state=0)),
+    ):
+        scores = cross_val_predict(model, rows, arms, groups=groups, cv=GroupKFold(5), method="predict_proba")[:, 1]
+        drawn = np.random.default_rng(0)
+        area = roc_auc_score(arms, scores)
+        cases = np.unique(groups)
+        resampled = []
+        for _ in range(300):
+            picked = np.concatenate([np.flatnonzero(groups == c) for c in drawn.choice(cases, len(cases))])
+            resampled.append(roc_auc_score(arms[picked], scores[picked]))
+        low, high = np.percentile(resampled, (2.5, 97.5))
+        parts.append(f"{name} AUC {area:.2f} [{low:.2f}, {high:.2f}]")
+    print(f"attacker with {what}, {rows.shape[1]} traces, {len(arms)} images: {', '.join(parts)}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--niivue", type=Path, default=None)
+    parser.add_argument("--only", default="speed,niivue,ten,killed,attack")
+    options = parser.parse_args()
+    jobs = {"speed": speed, "ten": ten_readers, "killed": killed, "attack": attack}
+    if options.niivue:
+        jobs["niivue"] = functools.partial(niivue, installed=options.niivue)
+    for name in options.only.split(","):
+        if name in jobs:
+            with tempfile.TemporaryDirectory() as folder:
+                jobs[name](Path(folder))
+    print(f"levels sent: {LEVELS}")
+
+
+if __name__ == "__main__":
+    main()
