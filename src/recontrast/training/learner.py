@@ -104,7 +104,8 @@ class Learner:
         """Take step `number` (from 0): the turns of the recipe, one after the other.
 
         Returns:
-            Loss of the turn that trains the saved network, and the named parts of all turns.
+            Loss of the turn that trains the saved network (of the first turn where none does), and the named parts
+            of all turns.
 
         Raises:
             TrainingError: A loss is not finite; the weights that this turn trains are those before this step.
@@ -118,7 +119,8 @@ class Learner:
         while (turns := self._backward(steps, number)) is not None:
             self._take(turns[0], rate)
             parts |= {name: statistics.fmean(float(turn.parts[name]) for turn in turns) for name in turns[0].parts}
-            loss = statistics.fmean(float(turn.loss) for turn in turns) if turns[0].optimizer == "network" else loss
+            if turns[0].optimizer == "network" or math.isnan(loss):
+                loss = statistics.fmean(float(turn.loss) for turn in turns)
         if self.averaged is not None:
             network: nn.Module = self.recipe.network  # type: ignore[assignment]
             _average(self.averaged, network, min(self.loop.ema, (1 + number) / (10 + number)))

@@ -12,6 +12,8 @@ def model_card(about: TranslatorDescription) -> str:
     spacing = " x ".join(f"{value:.3g}" for value in about.spacing_mm)
     subjects = len(about.training_subjects)
     slices = f"{about.plane} slices" + (f", each with {about.neighbours} on either side" if about.neighbours else "")
+    if about.plane == "volume":
+        slices = "whole volumes"
     few = "That is few: expect failures on other scanners and patients.\n" if subjects < 20 else ""
     return f"""# Translator: {" + ".join(about.sources)} to {about.target}
 

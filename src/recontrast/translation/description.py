@@ -34,7 +34,7 @@ SYNTHETIC_STATEMENT = (
     "Structures may be invented or missing. Not for diagnosis."
 )
 
-Plane = Literal["axial", "coronal", "sagittal"]
+Plane = Literal["axial", "coronal", "sagittal", "volume"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ class TranslatorDescription:
     """How the training images were placed; raw input is placed the same way. None: it is taken as it is."""
 
     plane: Plane = "axial"
-    """Plane of the slices the network sees."""
+    """Plane of the slices the network sees; volume: it sees whole volumes."""
 
     neighbours: int = 0
     """Slices on either side that are further channels (2.5D)."""
@@ -144,6 +144,11 @@ class TranslatorDescription:
         for problem, found in problems.items():
             if found:
                 raise CheckpointError(f"the translator {problem}")
+
+    @property
+    def spatial_dims(self) -> int:
+        """Axes of what the network sees: 2 or 3."""
+        return 3 if self.plane == "volume" else 2
 
     @property
     def channels(self) -> int:

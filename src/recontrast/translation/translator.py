@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import threading
 import warnings
 from collections.abc import Mapping
@@ -35,10 +36,20 @@ from recontrast.translation.description import (
     subject_hash,
     translator_folder,
 )
-from recontrast.translation.engines.choice import PROBE_SLICES, Choice, Engines, EngineSettings
+from recontrast.translation.engines.choice import PROBE_SLICES, PROBE_VOXELS, Choice, Engines, EngineSettings
+from recontrast.translation.memory import working_bytes
 from recontrast.translation.slices import SliceStack, from_ras, ras_spacing, to_ras
 from recontrast.translation.support import load_training_signals, rarity_of, share_outside
+from recontrast.translation.windows import (
+    blend_windows,
+    fitting_window,
+    memory_of_machine_gb,
+    place_windows,
+    signal_box,
+)
 from recontrast.volume import Volume, require_same_grid
+
+log = logging.getLogger(__name__)
 
 __all__ = [
     "Member",
@@ -62,7 +73,7 @@ class Translation:
         volume: The image, on the sources' grid, in native units of the target.
         scales: Scale of each source.
         choice: Engine that made it, and how close it is to PyTorch in fp32.
-        slices: Number of slices that went through the network.
+        slices: Number of slices (of windows, where it sees volumes) that went through the network.
         rarity: Where the sources' signals are rare among those of training (0 never seen, 1 common); None for
             translators that look at neighbourhoods, or when nobody asked.
         outside: Share of the voxels with signal that are rarer than one in a thousand; None without `rarity`.
@@ -112,7 +123,9 @@ class Translator:
         self.settings = settings or EngineSettings()
         self.signals: SignalCoverage | None = None
         self._one_at_a_time = threading.Lock()
-        self._engines = Engines(network, description.network_range, self.settings)
+        volumes = description.spatial_dims == 3
+        self._voxel_bytes = 0.0
+        self._engines = Engines(network, description.network_range, self.settings, volumes=volumes)
 
     def translate(
         self, sources: Mapping[str, Volume], *, scales: Mapping[str, Scale] | None = None, where: str = ""
@@ -176,6 +189,8 @@ class Translator:
 
     def _predict(self, scaled: Mapping[str, NDArray[np.float32]]) -> tuple[NDArray[np.float32], Choice, int]:
         about = self.description
+        if about.spatial_dims == 3:
+            return self._predict_volume(np.stack([scaled[label] for label in about.sources]))
         stack = SliceStack([scaled[label] for label in about.sources], about.plane, about.neighbours)
         output = np.full(stack.shape, self._scaled_zero(), dtype=np.float32)
         slices = np.moveaxis(output, stack.axis, 0)
@@ -190,6 +205,28 @@ class Translator:
         if about.clip_output:
             np.clip(output, *about.network_range, out=output)
         return output, choice, len(shown)
+
+    def _predict_volume(self, source: NDArray[np.float32]) -> tuple[NDArray[np.float32], Choice, int]:
+        """As `_predict`, from the box of (C, I, J, K) that shows anything; the number is that of the windows."""
+        about, settings = self.description, self.settings
+        output = np.full(source.shape[1:], self._scaled_zero(), dtype=np.float32)
+        box = signal_box(source)
+        shown = source[:, *box]
+        limit = settings.memory_gb or memory_of_machine_gb() / 2
+        self._voxel_bytes = self._voxel_bytes or working_bytes(self.network)
+        size = fitting_window(shown.shape[1:], self._voxel_bytes, limit)
+        if settings.window:
+            size = tuple(min(length, settings.window) for length in size)
+        windows = place_windows(shown.shape[1:], size, settings.overlap)
+        if len(windows.starts) > 1:
+            whole, part = "x".join(map(str, shown.shape[1:])), "x".join(map(str, windows.size))
+            log.info("a volume of %s voxels is translated in %d windows of %s", whole, len(windows.starts), part)
+        middle = [slice(max(0, (n - m) // 2), (n + m) // 2) for n, m in zip(shown.shape[1:], PROBE_VOXELS, strict=True)]
+        choice = self._engines.choose(np.ascontiguousarray(shown[:, *middle])[None])
+        output[box], count = blend_windows(shown, windows, choice.engine, self._scaled_zero())
+        if about.clip_output:
+            np.clip(output, *about.network_range, out=output)
+        return output, choice, count
 
     def _scaled_zero(self) -> float:
         zero = float(self.description.target_scale.apply(np.zeros(1))[0])
@@ -303,7 +340,7 @@ def load_translator(folder_or_run: Path, settings: EngineSettings | None = None)
 def _build(description: TranslatorDescription, folder: Path) -> nn.Module:
     where = folder / DESCRIPTION
     options = dict(description.model.options)
-    expected = {"in_channels": description.channels, "out_channels": 1, "spatial_dims": 2}
+    expected = {"in_channels": description.channels, "out_channels": 1, "spatial_dims": description.spatial_dims}
     for option, value in expected.items():
         if options.setdefault(option, value) != value:
             raise CheckpointError(

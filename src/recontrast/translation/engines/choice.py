@@ -30,6 +30,9 @@ translator, so that a score does not move in the digits that are reported."""
 PROBE_SLICES = 3
 """Slices of each image on which the agreement is measured."""
 
+PROBE_VOXELS = (64, 64, 32)
+"""Size of the part of a volume, around its middle, on which the agreement is measured."""
+
 
 class Engine(Protocol):
     """A way to run a network."""
@@ -39,7 +42,7 @@ class Engine(Protocol):
     precision: Precision
 
     def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Output of the network, float32, for a batch (B, C, H, W)."""
+        """Output of the network, float32, for a batch (B, C, I, J[, K])."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +59,16 @@ class EngineSettings:
     """auto (a GPU when there is one), cpu, cuda."""
 
     batch: int = 0
-    """Slices at a time; 0: 2 on a processor, whose cache they fit, 32 on a GPU."""
+    """Slices at a time; 0: 2 on a processor, whose cache they fit, 32 on a GPU. Volumes go one by one."""
+
+    memory_gb: float = 0.0
+    """Volumes: working memory of the network in GB; larger heads go in windows; 0: half of the machine's memory."""
+
+    window: int = 0
+    """Volumes: largest size of a window along each axis in voxels; 0: as the memory allows."""
+
+    overlap: float = 0.25
+    """Volumes: part of a window that its neighbour covers too."""
 
     def __post_init__(self) -> None:
         """Refuse unknown names."""
@@ -67,6 +79,11 @@ class EngineSettings:
         ):
             if value not in get_args(names):
                 raise UnknownNameError.among(kind, value, get_args(names))
+        if min(self.memory_gb, self.window) < 0 or not 0 <= self.overlap < 1:
+            raise ConfigError(
+                "memory and window must not be negative, the overlap at least 0 and below 1; got "
+                f"{self.memory_gb}, {self.window} and {self.overlap}"
+            )
         if self.batch < 0:
             raise ConfigError(f"batch must be at least 1 slice (0: chosen for the device), got {self.batch}")
 
@@ -91,12 +108,15 @@ class Engines:
         network: The network; its weights must stay as they are.
         network_range: Lowest and highest value of its output.
         settings: Which engine, precision and device.
+        volumes: Whether it sees volumes, one at a time.
 
     Raises:
         DependencyError: The engine or device asked for is not there.
     """
 
-    def __init__(self, network: nn.Module, network_range: tuple[float, float], settings: EngineSettings) -> None:
+    def __init__(
+        self, network: nn.Module, network_range: tuple[float, float], settings: EngineSettings, *, volumes: bool = False
+    ) -> None:
         self._network = network
         self._range = network_range[1] - network_range[0]
         self._settings = settings
@@ -105,7 +125,7 @@ class Engines:
         self.device = _device(settings.device)
         if settings.engine == "openvino" and self.device != "cpu":
             self.device = "cpu"
-        self.batch = settings.batch or (2 if self.device == "cpu" else 32)
+        self.batch = 1 if volumes else settings.batch or (2 if self.device == "cpu" else 32)
         if settings.engine == "openvino":
             self._engine("openvino", "fp32")  # says at once when it is not installed
         if settings.precision == "bf16" and not has_bf16(self.device):
@@ -117,7 +137,7 @@ class Engines:
         An engine that was asked for by name is used even when it is not close, with a warning.
 
         Args:
-            probe: A few slices of the image, (B, C, H, W).
+            probe: A few slices of the image, (B, C, I, J), or a small part of a volume, (1, C, I, J, K).
         """
         candidates = [c for c in self._candidates() if c[0] not in self._unusable]
         if candidates == [("torch", "fp32")]:

@@ -57,7 +57,7 @@ class OpenVINOEngine:
         self._compiled: dict[tuple[int, ...], Any] = {}
 
     def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Output of the network, float32, for a batch (B, C, H, W).
+        """Output of the network, float32, for a batch (B, C, I, J[, K]).
 
         Raises:
             DependencyError: OpenVINO cannot convert this network.

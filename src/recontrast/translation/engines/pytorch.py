@@ -40,12 +40,14 @@ class PyTorchEngine:
         if precision == "bf16" or compiled or here.type != self.device.type:
             network = copy.deepcopy(network).to(self.device)
         if precision == "bf16":
-            network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            kernels = [parameter.ndim for parameter in network.parameters()]
+            self._layout = torch.channels_last_3d if 5 in kernels else torch.channels_last
+            network = network.to(memory_format=self._layout)  # type: ignore[call-overload]
         self._network = network
         self._forward = torch.compile(network, dynamic=False) if compiled else network
 
     def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Output of the network, float32, for a batch (B, C, H, W)."""
+        """Output of the network, float32, for a batch (B, C, I, J[, K])."""
         source = torch.from_numpy(batch).to(self.device)
         training = self._network.training
         self._network.eval()
@@ -58,7 +60,7 @@ class PyTorchEngine:
                         torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
                     )
                 if self.precision == "bf16":
-                    source = source.contiguous(memory_format=torch.channels_last)
+                    source = source.contiguous(memory_format=self._layout)
                     stack.enter_context(torch.autocast(self.device.type, torch.bfloat16))
                 target: torch.Tensor = self._forward(source)
             return np.ascontiguousarray(target.float().cpu().numpy())
