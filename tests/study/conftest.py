@@ -10,7 +10,8 @@ import pytest
 
 _PATH = Path(__file__).parents[1] / "training" / "conftest.py"
 _SPEC = importlib.util.spec_from_file_location("training_fixtures", _PATH)
-assert _SPEC is not None and _SPEC.loader is not None
+assert _SPEC is not None
+assert _SPEC.loader is not None
 _TRAINING = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(_TRAINING)
 make_prepared = _TRAINING.make_prepared

@@ -8,12 +8,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from recontrast.study.compare import Tested, check_orderings, in_words, values_of
+from recontrast.study.compare import Finding, check_orderings, in_words, values_of
 from recontrast.study.settings import Ordering, Side
 
 
 @pytest.fixture
-def tested(tmp_path: Path) -> list[Tested]:
+def tested(tmp_path: Path) -> list[Finding]:
     """Two methods, four subjects: the second is 1 dB worse, give or take."""
     found = []
     for method, shift in (("first", 0.0), ("second", -1.0)):
@@ -32,11 +32,11 @@ def tested(tmp_path: Path) -> list[Tested]:
         columns = ["case", "subject", "session", "estimator", "region", "metric", "value", "protocol", "status"]
         pd.DataFrame(rows, columns=columns).to_csv(folder / "scores.tsv", sep="\t", index=False)
         (folder / "evaluation.json").write_text(json.dumps({"primary_region": "brain"}))
-        found.append(Tested("T1w-T2w", method, "", method, {"recontrast": folder}))
+        found.append(Finding("T1w-T2w", method, "", method, {"recontrast": folder}))
     return found
 
 
-def test_values_are_by_subject(tested: list[Tested]) -> None:
+def test_values_are_by_subject(tested: list[Finding]) -> None:
     values = values_of(tested, Side(method="first"), "recontrast", "psnr")
     assert values is not None
     assert values.tolist() == [30, 31, 32, 33]
@@ -46,7 +46,7 @@ def test_values_are_by_subject(tested: list[Tested]) -> None:
     assert both.iloc[0] == pytest.approx((20 + 1 / 20) / 2)
 
 
-def test_verdicts(tested: list[Tested]) -> None:
+def test_verdicts(tested: list[Finding]) -> None:
     first, second = Side(method="first"), Side(method="second")
     claims = [
         Ordering(claim="a", better=first, worse=second),
@@ -57,16 +57,16 @@ def test_verdicts(tested: list[Tested]) -> None:
     ]
     table = check_orderings(claims, tested).set_index(["claim", "method"])
     assert table["verdict"].to_dict() == {
-        ("a", "first"): "agrees", ("b", "second"): "disagrees", ("c", "first"): "agrees", ("d", "first"): "not tested",
+        ("a", ""): "agrees", ("b", ""): "disagrees", ("c", ""): "agrees", ("d", ""): "not tested",
         ("e", "first"): "agrees", ("e", "second"): "agrees",
     }  # fmt: skip
-    row = table.loc[("a", "first")]
+    row = table.loc[("a", "")]
     assert row["difference"] == pytest.approx(1 - 0.05 / 4)
     assert row["ci_low"] < row["difference"] < row["ci_high"]
     assert table.loc[("e", "first"), "difference"] == pytest.approx(10)
 
 
-def test_one_subject_decides_nothing(tested: list[Tested]) -> None:
+def test_one_subject_decides_nothing(tested: list[Finding]) -> None:
     for item in tested:
         path = item.evaluations["recontrast"] / "scores.tsv"
         table = pd.read_csv(path, sep="\t")
@@ -76,6 +76,19 @@ def test_one_subject_decides_nothing(tested: list[Tested]) -> None:
     ]
     assert row["verdict"] == "undecided"
     assert row["difference"] == pytest.approx(1.0)
+
+
+def test_one_subject_beside_a_control_has_the_interval_within_it(tested: list[Finding]) -> None:
+    folder = tested[0].evaluations["recontrast"]
+    scores = pd.read_csv(folder / "scores.tsv", sep="\t")
+    scores[scores["subject"] == 0].to_csv(folder / "scores.tsv", sep="\t", index=False)
+    columns = ["estimator", "control", "metric", "region", "difference_ci_low", "difference_ci_high", "interval"]
+    row = ("synthetic", "identity", "mae", "brain", -0.03, -0.01, "WITHIN ONE SUBJECT (8 slabs)")
+    pd.DataFrame([row], columns=columns).to_csv(folder / "statistics.tsv", sep="\t", index=False)
+    claim = Ordering(claim="a", better=Side(method="first"), worse=Side(estimator="identity"), metric="mae")
+    found = check_orderings([claim], tested).iloc[0]
+    assert (found["ci_low"], found["ci_high"], found["verdict"]) == (0.01, 0.03, "agrees")
+    assert found["interval"].startswith("WITHIN ONE SUBJECT")
 
 
 def test_sides_in_words() -> None:

@@ -21,7 +21,7 @@ from recontrast.preparation.cohort import PreparedCohort
 from recontrast.provenance import FILE_NAME, write_provenance
 from recontrast.study import cohort as cohorts
 from recontrast.study.compare import TABLE as ORDERINGS
-from recontrast.study.compare import Tested, check_orderings
+from recontrast.study.compare import Finding, check_orderings
 from recontrast.study.layouts import LAYOUTS
 from recontrast.study.pages import Findings, write_page
 from recontrast.study.plan import Candidate, TrainingJob, candidates_of, groups_of, plan_jobs
@@ -183,7 +183,7 @@ def _select(work: _Work, picks: dict[tuple[str, str], str], failed: dict[str, st
     return choices
 
 
-def _test(work: _Work, choices: Sequence[Choice], failed: dict[str, str]) -> list[Tested]:
+def _test(work: _Work, choices: Sequence[Choice], failed: dict[str, str]) -> list[Finding]:
     """Score what was chosen, and what each further metric alone would have chosen, on the test subjects."""
     settings = work.settings
     if not work.cohort.split("test"):
@@ -200,7 +200,7 @@ def _test(work: _Work, choices: Sequence[Choice], failed: dict[str, str]) -> lis
             except RecontrastError as error:
                 failed[f"test {direction}/{candidate.name}"] = str(error)
                 continue
-            tested.append(Tested(direction, method, rule, candidate.name, evaluations))
+            tested.append(Finding(direction, method, rule, candidate.name, evaluations))
     return tested
 
 

@@ -10,8 +10,9 @@ import pandas as pd
 
 from recontrast.errors import RecontrastError
 from recontrast.evaluation.protocols import PROTOCOLS
-from recontrast.evaluation.statistics import bootstrap_interval
 from recontrast.evaluation.scores import SYNTHETIC
+from recontrast.evaluation.statistics import Interval, bootstrap_interval
+from recontrast.io.tables import read_table
 from recontrast.study.score import primary_region, read_scores, subject_values
 from recontrast.study.settings import Ordering, Side
 
@@ -20,7 +21,7 @@ AGREES, DISAGREES, UNDECIDED, ABSENT = "agrees", "disagrees", "undecided", "not 
 
 
 @dataclass(frozen=True)
-class Tested:
+class Finding:
     """A translator that was scored on the test subjects.
 
     Attributes:
@@ -39,7 +40,7 @@ class Tested:
 
 
 def values_of(
-    tested: Sequence[Tested], side: Side, protocol: str, metric: str, region: str = ""
+    tested: Sequence[Finding], side: Side, protocol: str, metric: str, region: str = ""
 ) -> pd.Series[float] | None:
     """Values of one side, subject by subject; None where nothing that fits was scored.
 
@@ -62,7 +63,7 @@ def values_of(
     return pd.concat(parts, axis=1).mean(axis=1, skipna=False).dropna()
 
 
-def check_orderings(orderings: Sequence[Ordering], tested: Sequence[Tested]) -> pd.DataFrame:
+def check_orderings(orderings: Sequence[Ordering], tested: Sequence[Finding]) -> pd.DataFrame:
     """One row a claim: difference of better - worse in the paper's favour, its interval, and what that says.
 
     A claim whose better side names no method is checked for each method by itself.
@@ -78,14 +79,17 @@ def check_orderings(orderings: Sequence[Ordering], tested: Sequence[Tested]) -> 
     return pd.DataFrame(rows, columns=columns)
 
 
-def _check(ordering: Ordering, method: str, tested: Sequence[Tested]) -> dict[str, object]:
-    better = Side(**{**vars(ordering.better), "method": method})
+def _check(ordering: Ordering, method: str, tested: Sequence[Finding]) -> dict[str, object]:
+    only = {item.direction for item in tested}
+    direction = ordering.better.direction or (only.pop() if len(only) == 1 else "")
+    better = Side(**{**vars(ordering.better), "method": method, "direction": direction})
     other = ordering.worse
     worse = Side(**{**vars(other), "method": other.method or method, "direction": other.direction or better.direction})
     protocol = PROTOCOLS.get(ordering.protocol)
     metric = ordering.metric or protocol.primary_metric
     row: dict[str, object] = {
-        "claim": ordering.claim, "where": ordering.where, "method": method, "protocol": ordering.protocol,
+        "claim": ordering.claim, "where": ordering.where, "method": "" if ordering.better.method else method,
+        "protocol": ordering.protocol,
         "metric": metric, "region": ordering.region or "primary", "verdict": ABSENT,
     }  # fmt: skip
     try:
@@ -102,6 +106,8 @@ def _check(ordering: Ordering, method: str, tested: Sequence[Tested]) -> dict[st
     difference = (first[shared] - second[shared]) * (1 if higher else -1)
     interval = bootstrap_interval(difference.tolist())
     if not interval.exists:
+        interval = _within_subject(tested, better, worse, ordering, metric, higher) or interval
+    if not interval.exists:
         verdict = UNDECIDED
     else:
         verdict = AGREES if interval.low > 0 else DISAGREES if interval.high < 0 else UNDECIDED
@@ -110,6 +116,27 @@ def _check(ordering: Ordering, method: str, tested: Sequence[Tested]) -> dict[st
         "difference": float(difference.mean()), "ci_low": interval.low, "ci_high": interval.high,
         "verdict": verdict, "interval": interval.over,
     }  # fmt: skip
+
+
+def _within_subject(
+    tested: Sequence[Finding], better: Side, worse: Side, ordering: Ordering, metric: str, higher: bool
+) -> Interval | None:
+    """With one test subject, and a control on the other side: the evaluation's interval over slabs of that subject."""
+    same = better.direction and (worse.direction, worse.method, worse.rule) == (
+        better.direction, better.method, better.rule,
+    )  # fmt: skip
+    fits = [t for t in tested if (t.direction, t.method, t.rule) == (better.direction, better.method, better.rule)]
+    if not same or not fits or better.estimator != SYNTHETIC:
+        return None
+    folder = fits[0].evaluations[ordering.protocol]
+    table = read_table(folder / "statistics.tsv", text_columns=("estimator", "region", "metric", "control", "interval"))
+    region = ordering.region or primary_region(folder)
+    wanted = {"estimator": SYNTHETIC, "control": worse.estimator, "metric": metric, "region": region}
+    rows = table.loc[(table[list(wanted)] == pd.Series(wanted)).all(axis=1)].to_dict("records")
+    if not rows or pd.isna(rows[0]["difference_ci_low"]):
+        return None
+    ends = sorted((1 if higher else -1) * float(rows[0][f"difference_ci_{end}"]) for end in ("low", "high"))
+    return Interval(ends[0], ends[1], str(rows[0]["interval"]))
 
 
 def in_words(side: Side) -> str:

@@ -24,7 +24,7 @@ from recontrast.reporting.page import Block, Facts, Heading, Headline, Picture, 
 from recontrast.reporting.planes import choose_slices, picture
 from recontrast.reporting.report import STATEMENT
 from recontrast.reporting.studies import plot_all_curves, plot_networks
-from recontrast.study.compare import ABSENT, AGREES, DISAGREES, Tested
+from recontrast.study.compare import ABSENT, AGREES, DISAGREES, Finding
 from recontrast.study.plan import TrainingJob
 from recontrast.study.score import IMAGES, read_scores, subject_values
 from recontrast.study.select import Choice, ranks_in_words
@@ -33,6 +33,9 @@ from recontrast.study.sheet import SHEETS
 from recontrast.training.log import read_log
 
 FILE_NAME = "study.html"
+
+_REGIONS = ("image", "head", "brain", "lesion", "tumour")
+"""Regions shown on the page, where they were scored; the tables of the evaluations have all."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Findings:
     jobs: Sequence[TrainingJob]
     runs: pd.DataFrame
     choices: Sequence[Choice]
-    tested: Sequence[Tested]
+    tested: Sequence[Finding]
     orderings: pd.DataFrame
     tables: Sequence[pd.DataFrame]
     failed: Mapping[str, str]
@@ -125,19 +128,19 @@ def _orderings(findings: Findings) -> Section:
         return Section("orderings", "Orderings", [Text("The study file claims no ordering.", "absent")])
     rows = [
         {
-            "claim": row["claim"] + _of(row["method"]), "where": row["where"], "metric": row["metric"],
-            "protocol": row["protocol"], "better − worse, in the paper's favour": _numbers(row),
-            "subjects": row["subjects"], "ours": row["verdict"], "interval": row["interval"],
+            "claim": row["claim"] + _of(row["method"]), "metric": f"{row['metric']} ({row['protocol']})",
+            "difference": _numbers(row), "subjects": row["subjects"], "ours": row["verdict"],
         }
         for row in findings.orderings.to_dict("records")
     ]  # fmt: skip
+    how = "; ".join(dict.fromkeys(str(row) for row in findings.orderings["interval"]))
     text = (
         "A difference above zero is in the paper's favour, whatever the metric's direction. Agrees or disagrees: the "
         "95 % interval over test subjects does not hold zero. Undecided: it does, or there is no interval. Intervals "
         "are not corrected for the number of claims."
     )
     table = frame_table(pd.DataFrame(rows), "Orderings the paper claims, in our results.", (DISAGREES,))
-    return Section("orderings", "Orderings, with intervals", [Text(text), table])
+    return Section("orderings", "Orderings, with intervals", [Text(text), table, Text(f"Intervals: {how}.")])
 
 
 def _networks(findings: Findings) -> Section:
@@ -158,7 +161,7 @@ def _networks(findings: Findings) -> Section:
     return Section("networks", "All networks", blocks or [Text("Nothing was tested.", "absent")])
 
 
-def _draw_networks(case: PreparedCase, job: TrainingJob, tested: Sequence[Tested], out: Path) -> Figure:
+def _draw_networks(case: PreparedCase, job: TrainingJob, tested: Sequence[Finding], out: Path) -> Figure:
     target = job.direction.target
     reference = read_volume(case.images[target]).reoriented("RAS")
     region = read_volume(case.regions.get("brain", case.regions["head"]), np.uint8).reoriented("RAS").data > 0
@@ -198,11 +201,14 @@ def _scores(findings: Findings) -> Section:
         plain = joined[joined["control"] == ""].drop_duplicates(
             ["direction", "method", "chosen", "estimator", "region", "metric"]
         )
-        wide = _wide(plain)
-        blocks += [Heading(f"Protocol {evaluation.protocol}"), frame_table(wide, "Mean over test subjects [interval].")]
+        shown = plain[plain["region"].isin(_REGIONS)]
+        wide = _wide(shown if len(shown) else plain)
+        caption = "Mean over test subjects [interval]; every region stands in the folders `test`."
+        blocks += [Heading(f"Protocol {evaluation.protocol}"), frame_table(wide, caption)]
         compared = joined[
             (joined["control"] != "") & (joined["metric"] == PROTOCOLS.get(evaluation.protocol).primary_metric)
         ]
+        compared = compared[compared["region"].isin(_REGIONS)]
         if len(compared):
             blocks.append(frame_table(_gains(compared), "Gain of the network over each control.", ("control",)))
     return Section(

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from recontrast.registry import Registry
-from recontrast.study.compare import Tested
+from recontrast.study.compare import Finding
 from recontrast.study.settings import Published
 
-Layout = Callable[[Published, Sequence[Tested]], pd.DataFrame]
+Layout = Callable[[Published, Sequence[Finding]], pd.DataFrame]
 """From a published table and what was tested to a table of text: one row a published row, theirs beside ours."""
 
 LAYOUTS: Registry[Layout] = Registry("table layout", "recontrast.study.layouts")

@@ -9,13 +9,13 @@ import pandas as pd
 from recontrast.evaluation.protocols import PROTOCOLS
 from recontrast.evaluation.statistics import bootstrap_interval
 from recontrast.reporting.numbers import Measure, decimals_for, interval, number
-from recontrast.study.compare import Tested, values_of
+from recontrast.study.compare import Finding, values_of
 from recontrast.study.layouts import LAYOUTS
 from recontrast.study.settings import Published
 
 
 @LAYOUTS.register("scores")
-def scores(published: Published, tested: Sequence[Tested]) -> pd.DataFrame:
+def scores(published: Published, tested: Sequence[Finding]) -> pd.DataFrame:
     """One row a published row; for each metric the published entry and ours.
 
     Args:
