@@ -3,6 +3,8 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -357,3 +359,17 @@ def test_moved_together_input_and_output_are_still_known(
         TranslateSettings(run=moved / run.name, input=moved / data_set.name, out=moved / out.name, **TORCH)
     )
     assert "3 were finished before" in summary.done[0]
+
+
+@pytest.mark.slow
+def test_the_bids_validator_finds_no_error(save: Callable[..., Path], data_set: Path, tmp_path: Path) -> None:
+    program = Path(sys.executable).with_name("bids-validator-deno")
+    if not program.is_file():
+        pytest.skip("bids-validator-deno is not installed (extra `test`)")
+    translate(TranslateSettings(run=save(), input=data_set, out=tmp_path / "out", **TORCH))
+    command = [program, tmp_path / "out", "--format", "json"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    if not ran.stdout.startswith("{"):
+        pytest.skip(f"bids-validator-deno does not run here: {ran.stderr[:200]}")
+    issues = json.loads(ran.stdout)["issues"]["issues"]
+    assert [issue for issue in issues if issue.get("severity") == "error"] == []

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from recontrast import provenance
+from recontrast.atomic import write_text
 from recontrast.config import to_plain
 from recontrast.errors import ConfigError, UnknownNameError
 from recontrast.execution.workers import Summary, failures, run_cases
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DType = Literal["float32", "source"]
+
+_NOT_BIDS = ("cases.tsv", provenance.FILE_NAME)
+"""Files of ours beside the images, which the BIDS validator shall pass over."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +95,15 @@ class TranslateSettings:
     batch: int = 0
     """slices the network sees at a time; 0: 2 on a processor, whose cache they fit, 32 on a GPU"""
 
+    memory_gb: float = 0.0
+    """volumes: working memory of the network in GB; a larger head goes in windows; 0: half of the machine's memory"""
+
+    window: int = 0
+    """volumes: largest size of a window along each axis in voxels; 0: as the memory allows"""
+
+    overlap: float = 0.25
+    """volumes: part of a window that its neighbour covers too, 0 to below 1"""
+
     workers: int = 1
     """cases read and written beside the one that is in the network, which uses all cores"""
 
@@ -130,6 +143,7 @@ class _Job:
                 "device": settings.device,
                 "batch": settings.batch,
                 **({} if settings.volume is None else {"volume": settings.volume}),
+                **_windows(settings),
             },
         }
 
@@ -182,6 +196,7 @@ def translate(settings: TranslateSettings) -> Summary:
         derivative=True,
         sources=[str(settings.input.resolve())],
     )
+    write_text(settings.out / ".bidsignore", "".join(f"{name}\n" for name in _NOT_BIDS))
     if settings.input.is_file():
         report = _translate_case(cases[0], job)  # a single file: its error is the command's error
         reports, failed = {cases[0].key: report}, dict[str, str]()
@@ -206,8 +221,9 @@ def _load(settings: TranslateSettings) -> Translator:
     from recontrast.translation.translator import load_translator
 
     engine = EngineSettings(
-        engine=settings.engine, precision=settings.precision, device=settings.device, batch=settings.batch
-    )
+        engine=settings.engine, precision=settings.precision, device=settings.device, batch=settings.batch,
+        memory_gb=settings.memory_gb, window=settings.window, overlap=settings.overlap,
+    )  # fmt: skip
     translator = load_translator(settings.run, engine)
     if not settings.rarity:
         translator.signals = None
@@ -221,7 +237,14 @@ def _deciding(settings: TranslateSettings, translator: Translator) -> dict[str, 
         "input": relative(settings.input, settings.out) if settings.input.is_dir() else "single files",
         "run": relative(translator.folder or settings.run, settings.out),
         **{name: value for name, value in to_plain(settings).items() if name in names},
+        **_windows(settings),
     }
+
+
+def _windows(settings: TranslateSettings) -> dict[str, float]:
+    """How volumes are cut, where that was asked for."""
+    plain = {"memory_gb": settings.memory_gb, "window": settings.window, "overlap": settings.overlap}
+    return {name: value for name, value in plain.items() if value != getattr(TranslateSettings, name)}
 
 
 def _require_apart(case: TranslationCase, out: Path) -> None:
@@ -356,7 +379,7 @@ def _sidecar(made: Translation, translator: Translator) -> dict[str, Any]:
             "tolerance": TOLERANCE,
             "slices": min(PROBE_SLICES, made.slices),
         },
-        "SlicesTranslated": made.slices,
+        "SlicesTranslated" if about.spatial_dims == 2 else "WindowsTranslated": made.slices,
         **({} if made.outside is None else {"VoxelsOutsideTrainingSignals": round(made.outside, 6)}),
         "RecontrastVersion": provenance.version(),
     }
