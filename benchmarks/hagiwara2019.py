@@ -39,6 +39,8 @@ from recontrast.translation.command import TranslateSettings, translate
 FLAIR, VENDOR = "FLAIR", "acq-synthetic_FLAIR"
 OWN = "own times"
 FOLDER = Path("raw-FLAIR")
+JUDGED = {"second stage": "two-stages", "absolute error alone": "direct"}
+"""Names here to methods of the study."""
 REGIONS = ("GM", "WM", "CSF", "brain")
 PAPER = {
     "GM": (27.16, 34.03, 0.47, 0.33), "WM": (29.51, 35.45, 0.37, 0.27), "CSF": (34.83, 40.47, 0.29, 0.21),
@@ -59,7 +61,8 @@ def score(out: Path) -> pd.DataFrame:
             rarity=False,
         )
     )
-    images = {"first": out / "first", "second": study / "test" / FOLDER / "two-stages" / "synthetic"}
+    tested = study / "test" / FOLDER
+    images = {"first": out / "first", **{k: tested / v / "synthetic" for k, v in JUDGED.items()}}
     gains = {label: _gain(cohort.split("train"), label) for label in (VENDOR, OWN)}
     print(f"gains fitted to the training heads: {', '.join(f'{k} {v:.3f}' for k, v in gains.items())}")
     job = functools.partial(_score_case, images=images, gains=gains)
@@ -99,7 +102,9 @@ def _score_case(case: PreparedCase, *, images: Mapping[str, Path], gains: Mappin
         "Bloch": vendor,
         "Bloch, gain": gains[VENDOR] * vendor,
         "Bloch, own times, gain": gains[OWN] * _computed(case, OWN),
-        **{f"learned, {name} stage": read_volume(path).data for name, path in found.items()},
+        # Stage one learns the brightness of the synthetic FLAIR, so it gets the same gain.
+        "learned, first stage, gain": gains[VENDOR] * read_volume(found["first"]).data,
+        **{f"learned, {name}": read_volume(found[name]).data for name in JUDGED},
     }
     protocol = replace(PROTOCOLS.get("hagiwara2019"), data_range=float(FULL_SCALE), regions=(*REGIONS, "lesion"))
     scorer = CaseScorer(protocol, reference.data, masks, reference.spacing)
@@ -132,32 +137,39 @@ def _score_case(case: PreparedCase, *, images: Mapping[str, Path], gains: Mappin
 def show(table: pd.DataFrame) -> None:
     """The paper's table beside ours, and what the paper had readers grade."""
     wide = table.pivot_table(index="case", columns=["metric", "region", "estimate"], values="value")
-    final = "learned, second stage"
-    for baseline in ("Bloch", "Bloch, gain", "Bloch, own times, gain"):
-        print(f"\nlearned FLAIR (both stages) beside: {baseline} ({len(wide)} test heads; mean ± SD)")
-        rows = []
-        for region in REGIONS:
-            for metric, place in (("psnr", 0), ("nrmse", 2)):
-                before, after = wide[metric, region, baseline], wide[metric, region, final]
-                old, new = PAPER[region][place : place + 2]
-                rows.append({
-                    "region": region, "metric": metric, "paper": f"{old} -> {new} ({100 * (new / old - 1):+.1f} %)",
-                    "ours": f"{before.mean():.2f}±{before.std():.2f} -> {after.mean():.2f}±{after.std():.2f} "
-                    f"({100 * (after.mean() / before.mean() - 1):+.1f} %)",
-                    "p": f"{wilcoxon(after, before).pvalue:.4f}", "normal": f"{shapiro(after - before).pvalue:.3f}",
-                })  # fmt: skip
-        print(pd.DataFrame(rows).to_string(index=False))
+    learned = [f"learned, {name}" for name in JUDGED]
+    for final in learned:
+        for baseline in ("Bloch", "Bloch, gain", "Bloch, own times, gain"):
+            print(f"\n{baseline} -> {final} ({len(wide)} test heads; mean ± SD; paper: synthetic -> learned)")
+            print(_beside(wide, baseline, final).to_string(index=False))
     columns = [(m, r) for m, r in dict.fromkeys((c[0], c[1]) for c in wide.columns) if m not in ("psnr", "nrmse")]
     for metric, region in columns:
         part = wide[metric, region]
-        print(f"\n{metric} ({region}):")
+        print(f"\n{metric} ({region}), and p against each learned one:")
         for name in part.columns:
-            line = f"  {name:24s} {part[name].mean():8.3f} ± {part[name].std():.3f}"
-            if name != final and (part[name] != part[final]).any():
-                line += f"   p against the learned {wilcoxon(part[final], part[name]).pvalue:.4f}"
-            print(line)
+            tests = [
+                f"{wilcoxon(part[final], part[name]).pvalue:.4f}"
+                for final in learned
+                if (part[name] != part[final]).any()
+            ]
+            print(f"  {name:30s} {part[name].mean():8.3f} ± {part[name].std():.3f}   {' '.join(tests)}")
     print("\nPSNR of all (dB):")
     print(wide["psnr"].mean().unstack().round(2).to_string())
+
+
+def _beside(wide: pd.DataFrame, baseline: str, final: str) -> pd.DataFrame:
+    rows = []
+    for region in REGIONS:
+        for metric, place in (("psnr", 0), ("nrmse", 2)):
+            before, after = wide[metric, region, baseline], wide[metric, region, final]
+            old, new = PAPER[region][place : place + 2]
+            ours = f"{before.mean():.2f}±{before.std():.2f} -> {after.mean():.2f}±{after.std():.2f}"
+            rows.append({
+                "region": region, "metric": metric, "paper": f"{old} -> {new} ({100 * (new / old - 1):+.1f} %)",
+                "ours": f"{ours} ({100 * (after.mean() / before.mean() - 1):+.1f} %)",
+                "p": f"{wilcoxon(after, before).pvalue:.4f}", "normal": f"{shapiro(after - before).pvalue:.3f}",
+            })  # fmt: skip
+    return pd.DataFrame(rows)
 
 
 def main() -> None:
