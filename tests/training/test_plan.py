@@ -126,3 +126,26 @@ def test_a_falling_rate_needs_to_know_the_end() -> None:
     with pytest.raises(ConfigError, match=r"needs loop\.steps or loop\.epochs"):
         LoopSettings(minutes=3, schedule="cosine")
     LoopSettings(minutes=3)
+
+
+@pytest.mark.parametrize(
+    ("model", "parameters"),
+    [("res-unet", 312_250_369), ("att-unet", 103_887_981), ("trans-unet", 32_722_561)],
+)
+def test_bottani2024_at_paper_scale(model: str, parameters: int) -> None:
+    alone, game = (read_plan(f"bottani2024-{kind}{model}", "paper") for kind in ("", "cgan-"))
+    assert alone.model == game.model
+    with torch.device("meta"):
+        network = MODELS.build(alone.model.name, {"spatial_dims": alone.data.spatial_dims, **alone.model.options})
+        recipe = RECIPES.build("adversarial", {"network": network, "spatial_dims": 3, **game.recipe.options})
+    assert sum(parameter.numel() for parameter in network.parameters()) == parameters
+    assert sum(parameter.numel() for parameter in recipe.discriminator.parameters()) == 286_625
+    assert (recipe.discriminator.patch, recipe.discriminator.stride) == (64, 50)
+    assert (recipe.adversarial.objective, recipe.adversarial.soft, recipe.weights[:2]) == (
+        "least_squares",
+        0.3,
+        (1, 0.5),
+    )
+    assert (alone.recipe.options, alone.loop.epochs) == ({"loss": "l1"}, 300)
+    assert (alone.data.batch, game.data.batch, alone.data.patch) == (2, 1, (128, 128, 128))
+    assert (alone.loop.learning_rate, alone.loop.betas, alone.loop.schedule) == (1e-4, (0.5, 0.999), "constant")
