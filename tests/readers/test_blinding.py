@@ -76,6 +76,18 @@ def test_another_grid_is_brought_over_with_a_warning(files: dict[str, Path], tmp
     assert blind.images["x"].shape == (24, 26, 20)
 
 
+def test_a_stripped_arm_strips_all_and_says_so(files: dict[str, Path], tmp_path: Path) -> None:
+    from recontrast.io.nifti import read_volume
+
+    whole = read_volume(files["acquired"])
+    i, j, k = np.meshgrid(*[np.linspace(-1, 1, n) for n in whole.shape], indexing="ij")
+    stripped = np.where(i**2 + j**2 + k**2 < 0.3, whole.data + 1, 0)
+    write_volume(tmp_path / "brain.nii.gz", whole.with_data(stripped.astype(np.float32)))
+    with pytest.warns(RecontrastWarning, match="skull-stripped"):
+        images = blind_case("c", {"acquired": files["acquired"], "x": tmp_path / "brain.nii.gz"}, "acquired").images
+    assert (images["acquired"][stripped == 0] == 0).all()
+
+
 def test_a_constant_image_is_refused(files: dict[str, Path], tmp_path: Path) -> None:
     write_volume(tmp_path / "flat.nii.gz", Volume(np.ones((24, 26, 20), np.float32), np.diag([2.0, 2, 3, 1])))
     with pytest.raises(IntensityError, match="case c"):

@@ -47,6 +47,19 @@ def test_a_reading_from_begin_to_end(make_study: Any) -> None:
     desk.store.close()
 
 
+def test_a_file_called_locked_closes_the_study_at_once(make_study: Any) -> None:
+    desk = Desk(make_study().folder)
+    item = desk.state("A")["item"]["id"]
+    (desk.folder / "locked").touch()
+    assert desk.state("A")["phase"] == "closed"
+    for act in (lambda: send(desk, "A", item, values=GOOD), lambda: desk.image("A", item, 0)):
+        with pytest.raises(Refusal):
+            act()
+    (desk.folder / "locked").unlink()
+    assert desk.state("A")["item"]["id"] == item
+    desk.store.close()
+
+
 def test_the_state_names_no_case_arm_file_or_seed(make_study: Any) -> None:
     desk = Desk(make_study(more="duplicates = 1").folder)
     text = str(desk.state("A"))

@@ -33,6 +33,8 @@ PERCENTILES = (0.5, 99.5)
 
 _MOST_UNIQUE = 4096
 
+_SMALLEST_SHARE = 0.8
+
 
 @dataclass(frozen=True)
 class BlindCase:
@@ -60,14 +62,14 @@ def blind_case(
 ) -> BlindCase:
     """Read the images of a case and make everything equal that is not the picture itself.
 
-    The grid is that of the acquired image with axes along RAS. Values between the 0.5th and 99.5th percentile of the
-    head become levels 0 to 2700. Before rounding, uniform noise as wide as the coarsest step between grey levels of any
-    arm is added to every arm, so that no arm has gaps in its histogram.
+    The grid is that of the acquired image with axes along RAS; the head is what is head in all arms. Values between the
+    0.5th and 99.5th percentile of the head become levels 0 to 2700. Before rounding, uniform noise as wide as the
+    coarsest step between grey levels of any arm is added to every arm, so that no arm has gaps in its histogram.
 
     Args:
         case: Name, for messages.
         files: Arm to image.
-        acquired: The arm whose grid and head mask hold for all.
+        acquired: The arm whose grid holds for all.
         scale: `own`: percentiles of each image; `reference`: those of the acquired one for all.
         mask_background: Level 0 outside the head.
         seed: Of the noise.
@@ -78,9 +80,7 @@ def blind_case(
     """
     reference = _read(case, acquired, files[acquired])
     volumes = {arm: _on(reference, _read(case, arm, path), f"case {case}, arm '{arm}'") for arm, path in files.items()}
-    head = np.asarray(head_mask(reference).data, dtype=bool)
-    if not head.any():
-        raise IntensityError(f"case {case}: no head was found in {files[acquired]}")
+    head = _common_head(case, volumes)
     ranges = {arm: np.percentile(volume.data[head], PERCENTILES) for arm, volume in volumes.items()}
     scaled = {}
     for arm, volume in volumes.items():
@@ -113,6 +113,23 @@ def grey_step(values: NDArray[np.float64]) -> float:
 def to_bytes(levels: NDArray[np.uint16]) -> bytes:
     """Values as the page gets them: 16 bits, low byte first, first axis fastest; the size depends on the grid only."""
     return levels.astype("<u2").tobytes(order="F")
+
+
+def _common_head(case: str, volumes: Mapping[str, Volume]) -> NDArray[np.bool_]:
+    """What is head in every arm: a mask that fits no arm better than another."""
+    heads = {arm: np.asarray(head_mask(volume).data, dtype=bool) for arm, volume in volumes.items()}
+    common = np.logical_and.reduce(list(heads.values()))
+    if not common.any():
+        raise IntensityError(f"case {case}: the images of {', '.join(heads)} have no voxel of the head in common")
+    share = common.sum() / max(head.sum() for head in heads.values())
+    if share < _SMALLEST_SHARE:
+        warnings.warn(
+            f"case {case}: only {share:.0%} of the largest head is head in every arm ({', '.join(heads)}); "
+            "is one of them skull-stripped?",
+            RecontrastWarning,
+            stacklevel=3,
+        )
+    return common
 
 
 def _read(case: str, arm: str, path: Path) -> Volume:

@@ -13,7 +13,7 @@ from recontrast.config import to_plain
 from recontrast.errors import DataError, RecontrastError
 from recontrast.readers.answers import AnswerStore, Record, RecordKind
 from recontrast.readers.blinding import LEVELS, WHITE
-from recontrast.readers.folder import ANSWERS, IMAGES, Item, hash_of, read_plan
+from recontrast.readers.folder import ANSWERS, IMAGES, LOCKED, Item, hash_of, read_plan
 from recontrast.readers.progress import Standing, standing
 from recontrast.readers.study import ORIGINS, Question
 from recontrast.readers.validation import LONGEST_READING_MS, TOKEN, check_values
@@ -164,6 +164,8 @@ class Desk:
         return content if len(content) == 2 * i * j * k else None
 
     def _standing(self, reader: str) -> Standing:
+        if (self.folder / LOCKED).exists():
+            return Standing("closed", 0, 0, {})
         return standing(self.plan.study, self.plan.items[reader], self.store.of_reader(reader))
 
     def _item(self, item: Item) -> dict[str, Any]:

@@ -27,6 +27,9 @@ from recontrast.readers.study import Study, study_from
 
 PLAN, LINKS, DESIGN, IMAGES, ANSWERS = "plan.json", "links.tsv", "study.toml", "images", "answers.sqlite"
 
+LOCKED = "locked"
+"""A file of this name closes the study at once; without it the study is open again."""
+
 
 @dataclass(frozen=True)
 class Item:

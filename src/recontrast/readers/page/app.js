@@ -224,6 +224,7 @@ function key(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || at("keys").open) return;
   if (event.target instanceof HTMLTextAreaElement || event.target === at("code")) return;
   if (!reading) {
+    if (event.key === "Enter" && event.target !== at("go") && !at("go").hidden && at("code-label").hidden) go();
     if (event.key.toLowerCase() === "u" && state && state.phase === "session-end") undo();
     return;
   }
