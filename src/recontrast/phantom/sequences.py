@@ -412,5 +412,5 @@ def signal_at(sequence: Sequence, tissue: Relaxation, transmit: float) -> Values
     changed: dict[str, Any] = {name: getattr(sequence, name) * transmit for name in angles if hasattr(sequence, name)}
     signal = (replace(sequence, **changed) if changed else sequence).signal(tissue)  # type: ignore[type-var]
     kept = float(np.sin(transmit * np.pi / 2))
-    powers = {SaturationRecovery: 1, TurboSpinEcho: 2, VariableFlipTurboSpinEcho: 1, SpinEcho: 3}
-    return np.asarray(signal * kept ** powers.get(type(sequence), 0))  # type: ignore[call-overload]
+    powers: dict[type[Any], int] = {SaturationRecovery: 1, TurboSpinEcho: 2, VariableFlipTurboSpinEcho: 1, SpinEcho: 3}
+    return np.asarray(signal * kept ** powers.get(type(sequence), 0))
