@@ -90,6 +90,9 @@ class ShowSettings:
     what: Literal["presets", "studies", "models", "recipes", "losses", "metrics", "protocols", "controls", "sequences"]
     """Family to list."""
 
+    memory: bool = False
+    """Presets: also the memory of a training step on this machine, predicted, at both scales."""
+
 
 def show(settings: ShowSettings) -> Summary:
     """List the members of a family, one line each."""
@@ -99,6 +102,10 @@ def show(settings: ShowSettings) -> Summary:
         from recontrast.training.plan import preset_paths, preset_summary
 
         lines = {name: preset_summary(path) for name, path in preset_paths().items()}
+        if settings.memory:
+            from recontrast.training.memory import preset_memory
+
+            lines = {name: preset_memory(name) for name in lines}
     elif settings.what == "studies":
         from recontrast.study.settings import study_paths
         from recontrast.training.plan import preset_summary

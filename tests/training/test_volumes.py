@@ -111,6 +111,15 @@ def test_added_up_gradients_learn_what_the_whole_batch_learns(learn_from: Callab
         learn_from("odd", "loop.accumulate=3")
 
 
+@pytest.mark.slow
+@pytest.mark.distributed
+def test_two_processes_learn_what_one_learns_with_the_whole_batch(learn_from: Callable[..., Path]) -> None:
+    runs = [learn_from(name, "loop.steps=3", *more) for name, more in (("one", ()), ("two", ("loop.devices=2",)))]
+    one, two = (load_checkpoint(run / "checkpoints/last").part("recipe") for run in runs)
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, atol=1e-4, rtol=1e-3)
+
+
 def test_a_loss_that_is_not_finite_is_said(learn_from: Callable[..., Path]) -> None:
     with pytest.raises(TrainingError, match="loss"):
         learn_from("wild", "loop.learning_rate=1e30")

@@ -18,6 +18,9 @@ _MULTIPLE = 16
 _BEYOND = 4
 """A patch may lie outside the head by a fourth of its size, so that the edge is seen as often as the middle."""
 
+_OF_PLACES = 2
+"""Sets apart, in the seeds, what is drawn for a patch from the order of the epochs."""
+
 
 class VolumeBatches(SliceBatches):
     """Draws batches of volumes; batch n is the same however often and in whatever order it is asked for.
@@ -57,6 +60,12 @@ class VolumeBatches(SliceBatches):
         """One volume without random changes; `most` counts slices, of which a volume has many."""
         plain = VolumeBatches(self.cases, dataclasses.replace(self.settings, augment=AugmentSettings()), self.seed)
         return stacked([plain.sample(*plain.place(0), np.random.default_rng(self.seed))])
+
+    def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
+        """Batch number `step` (from 0), or the part of it that one of several ranks works on: the same patches."""
+        positions = range(step * self.settings.batch, (step + 1) * self.settings.batch)[rank::ranks]
+        chances = [np.random.default_rng([self.seed, position, _OF_PLACES]) for position in positions]
+        return stacked([self.sample(*self.place(p), rng) for p, rng in zip(positions, chances, strict=True)])
 
     def sample(self, number: int, index: int, rng: np.random.Generator) -> Sample:
         """A patch of case `number`, cut out and changed at random; its place comes from `rng`."""
