@@ -32,6 +32,7 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from recontrast.errors import RecontrastError
 from recontrast.io.nifti import read_volume, write_volume
 from recontrast.readers.answers import read_records
 from recontrast.readers.blinding import LEVELS
@@ -204,7 +205,13 @@ def niivue(folder: Path, installed: Path) -> None:
         ) as started:
             page = started.open()
             page.go(f"http://127.0.0.1:{server.server_address[1]}/index.html")
-            page.wait("window.first", 90)
+            try:
+                page.wait("window.first", 60)
+            except RecontrastError:
+                thrown = [report["exceptionDetails"] for report in page.reports("Runtime.exceptionThrown")]
+                logged = [report["entry"]["text"] for report in page.reports("Log.entryAdded")]
+                print(f"NiiVue did not start: {thrown} {logged}")
+                return
             print(f"NiiVue: first picture {page.evaluate('window.first'):.0f} ms after its script runs")
             print_slices("NiiVue: slice change, three planes", page.evaluate(NIIVUE_SLICES))
         server.shutdown()
@@ -385,7 +392,7 @@ def print_attack(what: str, rows: np.ndarray, arms: np.ndarray, groups: np.ndarr
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--niivue", type=Path, default=None)
-    parser.add_argument("--only", default="speed,niivue,ten,killed,attack")
+    parser.add_argument("--only", default="speed,ten,killed,attack,niivue")
     options = parser.parse_args()
     jobs = {"speed": speed, "ten": ten_readers, "killed": killed, "attack": attack}
     if options.niivue:

@@ -22,7 +22,7 @@ from recontrast.errors import DependencyError, RecontrastError
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 _FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--no-default-browser-check", "--mute-audio",
+    "--headless=new", "--no-sandbox", "--no-first-run", "--no-default-browser-check", "--mute-audio",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-extensions",
     "--disable-dev-shm-usage", "--disable-background-timer-throttling", "--disable-renderer-backgrounding",
     "--disable-backgrounding-occluded-windows", "--remote-debugging-port=0",
@@ -205,7 +205,8 @@ def browser(width: int = 1400, height: int = 900, flags: tuple[str, ...] = ()) -
     except ImportError as error:
         raise DependencyError("websockets is not installed: pip install websockets") from error
     with tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True) as folder:
-        command = [program, *_FLAGS, *flags, f"--window-size={width},{height}", f"--user-data-dir={folder}"]
+        drawing = flags or ("--disable-gpu",)  # other flags say how WebGL is drawn
+        command = [program, *_FLAGS, *drawing, f"--window-size={width},{height}", f"--user-data-dir={folder}"]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         started = None
         try:
