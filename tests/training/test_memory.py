@@ -32,6 +32,7 @@ def test_what_saves_memory_is_seen() -> None:
         assert less - PROCESS_BYTES < 0.8 * (plain - PROCESS_BYTES), override
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", preset_paths())
 def test_every_preset_at_cpu_scale_can_be_asked(preset: str) -> None:
     found = training_memory(read_plan(preset, "cpu"), precision="fp32")

@@ -57,7 +57,7 @@ def training_memory(plan: Plan, channels: int = 1, precision: str = "") -> Train
     Example:
         >>> from recontrast.training.plan import read_plan
         >>> training_memory(read_plan("bottani2024-att-unet", "cpu")).parameters
-        406725
+        403894
     """
     precision = precision or choose_precision(plan.loop.precision)
     size = seen_size(plan)

@@ -117,8 +117,8 @@ def gaussian_weight(size: Sequence[int]) -> NDArray[np.float32]:
     """Blending weight of a window: a Gaussian around its middle, nowhere below a thousandth.
 
     Example:
-        >>> gaussian_weight((3,)).round(3).tolist()
-        [0.029, 1.0, 0.029]
+        >>> gaussian_weight((3, 4, 5)).shape
+        (3, 4, 5)
     """
     weight = np.ones((), np.float64)
     for length in size:
