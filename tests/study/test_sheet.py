@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 
+from recontrast.io.bids import write_sidecar
 from recontrast.io.tables import read_table
 from recontrast.preparation.cohort import read_cohort
+from recontrast.preparation.normalize import Scale
 from recontrast.study.plan import candidates_of, plan_jobs
 from recontrast.study.settings import read_study
 from recontrast.study.sheet import codes_of, write_sheet
@@ -17,11 +19,13 @@ def test_sheet_and_key(make_study, make_prepared, tmp_path) -> None:  # type: ig
     cohort = read_cohort(make_prepared())
     cases = cohort.split("validation")
     out = tmp_path / "out"
+    scale = {"Scale": Scale("percentile", 0.0, 2e3).to_dict()}
     assert write_sheet(group, cases, out, 8) is None
     for candidate in group:
         folder = out / "selection" / "T1w-T2w" / candidate.name / "synthetic" / cases[0].case.folder / "anat"
         folder.mkdir(parents=True)
         shutil.copy(cases[0].images["T2w"], folder / f"{cases[0].key}_desc-synthetic_T2w.nii.gz")
+        write_sidecar(folder / f"{cases[0].key}_desc-synthetic_T2w.nii.gz", scale)
     path = write_sheet(group, cases, out, 8)
     assert path is not None
     page = path.read_text(encoding="utf-8")

@@ -26,7 +26,7 @@ from recontrast.reporting.report import STATEMENT
 from recontrast.reporting.studies import plot_all_curves, plot_networks
 from recontrast.study.compare import ABSENT, AGREES, DISAGREES, Finding
 from recontrast.study.plan import TrainingJob
-from recontrast.study.score import IMAGES, read_scores, subject_values
+from recontrast.study.score import IMAGES, read_scores, subject_values, synthetic_scale
 from recontrast.study.select import Choice, ranks_in_words
 from recontrast.study.settings import DataSource, Study
 from recontrast.study.sheet import SHEETS
@@ -177,7 +177,7 @@ def _draw_networks(case: PreparedCase, job: TrainingJob, tested: Sequence[Findin
         found = sorted(folder.glob(f"{case.case.folder}/**/*_desc-synthetic_*.nii*"))
         if found:
             made = read_volume(found[0]).reoriented("RAS")
-            columns[item.method] = scale.apply(picture(made.data, where, "radiological"))
+            columns[item.method] = synthetic_scale(found[0]).apply(picture(made.data, where, "radiological"))
     acquired = columns[f"acquired {target}"]
     errors = [np.abs(image - acquired) for name, image in list(columns.items())[2:]]
     limit = nice_limit(float(np.percentile(np.stack(errors), 99))) if errors else 1.0

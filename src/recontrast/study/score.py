@@ -16,7 +16,9 @@ from recontrast.atomic import write_json
 from recontrast.config import build_settings
 from recontrast.evaluation.command import EvaluateSettings, evaluate
 from recontrast.evaluation.scores import SYNTHETIC
+from recontrast.io.bids import read_sidecar
 from recontrast.io.tables import read_table
+from recontrast.preparation.normalize import Scale
 from recontrast.translation.command import TranslateSettings, translate
 
 IMAGES = "synthetic"
@@ -89,6 +91,11 @@ def subject_values(scores: pd.DataFrame, metric: str, region: str, estimator: st
         parts.append(pd.to_numeric(scores.loc[wanted, "value"], errors="coerce").groupby(scores["subject"]).mean())
     values: pd.Series[float] = pd.concat(parts, axis=1).mean(axis=1, skipna=False).dropna()
     return values
+
+
+def synthetic_scale(path: Path) -> Scale:
+    """The intensity scale a synthetic image declares in its sidecar: the one it is judged on."""
+    return Scale.from_dict(read_sidecar(path)["Scale"])
 
 
 def primary_region(evaluation: Path) -> str:

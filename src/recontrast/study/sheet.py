@@ -20,7 +20,7 @@ from recontrast.reporting.page import Headline, Picture, Section, Text, render
 from recontrast.reporting.planes import AXIAL, Slice, picture
 from recontrast.reporting.studies import plot_sheet
 from recontrast.study.plan import Candidate
-from recontrast.study.score import IMAGES
+from recontrast.study.score import IMAGES, synthetic_scale
 from recontrast.study.select import FOLDER
 
 SHEETS = "sheets"
@@ -60,13 +60,19 @@ def write_sheet(group: Sequence[Candidate], cases: Sequence[PreparedCase], out: 
     codes = codes_of(group)
     shown = {code: name for name, code in sorted(codes.items(), key=lambda item: item[1])}
     wanted = _places(cases[:slices], slices)
-    rows: dict[str, list[NDArray[np.float32]]] = {"acquired": [_cut(case.images[target], at) for case, at in wanted]}
+    rows: dict[str, list[NDArray[np.float32]]] = {
+        "acquired": [case.scales[target].apply(_cut(case.images[target], at)) for case, at in wanted]
+    }
     for code, name in shown.items():
         folder = out / FOLDER / direction / name / IMAGES
         paths = [next(iter(sorted(folder.glob(f"{case.case.folder}/**/*_{target.rpartition('_')[2]}.nii*"))), None)
                  for case, _ in wanted]  # fmt: skip
         if all(path is not None for path in paths):
-            rows[code] = [_cut(path, at) for path, (_, at) in zip(paths, wanted, strict=True) if path is not None]
+            rows[code] = [
+                synthetic_scale(path).apply(_cut(path, at))
+                for path, (_, at) in zip(paths, wanted, strict=True)
+                if path is not None
+            ]
     if len(rows) < 2:
         return None
     tops = [float(np.percentile(image, 99.8)) or 1.0 for image in rows["acquired"]]
