@@ -50,7 +50,8 @@ def test_means_pairs_and_words(folder: Path) -> None:
 def test_the_page_has_it_and_absence_is_said(folder: Path, tmp_path: Path) -> None:
     summary = report(ReportSettings(folder=folder))
     page = (folder / "report.html").read_text(encoding="utf-8")
-    assert "Translators compared" in page
+    assert "<h1>Translators compared</h1>" in page
+    assert "No evaluation was found" not in page.partition('id="cases"')[0]
     assert not summary.failed
     assert comparison_section(find_evidence(tmp_path / "in")).blocks[0].kind == "absent"  # type: ignore[union-attr]
 

@@ -19,7 +19,7 @@ from recontrast.errors import GeometryError, IntensityError, LayoutError, Missin
 from recontrast.evaluation.bloch import NEEDED, bloch_signal, target_sequence
 from recontrast.evaluation.fitting import FittedControl, Sample, compartments, sample_case
 from recontrast.evaluation.matching import ExpectedCase
-from recontrast.evaluation.protocols import PROTOCOLS, Protocol, SyntheticScale
+from recontrast.evaluation.protocols import NATIVE, PROTOCOLS, Protocol, SyntheticScale
 from recontrast.evaluation.scores import SYNTHETIC, Blocks, CaseScorer, Record
 from recontrast.evaluation.segmentation import SegmentationInput
 from recontrast.io.bids import Case, read_sidecar
@@ -30,6 +30,12 @@ from recontrast.preparation.regions import read_regions
 from recontrast.preparation.resample import resample
 from recontrast.provenance import sha256_of
 from recontrast.volume import Volume, require_same_grid, same_grid
+
+SCALE_DOUBT = "the protocol's full scale is"
+"""Beginning of the message on images in other units than the protocol is made for."""
+
+_SPANS = 3.0
+"""A full scale of more than this many times the reference's own range is doubted: 10 dB of PSNR come from it."""
 
 TISSUES = ("GM", "WM", "CSF")
 """Regions that `tissues_from` makes."""
@@ -166,6 +172,8 @@ def _scored(job: CaseJob) -> CaseResult:
         notes.append(note)
     scaled = scale.apply(reference.data)
     scorer = CaseScorer(protocol, scaled, regions, reference.spacing, job.regions, job.lpips_weights)
+    if (doubt := _scale_doubt(protocol, scaled)) is not None:
+        notes.append(doubt)
     records: dict[str, Sequence[Record]] = {SYNTHETIC: scorer.score(synthetic_scale.apply(synthetic.data))}
     not_scored: dict[str, str] = {}
     masks = compartments(regions["head"], regions.get("brain"))
@@ -177,6 +185,14 @@ def _scored(job: CaseJob) -> CaseResult:
                 not_scored[name] = str(reason)
     message = "; ".join([*notes, *([message] if message else [])])
     return CaseResult(expected.case, records, scale, synthetic_scale, message, not_scored)
+
+
+def _scale_doubt(protocol: Protocol, reference: NDArray[np.float32]) -> str | None:
+    """A protocol with a full scale in fixed units flatters images in other units."""
+    span = float(np.percentile(reference, 99.9) - reference.min())
+    if protocol.normaliser != NATIVE or protocol.steps or protocol.data_range <= _SPANS * span:
+        return None
+    return f"{SCALE_DOUBT} {protocol.data_range:g}, the reference spans {span:.4g}"
 
 
 def _with_tissues(

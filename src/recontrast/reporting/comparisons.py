@@ -35,6 +35,15 @@ def comparison_section(evidence: Evidence) -> Section:
     return Section("comparison", "Translators compared", blocks or [Text(NO_COMPARISON, KIND_ABSENT)])
 
 
+def conclusions_of(folder: Path) -> list[str]:
+    """The sentences of a comparison; none where it cannot be read."""
+    try:
+        found = _facts(folder / FACTS).get("conclusions")
+    except FormatError:
+        return []
+    return [str(sentence) for sentence in found] if isinstance(found, list) else []
+
+
 def _comparison(folder: Path) -> list[Block]:
     facts = _facts(folder / FACTS)
     text = ("region", "metric", "protocol", "translator", "first", "second", "interval", "test")

@@ -59,9 +59,11 @@ class Measure:
 
     @property
     def name(self) -> str:
-        """Name for text and tables: `SSIM`, `SSIM axial`."""
+        """Name for text and tables: `SSIM`, `SSIM axial`; `nrmse (NMAE)` where a paper calls our NMAE so."""
         if not self.known:
             return self.label
+        if not self.label.startswith(self.metric):  # a paper's name for another metric of ours
+            return f"{self.label.replace('_', ' ')} ({METRICS.get(self.metric).title})"
         variant = self.label.removeprefix(self.metric).strip("_").replace("_", " ")
         return f"{METRICS.get(self.metric).title} {variant}".strip()
 

@@ -13,7 +13,7 @@ from recontrast.errors import ConfigError
 from recontrast.evaluation.scores import SYNTHETIC
 from recontrast.execution.workers import Summary
 from recontrast.provenance import version
-from recontrast.reporting.comparisons import comparison_section
+from recontrast.reporting.comparisons import comparison_section, conclusions_of
 from recontrast.reporting.evidence import Evaluation, Evidence, find_evidence, records
 from recontrast.reporting.numbers import ABSENT, count, decimals_for, interval, is_number, number
 from recontrast.reporting.page import Headline, Tile, render
@@ -29,6 +29,7 @@ from recontrast.reporting.sections import (
 )
 from recontrast.reporting.verdict import (
     Primary,
+    doubts_of,
     judge,
     leak_warning,
     protocols_of,
@@ -126,10 +127,12 @@ def headline(evidence: Evidence, choice: Choice, title: str = "") -> Headline:
                 verdicts.append((leak[0], place + leak[1]))
             if not tiles:
                 tiles = _tiles(evaluation, primary, verdict.control)
+    compared = [sentence for folder in evidence.comparisons for sentence in conclusions_of(folder)]
     if not evidence.evaluations:
-        verdicts = [("unknown", NO_EVALUATION)]
+        verdicts = [("unknown", sentence) for sentence in compared[:3]] or [("unknown", NO_EVALUATION)]
     elif not verdicts:
         verdicts = [("unknown", "The evaluation in this folder holds no score, so there is no verdict.")]
+    verdicts += [("not", place) for evaluation in evidence.evaluations for place in doubts_of(evaluation)]
     subtitle = " ".join(subtitles) or _trained(evidence)
     return Headline(title or _title(evidence), subtitle, verdicts, tiles, STATEMENT)
 
@@ -185,6 +188,8 @@ def _title(evidence: Evidence) -> str:
         if sources or target:
             words = _direction(sources, target)
             return f"{words[0]} to {words[1]}"
+    if evidence.comparisons:
+        return "Translators compared"
     return f"Evidence in {evidence.folder.resolve().name}"
 
 
@@ -193,6 +198,8 @@ def _trained(evidence: Evidence) -> str:
         if run.translator:
             sources, target = _direction(run.translator.get("sources"), run.translator.get("target"))
             return f"A translator that makes {target} from {sources} was trained; it was not evaluated here."
+    if evidence.comparisons:
+        return "Several translators on the same subjects; their own evaluations are not in this folder."
     return "Nothing in this folder says what was translated."
 
 

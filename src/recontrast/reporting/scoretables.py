@@ -93,20 +93,20 @@ def _over_slices(evaluation: Evaluation, protocol: str) -> list[Block]:
     fields = protocol_fields(evaluation, protocol)
     blocks: list[Block] = []
     for region, cell in table.groupby("region", sort=False):
-        labels = list(dict.fromkeys(cell["metric"]))
+        labels, names = (list(dict.fromkeys(cell[column])) for column in ("metric", "estimator"))
         found = {(row["estimator"], row["metric"]): row for row in records(cell)}
-        decimals = {label: decimals_for(cell.loc[cell["metric"] == label, "slices_mean"]) for label in labels}
         rows = []
-        for name in dict.fromkeys(cell["estimator"]):
-            cells = [_slice_cell(found.get((name, label)), decimals[label]) for label in labels]
-            rows.append([Cell(str(name), look="head" if name == SYNTHETIC else ""), *cells])
-        header = [Cell("estimator"), *(Cell(_slice_title(label, fields)) for label in labels)]
+        for label in labels:
+            decimals = decimals_for(cell.loc[cell["metric"] == label, "slices_mean"])
+            cells = [_slice_cell(found.get((name, label)), decimals) for name in names]
+            rows.append([Cell(_slice_title(label, fields)), *cells])
+        header = [Cell("metric"), *(Cell(str(name), look="head" if name == SYNTHETIC else "") for name in names)]
         caption = (
             f"Protocol {protocol}, region {region}: mean ± SD over all slices of all subjects together, the SD that "
             f"papers print.{leak_remark(evaluation)}"
         )
         note = "Slices of one subject resemble each other: this SD is no measure of how subjects differ."
-        blocks.append(Table(caption, header, rows, len(labels), note))
+        blocks.append(Table(caption, header, rows, len(names), note))
     return blocks
 
 
@@ -217,8 +217,11 @@ def _means(plain: pd.DataFrame, frame: _Frame, note: str) -> Table:
         ]
         for name in names
     ]
+    what = "mean ± SD over subjects [95 % interval]"
+    if max(subjects.values(), default=0) == 1:
+        what = "values of one subject [95 % interval within it, see below]"
     caption = (
-        f"Protocol {frame.protocol}, region {frame.region}: mean ± SD over subjects [95 % interval]. ↑ higher is "
+        f"Protocol {frame.protocol}, region {frame.region}: {what}. ↑ higher is "
         f"better, ↓ lower is better; the best mean is bold.{frame.leak}"
     )
     header = [Cell("estimator"), *_header(measures), Cell("subjects")]

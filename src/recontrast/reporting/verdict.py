@@ -199,6 +199,12 @@ def leak_warning(evaluation: Evaluation) -> tuple[str, str] | None:
     return "worse", f"{status}{why}. These scores are no evidence of how the translator does on new subjects."
 
 
+def doubts_of(evaluation: Evaluation) -> list[str]:
+    """What the evaluation itself warns of (a protocol made for other units)."""
+    found = evaluation.facts.get("warnings")
+    return [str(text) for text in found] if isinstance(found, list) else []
+
+
 def leak_remark(evaluation: Evaluation) -> str:
     """The same for captions, with a space before it; empty when the check passed."""
     status = leak_status(evaluation)
