@@ -27,7 +27,7 @@ def plot_all_curves(runs: Mapping[str, Curves], across: int = 3) -> Figure:
         figure = new_figure(1.45 * rows + 0.1, layout="constrained")
         grid = figure.subplots(rows, across, squeeze=False).ravel()
         for axes, (name, curves) in zip(grid, runs.items(), strict=False):
-            axes.set_title(name, loc="left", fontsize=6)
+            axes.set_title(name.replace("/", "\n", 1), loc="left", fontsize=5.5)
             axes.tick_params(labelsize=5.5)
             steps, loss = curves.smooth_loss()
             axes.plot(steps, loss, color="#777777", linewidth=0.9)

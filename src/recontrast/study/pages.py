@@ -309,6 +309,7 @@ def _curves(findings: Findings) -> Section:
 
 def _runs(findings: Findings) -> Section:
     study = findings.study
+    runs = findings.runs.drop(columns=["reading", "message"], errors="ignore")
     failed = [Text(f"{name}: {reason}", "warning") for name, reason in findings.failed.items()]
     facts = [
         ("budget", study.budget.in_words),
@@ -318,7 +319,7 @@ def _runs(findings: Findings) -> Section:
             for name in ("train", "validation", "test")
         ),
     ]
-    return Section("runs", "Runs", [*failed, Facts(facts), frame_table(findings.runs, "Every training.", ("failed",))])
+    return Section("runs", "Runs", [*failed, Facts(facts), frame_table(runs, "Every training.", ("failed",))])
 
 
 def _of(method: str) -> str:
