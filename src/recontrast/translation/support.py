@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recontrast.atomic import write_json
-from recontrast.errors import CheckpointError, DataError, RecontrastError
+from recontrast.errors import CheckpointError, IntensityError, RecontrastError
 from recontrast.io.nifti import read_volume
 from recontrast.preparation.cohort import PreparedCase
 from recontrast.relaxometry.coverage import RARE, SignalCoverage, check_coverage, fit_coverage
@@ -49,7 +49,7 @@ def fit_training_signals(cases: Sequence[PreparedCase], sources: Sequence[str], 
         drawn.append(inside[np.random.default_rng([seed, number]).permutation(len(inside))[:count]])
     try:
         return fit_coverage(np.concatenate(drawn), seed=seed)
-    except DataError:
+    except IntensityError:
         return None
 
 
