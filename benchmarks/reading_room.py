@@ -172,8 +172,9 @@ def print_slices(what: str, times: list[float]) -> None:
 
 
 NIIVUE = """<!DOCTYPE html><body style="margin:0"><canvas id="gl" width="1100" height="800"></canvas>
+<script src="/node_modules/@niivue/niivue/dist/niivue.umd.js"></script>
 <script type="module">
-import { Niivue } from '/node_modules/@niivue/niivue/dist/index.min.js';
+const { Niivue } = window.niivue;
 const start = performance.now();
 const nv = new Niivue(); await nv.attachToCanvas(document.getElementById('gl'));
 await nv.loadVolumes([{url: '/head.nii'}]); nv.setSliceType(nv.sliceTypeMultiplanar);
@@ -215,7 +216,7 @@ def niivue(folder: Path, installed: Path) -> None:
             print(f"NiiVue: first picture {page.evaluate('window.first'):.0f} ms after its script runs")
             print_slices("NiiVue: slice change, three planes", page.evaluate(NIIVUE_SLICES))
         server.shutdown()
-    size = (installed / "node_modules/@niivue/niivue/dist/index.min.js").stat().st_size
+    size = (installed / "node_modules/@niivue/niivue/dist/niivue.umd.js").stat().st_size
     pages = Path(__file__).parents[1] / "src" / "recontrast" / "readers" / "page"
     own = sum(file.stat().st_size for file in pages.iterdir())
     print(f"size of what the browser loads: NiiVue {size / 1e6:.1f} MB, own page {own / 1e3:.0f} kB")

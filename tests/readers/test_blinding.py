@@ -68,11 +68,14 @@ def test_reference_scale_keeps_differences_of_brightness(files: dict[str, Path],
 
 
 def test_another_grid_is_brought_over_with_a_warning(files: dict[str, Path], tmp_path: Path) -> None:
-    write_volume(
-        tmp_path / "coarse.nii.gz", Volume(np.random.default_rng(0).random((12, 13, 10)), np.diag([4, 4, 6, 1.0]))
-    )
+    from recontrast.io.nifti import read_volume
+
+    shifted = read_volume(files["acquired"])
+    affine = shifted.affine.copy()
+    affine[0, 3] += 0.3
+    write_volume(tmp_path / "shifted.nii.gz", Volume(shifted.data, affine))
     with pytest.warns(RecontrastWarning, match="resampled"):
-        blind = blind_case("c", {"acquired": files["acquired"], "x": tmp_path / "coarse.nii.gz"}, "acquired")
+        blind = blind_case("c", {"acquired": files["acquired"], "x": tmp_path / "shifted.nii.gz"}, "acquired")
     assert blind.images["x"].shape == (24, 26, 20)
 
 
