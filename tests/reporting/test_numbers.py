@@ -16,6 +16,7 @@ def test_measures_know_direction_and_unit_of_the_metric_behind_them() -> None:
 def test_the_protocol_says_which_metric_a_label_means() -> None:
     protocol = {"metrics": [{"label": "similarity", "metric": "ssim"}]}
     assert Measure.of("similarity", protocol).higher_is_better
+    assert Measure.of("similarity", protocol).name == "similarity (SSIM)"
 
 
 def test_an_unknown_metric_has_no_direction() -> None:

@@ -30,9 +30,6 @@ _COARSE_MM = 4.0
 _BLOCK_MM, _BLOCK_BLUR_MM = 12.0, 25.0
 _WIDEST = 1.5
 """Most that the deviation within grey matter and fluid may exceed that of white matter."""
-_TIGHTEST, _CLOSE = 0.7, 4.0
-"""Where grey and white matter lie less than `_CLOSE` deviations apart (T1w after gadolinium), white matter, the evenest
-tissue, may have at most `_TIGHTEST` of the deviation of grey (0.67 in two real T1w before it); else it would widen."""
 _LEAST_WEIGHTS = (1e-3, 1e-3, 1e-3, 0.08, 0.08, 1e-3)
 """Least weight of each kind of state: mixes of neighbouring tissues are never lost."""
 
@@ -205,8 +202,6 @@ def _update(fit: _Mixture, posterior: Array, index: NDArray[np.intp], low: float
         spread = np.sqrt((histogram * (centres - means[tissue]) ** 2).sum() / mass)
         sigmas[tissue] = max(spread, (high - low) * 0.004)
     # Without a limit the grey and the fluid class widen until they hold all mixed voxels, and no mix is left.
-    if abs(means[WM] - means[GM]) < _CLOSE * sigmas[WM]:
-        sigmas[WM] = min(sigmas[WM], _TIGHTEST * sigmas[GM])
     sigmas = np.minimum(sigmas, _WIDEST * sigmas[WM])
     weights = np.bincount(_KIND, total, 6) / max(total.sum(), _TINY)
     return _Mixture(means, sigmas, np.maximum(weights, _LEAST_WEIGHTS))
