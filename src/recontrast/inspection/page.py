@@ -92,5 +92,7 @@ def _not_asked(others: Sequence[Outcome]) -> Section:
 
 
 def _number(value: float, unit: str) -> str:
+    if value == float("inf"):
+        return "not reached"
     text = "n/a" if value != value else f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
     return f"{text.replace('-', '−')} {unit}".strip()

@@ -2,7 +2,8 @@
 
 A lesion replaces white matter. Its brightness in a contrast is that of the white matter around it times the ratio of
 the signals that the virtual scanner's sequence of that contrast gives the two tissues at 3 T. A grade between 0 and 1
-stands for a lesion whose T1, T2 and proton density lie that far (on a logarithmic scale) from white matter to the full lesion.
+stands for a lesion whose T1, T2 and proton density lie that far (on a logarithmic scale) from white matter to the full
+lesion.
 """
 
 from __future__ import annotations
@@ -136,6 +137,7 @@ def draw_plants(
     wanted: Sequence[tuple[str, float, float]],
     rng: np.random.Generator,
     apart_mm: float = 6.0,
+    depth: Array | None = None,
 ) -> list[Plant]:
     """Places for lesions in white matter, the largest first, none touching another.
 
@@ -145,26 +147,38 @@ def draw_plants(
         wanted: Kind, diameter in mm and grade of each.
         rng: Draws places and shapes.
         apart_mm: Least distance between two surfaces.
+        depth: Distance of each voxel of `white` to its surface, mm (`depth_in`), when it is known already.
 
     Returns:
         One plant for each that found a place.
     """
-    step = float(np.mean(case.spacing))
-    depth = distance_transform_edt(np.pad(white, 1), sampling=case.spacing)[1:-1, 1:-1, 1:-1]
+    depth = depth_in(white, case.spacing) if depth is None else depth
+    deepest = float(depth.max())
     free = white.copy()
     plants = []
     for kind, diameter, grade in sorted(wanted, key=lambda item: -item[1]):
-        inner = min(diameter / 2, 0.6 * float(depth.max()))
-        places = np.flatnonzero(free & (depth >= min(inner, float((depth * free).max()))))
-        if not len(places):
+        inner = min(diameter / 2, 0.6 * deepest)
+        left = depth[free]
+        if not left.size:
             continue
+        places = np.flatnonzero(free & (depth >= min(inner, float(left.max()))))
         index = np.unravel_index(int(places[rng.integers(len(places))]), case.shape)
         centre = (int(index[0]), int(index[1]), int(index[2]))
         plants.append(_plant(case, white, centre, kind, diameter, grade, rng))
-        reach = (diameter / 2 * 1.3 + apart_mm) / step
-        i, j, k = np.ogrid[: case.shape[0], : case.shape[1], : case.shape[2]]
-        free &= (i - centre[0]) ** 2 + (j - centre[1]) ** 2 + (k - centre[2]) ** 2 > (2 * reach) ** 2
+        # Later ones are not larger: twice this one's reach keeps them apart.
+        reach = 2 * (diameter / 2 * 1.3 + apart_mm)
+        box = tuple(
+            slice(max(0, int(c - reach / s)), int(c + reach / s) + 2) for c, s in zip(centre, case.spacing, strict=True)
+        )
+        away = [(np.arange(case.shape[a])[box[a]] - centre[a]) * case.spacing[a] for a in range(3)]
+        i, j, k = np.ix_(*away)
+        free[box] &= i**2 + j**2 + k**2 > reach**2
     return plants
+
+
+def depth_in(white: Mask, spacing: tuple[float, float, float]) -> Array:
+    """Distance of each voxel to the surface of a mask, mm; 0 outside. The edge of the grid is a surface."""
+    return np.asarray(distance_transform_edt(np.pad(white, 1), sampling=spacing)[1:-1, 1:-1, 1:-1], np.float32)
 
 
 def _plant(

@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy.ndimage import distance_transform_edt
 
 from recontrast.inspection import NotAsked
 from recontrast.inspection.bench import Bench, InspectedCase
 from recontrast.inspection.planting import Plant, draw_plants, put_into, white_matter
-from recontrast.inspection.questions.turnover import Turnover, fill, local_contrast
+from recontrast.inspection.questions.turnover import Turnover, fill
 
 
 def with_lesions(bench: Bench) -> tuple[Bench, list[Plant]]:
@@ -52,7 +53,6 @@ def test_what_was_painted_in_is_an_invention_and_what_was_wiped_out_is_lost(make
     painted = put_into(wiped, [spot], "FLAIR")
     found = numbers(dataclasses.replace(bench, cases=(dataclasses.replace(case, synthetic=painted),)))
     assert found["inventions"] == 1
-    assert found["lesion turned normal"] > 60  # the rims lie beside white matter that was darker before
     assert abs(found["contrast that survives at the lesions of the mask"]) < 40
 
 
@@ -62,8 +62,7 @@ def test_filling_takes_a_lesion_away(make_bench: Callable[..., Bench]) -> None:
     filled = fill(case.sources["T1w"], case.regions["lesion"], white_matter(case), case.spacing)
     core = plants[0].share > 0.9
     assert filled[plants[0].box][core].mean() == pytest.approx(0.7, abs=0.05)
-    far = ~case.regions["lesion"]
-    far[:, :, :] &= local_contrast(case.regions["lesion"].astype(np.float32), case.spacing) == 0
+    far = distance_transform_edt(~case.regions["lesion"]) > 6
     assert np.array_equal(filled[far], case.sources["T1w"][far])
 
 

@@ -13,7 +13,7 @@ from recontrast.inspection.bench import Array, Bench, InspectedCase
 from recontrast.inspection.planting import (
     KINDS,
     Plant,
-    contrast_at,
+    depth_in,
     draw_plants,
     put_into,
     require_physics,
@@ -36,6 +36,9 @@ FALSE_ALARMS = 0.05
 LIMIT = 0.8
 """Detection rate that defines the detection limit."""
 
+CORE_MM = 3.0
+"""The observer looks at this radius of a lesion."""
+
 MOST_VOLUMES = 30
 """Translations of heads with lesions in them."""
 
@@ -49,7 +52,7 @@ class Seen:
         kind: Kind.
         diameter_mm: Diameter.
         grade: Grade.
-        survival: Change of the synthetic image in it over the change the lesion makes in the target.
+        survival: Change of the synthetic image along the change the lesion makes in the target, over that change.
         found: Whether the observer finds it in the synthetic image.
         found_in_target: Whether the observer would find it in the target.
     """
@@ -79,14 +82,15 @@ def look(bench: Bench, case: InspectedCase, kinds: Sequence[str], rng: np.random
     white = white_matter(case)
     if not white.any():
         raise NotAsked(f"{case.key}: no white matter to put a lesion into")
+    depth = depth_in(white, case.spacing)
     target = case.synthetic if case.reference is None else case.reference
     zero = case.zeros.get(bench.target, 0.0)
-    nulls = draw_plants(case, white, [("MS", 4.0, 1.0)] * NULL_PLACES, rng, apart_mm=1.0)
+    nulls = draw_plants(case, white, [("MS", 4.0, 1.0)] * NULL_PLACES, rng, apart_mm=1.0, depth=depth)
     seen = []
     for kind in kinds:
         for grade in GRADES:
             wanted = [(kind, size, grade) for size in SIZES_MM for _ in range(2 if size <= 8 else 1)]
-            plants = draw_plants(case, white, wanted, rng)
+            plants = draw_plants(case, white, wanted, rng, depth=depth)
             sources = {
                 label: put_into(image, plants, label, case.zeros.get(label, 0.0))
                 for label, image in case.sources.items()
@@ -97,20 +101,41 @@ def look(bench: Bench, case: InspectedCase, kinds: Sequence[str], rng: np.random
 
 
 def _seen(case: InspectedCase, plant: Plant, made: Array, target: Array, real: Array, nulls: Sequence[Plant]) -> Seen:
-    weight = plant.share / plant.share.sum()
-    expected = float(((real - target)[plant.box] * weight).sum())
-    change = float(((made - case.synthetic)[plant.box] * weight).sum())
-    sign = 1.0 if expected >= 0 else -1.0
+    expected = (real - target)[plant.box]
+    size = float(np.square(expected).sum())
+    if size < 1e-9:
+        return Seen(case.key, plant.kind, plant.diameter_mm, plant.grade, float("nan"), False, False)
+    survival = float(((made - case.synthetic)[plant.box] * expected).sum()) / size
+    # Only the middle is looked at: a wide template would compare white matter with cortex at the lesion-free places.
+    away = [
+        ((np.arange(n) + part.start - c) * s) ** 2
+        for n, part, c, s in zip(expected.shape, plant.box, plant.centre, case.spacing, strict=True)
+    ]
+    i, j, k = np.ix_(*away)
+    template = np.where(i + j + k <= CORE_MM**2, expected, 0) / size
 
     def found(image: Array, clean: Array) -> bool:
-        alarms = [sign * contrast_at(clean, null) for null in nulls]
-        return bool(sign * contrast_at(image, plant) > np.nanquantile(alarms, 1 - FALSE_ALARMS)) if alarms else False
+        alarms = [response for null in nulls if (response := _respond(template, clean, plant, null)) is not None]
+        here = _respond(template, image, plant, plant)
+        return bool(alarms) and here is not None and here > float(np.quantile(alarms, 1 - FALSE_ALARMS))
 
-    survival = change / expected if abs(expected) > 1e-6 else float("nan")
     return Seen(
         case.key, plant.kind, plant.diameter_mm, plant.grade, survival,
         found(made, case.synthetic), found(real, target),
     )  # fmt: skip
+
+
+def _respond(template: Array, image: Array, plant: Plant, place: Plant) -> float | None:
+    """Product of a plant's template, moved to another place, and the image there less the white matter around it.
+
+    None when the template leaves the image there.
+    """
+    low = [part.start - own + there for part, own, there in zip(plant.box, plant.centre, place.centre, strict=True)]
+    if min(low) < 0 or any(lo + n > size for lo, n, size in zip(low, template.shape, image.shape, strict=True)):
+        return None
+    box = tuple(slice(lo, lo + n) for lo, n in zip(low, template.shape, strict=True))
+    around = float(image[place.box][place.ring].mean()) if place.ring.any() else 0.0
+    return float(((image[box] - around) * template).sum())
 
 
 @QUESTIONS.register("lesions")
@@ -123,10 +148,11 @@ class Lesions(Question):
     method = (
         "The same lesion is put into the sources and into the target by the signal equations of the virtual "
         "scanner (MS, tumour with oedema, old infarct; 2 to 20 mm; at a quarter, half and all of its difference "
-        "from white matter). Survival: mean change of the synthetic image within the lesion over the change the "
-        "lesion makes in the target. Detection: an observer who knows place and shape compares lesion and ring, "
-        "at 5 % false alarms in lesion-free white matter of the same image. Limit: smallest diameter from which "
-        "on 80 % are found. The real sequence may differ from the virtual scanner's: the ratios are nominal."
+        "from white matter). Survival: change of the synthetic image, projected on the change the lesion makes in "
+        "the target. Detection: an observer who knows place and profile compares the middle 6 mm of lesion and "
+        "ring, at 5 % false alarms in lesion-free white matter of the same image. Limit: smallest diameter from "
+        "which on 80 % are found. The real sequence may differ from the virtual scanner's: the ratios are "
+        "nominal."
     )
     source = "asked for by tagawa2025 and grantjacob2021; known-signal observer: Barrett 1993 (PNAS 90:9758)"
 

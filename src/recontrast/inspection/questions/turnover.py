@@ -31,14 +31,16 @@ class Piece:
     removed: float
 
 
-def local_contrast(image: Array, spacing: tuple[float, ...]) -> Array:
-    """Brightness of a small spot less that of its surroundings: gaussians of 1.5 mm and 6 mm."""
-    small, wide = ([width / s for s in spacing] for width in (1.5, 6.0))
-    return np.asarray(gaussian_filter(image, small) - gaussian_filter(image, wide), np.float32)
+def local_contrast(image: Array, white: Mask, spacing: tuple[float, ...]) -> Array:
+    """Brightness over that of the normal white matter around: gaussians of 1 mm and, over white matter only, 12 mm."""
+    wide = [12.0 / s for s in spacing]
+    known = white.astype(np.float32)
+    around = gaussian_filter(image * known, wide) / np.maximum(gaussian_filter(known, wide), 1e-6)
+    return np.asarray(gaussian_filter(image, [1.0 / s for s in spacing]) - around, np.float32)
 
 
 def fill(image: Array, lesion: Mask, white: Mask, spacing: tuple[float, ...]) -> Array:
-    """The image with its lesions replaced by the white matter around them, with the image's own fine texture.
+    """The image with its lesions replaced by the mean of the white matter around them, with noise of its strength.
 
     Args:
         image: Values.
@@ -54,8 +56,9 @@ def fill(image: Array, lesion: Mask, white: Mask, spacing: tuple[float, ...]) ->
     overall = float(image[known > 0].mean()) if known.any() else float(image.mean())
     base = np.where(weight > 1e-4, mean, overall)
     soft = gaussian_filter(gone.astype(np.float32), 0.7)
-    texture = image - gaussian_filter(image, 1.0)
-    return np.asarray(image * (1 - soft) + soft * (base + np.clip(texture, -0.03, 0.03)), np.float32)
+    rough = (image - gaussian_filter(image, 1.0))[known > 0]
+    noise = (float(np.std(rough)) if rough.size else 0.0) * np.random.default_rng(0).standard_normal(image.shape)
+    return np.asarray(image * (1 - soft) + soft * (base + noise), np.float32)
 
 
 @QUESTIONS.register("turnover")
@@ -69,10 +72,10 @@ class Turnover(Question):
         "For every lesion of the mask: contrast to the white matter 2 to 6 mm around it, acquired and synthetic, "
         "and again after the lesion was removed from the sources (filled with the white matter around it) and "
         "translated: what is left then was brought back. Lesion to normal and normal to lesion: a voxel looks "
-        "like a lesion when its local contrast (1.5 mm against 6 mm) lies above 99.9 % of the normal white matter "
-        "of the acquired target. An invention is a cluster of normal white matter of at least 10 mm3 that looks "
-        "like a lesion in the synthetic image only, and still does after what a safe, near-sighted translator "
-        "makes of the sources is taken away."
+        "like a lesion when its brightness over that of the white matter around (12 mm) lies above 99.9 % of the "
+        "normal white matter of the acquired target. An invention is a cluster of normal white matter of at least "
+        "10 mm3 that looks like a lesion in the synthetic image only, and still does after what a safe, "
+        "near-sighted translator makes of the sources is taken away."
     )
     source = "tagawa2025, lesions found on both, on one only, and 'normal-looking' translations"
 
@@ -103,10 +106,10 @@ class Turnover(Question):
         if not pieces:
             raise NotAsked(f"no lesion of at least {SMALLEST_MM3:g} mm3 with white matter around it")
         findings, share = _findings(pieces, counts, bench)
-        voxels, lost = max(counts["lesion"], 1), counts["lost"]
+        lost = f"{100 * counts['lost'] / counts['lesion']:.0f} %" if counts["lesion"] else "none"
         sentence = (
             f"At the {len(pieces)} lesions of {len(cases)} case{'s' if len(cases) > 1 else ''}, {100 * share:.0f} % of "
-            f"the acquired {bench.target} contrast is there; {100 * lost / voxels:.0f} % of the voxels that look like "
+            f"the acquired {bench.target} contrast is there; {lost} of the voxels that look like "
             f"a lesion became normal; {counts['inventions']} inventions in normal white matter."
         )
         tone = BAD if share < 0.5 or counts["inventions"] else GOOD if share > 0.8 else PLAIN
@@ -150,9 +153,9 @@ def _counts(case: InspectedCase, white: Mask, sign: float, unsupported: Array) -
     if reference is None:
         return {}
     normal = binary_erosion(white, iterations=1)
-    acquired = sign * local_contrast(reference, case.spacing)
-    made = sign * local_contrast(case.synthetic, case.spacing)
-    alone = sign * local_contrast(unsupported, case.spacing)
+    acquired = sign * local_contrast(reference, normal, case.spacing)
+    made = sign * local_contrast(case.synthetic, normal, case.spacing)
+    alone = sign * gaussian_filter(unsupported, [1.0 / s for s in case.spacing])
     threshold = float(np.quantile(acquired[normal], SPECIFICITY)) if normal.any() else np.inf
     real = lesion & (acquired > threshold)
     gained = normal & (made > threshold) & (acquired <= threshold)
@@ -182,11 +185,10 @@ def _findings(pieces: list[tuple[str, Piece]], counts: dict[str, int], bench: Be
     if np.isfinite(removed).any():
         back = float((weights * np.sign(acquired) * removed).sum() / (weights * np.abs(acquired)).sum())
         findings.append(Finding("contrast brought back after removal from the sources", 100 * back, "%", key=True))
-    voxels, normal = max(counts["lesion"], 1), max(counts["normal"], 1)
+    voxels, normal = counts["lesion"], max(counts["normal"], 1)
+    turned = 100 * counts["lost"] / voxels if voxels else float("nan")
     findings += [
-        Finding(
-            "lesion turned normal", 100 * counts["lost"] / voxels, "%", key=True, note=f"of {voxels} lesion voxels"
-        ),
+        Finding("lesion turned normal", turned, "%", key=True, note=f"of {voxels} voxels that looked like one"),
         Finding("normal turned lesion", 100 * counts["gained"] / normal, "%", key=True, note=f"of {normal} voxels"),
         Finding("inventions", float(counts["inventions"]), "clusters", key=True, note="not explained by the sources"),
     ]

@@ -1,0 +1,119 @@
+"""Is it stable? Change of the output under changes of the input that should not matter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from scipy.ndimage import gaussian_filter, rotate, shift
+
+from recontrast.inspection import BAD, GOOD, PLAIN, QUESTIONS, Answer, Finding, Plate, Question
+from recontrast.inspection.bench import PLANE_AXIS, Array, Bench, InspectedCase
+from recontrast.reporting.figures import SYNTHETIC_COLOUR, new_figure, style
+
+MOST_CASES = 2
+"""Cases that are changed."""
+
+ROTATION_DEGREES, NOISE, BIAS, GAIN = 3.0, 0.02, 0.2, 1.1
+"""Rotation; noise in units of the range; depth of the bias field; factor of the intensity scale."""
+
+STABLE = 0.03
+"""Mean absolute change in units of the range that is called stable."""
+
+Change = tuple[Callable[[Array], Array], Callable[[Array], Array]]
+
+
+def changes(bench: Bench, case: InspectedCase) -> dict[str, Change]:
+    """Name to what is done to the sources, and what brings the output back."""
+    rng = bench.rng(f"noise of {case.key}")
+    noise = (NOISE * rng.standard_normal(case.shape)).astype(np.float32)
+    field = gaussian_filter(rng.standard_normal(case.shape), [30 / s for s in case.spacing])
+    field = np.exp(BIAS * field / max(float(np.abs(field).max()), 1e-9)).astype(np.float32)
+    first, second = (axis for axis in range(3) if axis != bench.normal)
+
+    def same(image: Array) -> Array:
+        return image
+
+    def moved(by: list[int]) -> Callable[[Array], Array]:
+        return lambda image: np.asarray(shift(image, by, order=0, mode="nearest"), np.float32)
+
+    def turned(angle: float) -> Callable[[Array], Array]:
+        return lambda image: np.asarray(
+            rotate(image, angle, axes=(first, second), reshape=False, order=1, mode="nearest"), np.float32
+        )
+
+    def flipped(image: Array) -> Array:
+        return np.ascontiguousarray(image[::-1])
+
+    found: dict[str, Change] = {}
+    for axis in (first, second):
+        step = [1 if a == axis else 0 for a in range(3)]
+        found[f"shift by one voxel along {'RAS'[axis]}"] = (moved(step), moved([-s for s in step]))
+    found["left-right flip"] = (flipped, flipped)
+    found[f"rotation by {ROTATION_DEGREES:g} degrees"] = (turned(ROTATION_DEGREES), turned(-ROTATION_DEGREES))
+    found[f"noise of {NOISE:g} of the range"] = (lambda image: np.asarray(image + noise * (image > 0)), same)
+    found[f"bias field of up to {BIAS:.0%}"] = (lambda image: np.asarray(image * field), same)
+    found[f"intensity times {GAIN:g}"] = (lambda image: np.asarray(image * np.float32(GAIN)), same)
+    return found
+
+
+def other_plane(bench: Bench, sources: Mapping[str, Array]) -> Array:
+    """The output when the network is given slices of another plane, as a stack in the plane it knows."""
+    axis = bench.normal
+    other = PLANE_AXIS["sagittal"] if axis != PLANE_AXIS["sagittal"] else PLANE_AXIS["coronal"]
+    swapped = {k: np.ascontiguousarray(np.swapaxes(v, axis, other)) for k, v in sources.items()}
+    return np.ascontiguousarray(np.swapaxes(bench.predict(swapped), axis, other))
+
+
+@QUESTIONS.register("stability")
+class Stability(Question):
+    """What the output does when the input is moved, turned, disturbed or cut the other way."""
+
+    title = "Is it stable?"
+    order = 70
+    needs = ("translator",)
+    method = (
+        "The sources are changed in a way that should not matter, translated, and brought back; the mean absolute "
+        "change of the output inside the brain is given in units of the range. The rotation is also done to the "
+        "output alone, and what interpolation does by itself is subtracted. Another plane: the same network run "
+        "on slices of another direction."
+    )
+    source = "plane consistency and shifts: asked for by tagawa2025 and grantjacob2021"
+
+    def ask(self, bench: Bench) -> Answer:
+        """Change the sources of a few cases."""
+        bench.require_translator()
+        rows: dict[str, list[float]] = {}
+        for case in bench.cases[:MOST_CASES]:
+            inside = case.inside
+            for name, (forth, back) in changes(bench, case).items():
+                made = back(bench.predict({k: forth(v) for k, v in case.sources.items()}))
+                plain = back(forth(case.synthetic)) if name.startswith("rotation") else case.synthetic
+                rows.setdefault(name, []).append(float(np.abs(made - plain)[inside].mean()))
+            away = np.abs(other_plane(bench, case.sources) - case.synthetic)[inside].mean()
+            rows.setdefault("another plane", []).append(float(away))
+        findings = [
+            Finding(name, 100 * float(np.mean(v)), "% of the range", key=True, note=f"mean of {len(v)} cases")
+            for name, v in rows.items()
+        ]
+        means = {name: float(np.mean(v)) for name, v in rows.items()}
+        worst = max(means, key=lambda name: means[name])
+        rest = max(value for name, value in means.items() if name != "another plane")
+        sentence = (
+            f"The largest change comes from {worst}: {100 * means[worst]:.1f} % of the range; of what should not "
+            f"matter in one plane, at most {100 * rest:.1f} %."
+        )
+        return Answer(sentence, findings, [_plate(means)], GOOD if rest <= STABLE else BAD if rest > 0.1 else PLAIN)
+
+
+def _plate(means: Mapping[str, float]) -> Plate:
+    with style():
+        figure = new_figure(0.5 + 0.25 * len(means), layout="constrained")
+        axes: Any = figure.add_subplot()
+        names = list(means)[::-1]
+        axes.barh(names, [100 * means[name] for name in names], color=SYNTHETIC_COLOUR, height=0.6)
+        axes.axvline(100 * STABLE, color="black", linewidth=0.7, linestyle=":")
+        axes.set_xlabel("mean absolute change of the output (% of the range); dotted: called stable")
+        axes.spines[["top", "right"]].set_visible(False)
+    return Plate("changes", figure, "How much the output changes when the input is changed.")
