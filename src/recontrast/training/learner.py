@@ -129,7 +129,8 @@ class Learner:
     def _shares(self, batch: Batch) -> Iterator[Batch]:
         """The batch on the device, in as many parts as gradients are added up from."""
         size = -(-len(batch.source) // self.loop.accumulate)
-        for share in zip(*([None] * len(batch.source) if p is None else p.split(size) for p in batch), strict=False):
+        count = len(batch.source)
+        for share in zip(*([None] * count if p is None else torch.split(p, size) for p in batch), strict=False):
             moved = Batch(*(self.fabric.to_device(part) for part in share))
             yield moved._replace(source=moved.source.contiguous(memory_format=self.layout))
 

@@ -99,8 +99,9 @@ def _recipe(plan: Plan, channels: int) -> tuple[Any, nn.Module]:
     channels_in = channels * (2 * plan.data.neighbours + 1)
     recipe = build_recipe(plan.recipe.name, options, network, build_network, channels_in, plan.data.spatial_dims)
     for module in recipe.modules():
-        if isinstance(getattr(module, "rate", None), float):
-            module.rate = 0.0  # our own dropout keeps no mask, and its random numbers need values
+        for name in ("rate", "dropout"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)  # our own dropout keeps no mask, and its random numbers need values
         if isinstance(module, ImagePool):
             module.size = 0
     if recipe._buffers.get("steps_taken") is not None:

@@ -38,7 +38,7 @@ def recompute_levels(network: nn.Module) -> int:
         if any(True for _ in level.children())
     ]
     for level in levels:
-        level.forward = _Recomputed(level)  # type: ignore[method-assign]
+        level.forward = _Recomputed(level)
     return len(levels)
 
 

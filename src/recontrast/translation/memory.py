@@ -21,7 +21,7 @@ _PROBE = 64
 """Size of the volume on which the memory of a voxel is counted."""
 
 
-class MemoryCount(TorchDispatchMode):
+class MemoryCount(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of all tensors that are made inside, and the most that lived at once.
 
     Example:
@@ -32,7 +32,7 @@ class MemoryCount(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.now = 0
         self.most = 0
         self._known: dict[int, Any] = {}
