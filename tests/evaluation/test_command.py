@@ -267,6 +267,7 @@ def test_every_papers_table_comes_from_folders_of_images(settings: EvaluateSetti
     assert described(used)["primary_region"]
 
 
+@pytest.mark.slow
 def test_evaluates_without_torch(settings: EvaluateSettings, tmp_path: Path) -> None:
     code = f"""
 import sys

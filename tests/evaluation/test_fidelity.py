@@ -78,6 +78,7 @@ def test_avd_uses_the_mean_head_of_the_cohort(settings: EvaluateSettings, tmp_pa
     np.testing.assert_allclose(grey["aspc"], 200 * 2 / 22)
 
 
+@pytest.mark.slow
 def test_tissues_of_both_images_in_two_processes(settings: EvaluateSettings) -> None:
     summary = evaluate(dataclasses.replace(settings, segmenter=("tissue",), workers=2))
     assert summary.failed == {}

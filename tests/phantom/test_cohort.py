@@ -164,6 +164,7 @@ def errors_of_validator(folder: Path) -> list[str]:
     return [f"{issue['code']} {issue['location']}" for issue in issues if issue["severity"] == "error"]
 
 
+@pytest.mark.slow
 def test_raw_data_and_truth_are_valid_bids(small_cohort, tmp_path):
     assert errors_of_validator(small_cohort) == []
     assert errors_of_validator(small_cohort / "derivatives" / "truth") == []

@@ -133,6 +133,7 @@ def test_answers_after_the_lock_are_refused_and_nothing_was_lost(make_study: Any
     assert study.secret("A") not in refused
 
 
+@pytest.mark.slow
 def test_a_killed_server_loses_and_doubles_nothing(make_study: Any, serving: Any) -> None:
     pytest.importorskip("fastapi")
     study = make_study(cases=3)

@@ -40,6 +40,7 @@ def test_a_permuted_order_is_refused_and_the_right_one_named(noisy: np.ndarray, 
         check_order(noisy[:, list(order)], SERIES, where="sub-01")
 
 
+@pytest.mark.slow
 def test_images_of_other_sequences_are_refused(noisy: np.ndarray) -> None:
     with pytest.raises(IntensityError, match=r"do not follow the signal equation|not in the declared order"):
         check_order(noisy[:, [3, 1, 5, 0, 2, 7, 4, 6]], SERIES)

@@ -53,6 +53,7 @@ def test_they_are_the_formula_and_say_what_they_are(tmp_path: Path, oblique_affi
         assert len(sidecar["Sources"]) == 16
 
 
+@pytest.mark.slow
 def test_what_is_there_is_kept_and_a_bad_case_fails_alone(tmp_path: Path, oblique_affine: np.ndarray) -> None:
     write_raw(tmp_path, oblique_affine, ("01", "02"))
     bad = tmp_path / "sub-02" / "anat"

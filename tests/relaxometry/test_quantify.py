@@ -56,6 +56,7 @@ def test_maps_of_a_series(raw: Path, tmp_path: Path) -> None:
     assert read_maps(files, ("T1", "T2", "PD"))[0].mask.sum() > 300
 
 
+@pytest.mark.slow
 def test_exchanged_files_fail_with_a_line_and_write_nothing(raw: Path, tmp_path: Path) -> None:
     anat = raw / "sub-01" / "anat"
     first, second = (anat / f"sub-01_acq-image{n}_part-mag_MESE.json" for n in (0, 4))
@@ -85,6 +86,7 @@ def test_the_transmit_field_is_found_from_some_of_the_voxels(rng: np.random.Gene
     assert np.abs(field - wanted)[6:8][mask[6:8]].max() < 0.015
 
 
+@pytest.mark.slow
 def test_a_transmit_field_in_a_part_of_the_image_is_not_taken_for_percent(raw: Path, tmp_path: Path) -> None:
     summary = quantify(QuantifySettings(raw=raw, out=tmp_path / "maps", fit_b1=True, workers=1))
     assert summary.failed == {}

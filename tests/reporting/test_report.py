@@ -139,6 +139,7 @@ def test_a_folder_that_is_not_there_or_a_page_that_cannot_be_written(tmp_path: P
         report(ReportSettings(folder=tmp_path))
 
 
+@pytest.mark.slow
 def test_reporting_does_not_import_torch() -> None:
     code = "import recontrast.reporting.report, sys; print('torch' in sys.modules, 'matplotlib.pyplot' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -14,6 +14,7 @@ def plan_of(*overrides: str) -> object:
     return read_plan("bottani2024-att-unet", "cpu", ["data.patch=[32, 32, 32]", *overrides])
 
 
+@pytest.mark.slow
 def test_weights_gradients_and_moments_are_in_it() -> None:
     found = training_memory(plan_of(), precision="fp32")  # type: ignore[arg-type]
     assert found.weights == 4 * 4 * found.parameters
@@ -21,6 +22,7 @@ def test_weights_gradients_and_moments_are_in_it() -> None:
     assert (found.size, found.batch, found.precision) == ((32, 32, 32), 2, "fp32")
 
 
+@pytest.mark.slow
 def test_what_saves_memory_is_seen() -> None:
     plain = training_memory(plan_of(), precision="fp32").most  # type: ignore[arg-type]
     for override, precision in (

@@ -25,6 +25,7 @@ def test_the_box_is_that_of_the_paper():
         grid_of((128, 128))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("together", [True, False], ids=["aligned pair", "each on its own"])
 def test_a_pair_comes_to_mni_space(together):
     planted = rigid((4, -3, 6), (6, -8, 10)) @ np.diag([0.95, 0.98, 0.93, 1.0])

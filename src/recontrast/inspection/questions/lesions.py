@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recontrast.inspection import BAD, GOOD, PLAIN, QUESTIONS, Answer, Finding, NotAsked, Plate, Question
 from recontrast.inspection.bench import Array, Bench, InspectedCase
@@ -125,7 +126,7 @@ def _seen(case: InspectedCase, plant: Plant, made: Array, target: Array, real: A
     )  # fmt: skip
 
 
-def _respond(template: Array, image: Array, plant: Plant, place: Plant) -> float | None:
+def _respond(template: NDArray[Any], image: NDArray[Any], plant: Plant, place: Plant) -> float | None:
     """Product of a plant's template, moved to another place, and the image there less the white matter around it.
 
     None when the template leaves the image there.

@@ -90,8 +90,10 @@ def conditional_entropy(source: Values, made: Values, levels: int = LEVELS) -> f
     Both are divided into `levels` equal steps from their lowest to their highest value (99.5 % and 0.5 % quantile).
     H(made | source) = H(source, made) - H(source).
 
-    >>> conditional_entropy(np.arange(64.0), np.arange(64.0) ** 2)
+    >>> conditional_entropy(np.repeat([0.0, 1.0], 8), np.repeat([1.0, 0.0], 8))
     0.0
+    >>> conditional_entropy(np.repeat([0.0, 1.0], 8), np.tile([0.0, 1.0], 8))
+    1.0
     """
     rows, columns = _steps(source, levels), _steps(made, levels)
     joint = np.bincount(rows * levels + columns, minlength=levels**2).reshape(levels, levels) / len(source)

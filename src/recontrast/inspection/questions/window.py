@@ -36,7 +36,7 @@ def widths_up_to(longest: int) -> list[int]:
     """Odd widths from 1 to beyond `longest`, each about a quarter wider than the one before.
 
     >>> widths_up_to(20)
-    [1, 3, 5, 7, 9, 11, 15, 19, 23]
+    [1, 3, 5, 7, 9, 11, 13, 17, 21]
     """
     widths = [1]
     while widths[-1] < longest:
