@@ -18,6 +18,8 @@ import pytest
 from recontrast.io.tables import read_table
 from recontrast.volume import Volume, same_grid
 
+pytestmark = pytest.mark.slow
+
 RECONTRAST = [sys.executable, "-m", "recontrast"]
 SMALL = [
     "--subjects",
@@ -134,7 +136,6 @@ def test_a_disk_that_fills_up_keeps_what_was_finished(whole_way: Path, tmp_path:
         np.asanyarray(nib.load(path).dataobj)
 
 
-@pytest.mark.slow
 def test_killed_in_the_middle_and_started_again_gives_the_same_bytes(tmp_path: Path) -> None:
     arguments = ["--subjects", "4", "--spacing-mm", "4", "--workers", "1"]
     recontrast("simulate", tmp_path / "undisturbed", *arguments)
