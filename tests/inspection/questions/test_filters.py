@@ -10,6 +10,7 @@ import pytest
 from recontrast.inspection import NotAsked
 from recontrast.inspection.bench import Bench
 from recontrast.inspection.questions.filters import Filters, occlusion
+from recontrast.models.unet import UNet
 
 
 def test_a_network_that_sees_four_voxels_far_changes_only_beside_the_square(make_bench: Callable[..., Bench]) -> None:
@@ -27,6 +28,11 @@ def test_both_convolutions_are_needed(make_bench: Callable[..., Bench]) -> None:
     assert len(costs) == 2
     assert min(costs) > 0.01
     assert np.isfinite(answer.findings[0].value)
+
+
+def test_a_network_that_overwrites_its_features_is_looked_into(make_bench: Callable[..., Bench]) -> None:
+    answer = Filters().ask(make_bench(UNet(width=4, depth=1), cases=1))
+    assert sum(f.name.startswith("change without") for f in answer.findings) > 2
 
 
 def test_a_network_without_convolutions_is_not_asked(make_bench: Callable[..., Bench]) -> None:

@@ -95,7 +95,7 @@ class Filters(Question):
 
                 def keep(_: Any, __: Any, output: Any, name: str = name) -> Any:
                     maps[name] = output[0].abs().mean(0).cpu().numpy().astype(np.float64)
-                    return output.mean(dim=(-2, -1), keepdim=True).expand_as(output)
+                    return output.mean(dim=(-2, -1), keepdim=True).expand_as(output).contiguous()
 
                 handle = module.register_forward_hook(keep)
                 costs[name] = float((network(given) - plain).abs().mean())
