@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from recontrast.errors import OutputError
+from recontrast.execution import local
 from recontrast.execution.local import end_processes, in_processes, in_threads, in_turn
 
 
@@ -65,6 +66,31 @@ def test_processes_are_kept_and_replaced_when_they_die_meanwhile():
     (other,) = in_processes(me, {"a": (1,)}, workers=1)
     assert other.error is None
     assert other.value not in first
+
+
+@pytest.mark.slow
+def test_a_process_that_grows_goes_on():
+    """Kept templates and networks are no leak: a process replaced between two cases would have to load them again."""
+
+    def grow(_):
+        import numpy as np
+
+        sys.__dict__.setdefault("kept_by_the_test", []).append(np.ones(200_000_000, np.uint8))
+        time.sleep(1.1)  # the growth is looked at once a second
+        return os.getpid()
+
+    outcomes = list(in_processes(grow, {str(number): (number,) for number in range(4)}, workers=1))
+    assert len({outcome.value for outcome in outcomes}) == 1
+
+
+def test_processes_kept_too_long_are_not_given_another_case(monkeypatch):
+    def me(_):
+        return os.getpid()
+
+    (first,) = in_processes(me, {"a": (1,)}, workers=1)
+    monkeypatch.setattr(local, "_REUSED_S", 0.0)
+    (other,) = in_processes(me, {"a": (1,)}, workers=1)
+    assert other.value != first.value
 
 
 def test_in_turn_is_lazy():

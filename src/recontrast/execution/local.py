@@ -10,11 +10,12 @@ import re
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
-from joblib.externals.loky import ProcessPoolExecutor
+from joblib.externals.loky import ProcessPoolExecutor, process_executor
 from joblib.externals.loky.process_executor import ShutdownExecutorError, TerminatedWorkerError
 
 from recontrast.execution.attempts import Outcome, attempt, died_twice
@@ -24,9 +25,13 @@ log = logging.getLogger(__name__)
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 _KEPT_S = 60
+"""A process without work ends after this time."""
 
-_kept: dict[tuple[int, float], list[ProcessPoolExecutor]] = {}
-"""Processes without work, by number and limit of memory; `end_processes` ends them."""
+_REUSED_S = 30
+"""A process without work for longer is not given another case: it may be about to end."""
+
+_kept: dict[tuple[int, float], tuple[float, list[ProcessPoolExecutor]]] = {}
+"""Since when processes are without work, by number and limit of memory; `end_processes` ends them."""
 
 Cases = Mapping[str, tuple[Any, ...]]
 
@@ -84,7 +89,7 @@ def in_processes(function: Callable[..., Any], cases: Cases, workers: int, memor
         OutputError: A result cannot be written. Running cases are finished first.
     """
     waiting = iter(cases.items())
-    idle = _kept.pop((workers, memory_gb), None) or [_process(workers, memory_gb) for _ in range(workers)]
+    idle = _kept_processes(workers, memory_gb) or [_process(workers, memory_gb) for _ in range(workers)]
     running: dict[Future[Outcome], tuple[ProcessPoolExecutor, str]] = {}
     died: list[str] = []
     hurry = True  # Ctrl-C, or a caller that wants no more: processes are not waited for
@@ -126,14 +131,27 @@ def _keep(workers: int, memory_gb: float, processes: list[ProcessPoolExecutor]) 
     if not _kept:
         # Executors wait for their threads before the handlers of `atexit` run; handlers of threading come in time.
         getattr(threading, "_register_atexit", atexit.register)(end_processes)
-    _kept[workers, memory_gb] = processes
+    _kept[workers, memory_gb] = time.monotonic(), processes
+
+
+def _kept_processes(workers: int, memory_gb: float) -> list[ProcessPoolExecutor]:
+    """Processes of a former call, unless they wait so long that they may be about to end."""
+    since, processes = _kept.pop((workers, memory_gb), (0.0, []))
+    if processes and time.monotonic() - since < _REUSED_S:
+        return processes
+    _end(processes)
+    return []
 
 
 def end_processes() -> None:
     """End the processes that wait for the next call; without it they end by themselves after a minute."""
     while _kept:
-        for process in _kept.popitem()[1]:
-            process.shutdown(wait=True, kill_workers=True)
+        _end(_kept.popitem()[1][1])
+
+
+def _end(processes: list[ProcessPoolExecutor]) -> None:
+    for process in processes:
+        process.shutdown(wait=True, kill_workers=True)
 
 
 def _submit(
@@ -172,6 +190,9 @@ def _process(workers: int, memory_gb: float) -> ProcessPoolExecutor:
 
 def _begin(parent: int, memory_gb: float) -> None:
     """First act of a worker process: set its limit of memory, and end when the command ends."""
+    # A process that grew by 300 MB would be replaced, for a leak. Ours keep templates and networks for the next case;
+    # what bounds them is `memory_gb`.
+    process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize
     if memory_gb > 0 and sys.platform != "win32":
         import resource
 
