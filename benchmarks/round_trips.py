@@ -35,12 +35,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from recontrast.contrasts import Contrast
 from recontrast.errors import RecontrastError
 from recontrast.importing.command import ImportSettings, import_dicom
 from recontrast.io.bids import BidsName, find_images, read_sidecar
 from recontrast.io.nifti import read_volume
 from recontrast.models import MODELS
+from recontrast.preparation.cohort import read_cohort
 from recontrast.preparation.normalize import Scale, ScaleSettings
 from recontrast.preparation.pipeline import PrepareSettings, prepare
 from recontrast.preparation.placement import Placement
@@ -204,6 +204,7 @@ def of_group(group: Group, data: Path, folder: Path) -> list[tuple[str, str, str
             errors in ("0", "not installed"),
         )
     ]
+    places = {case.case: case for case in read_cohort(prepared).cases}
     for label in group.contrasts:
         out = folder / f"synthetic-{label}"
         done = translate(
@@ -219,7 +220,7 @@ def of_group(group: Group, data: Path, folder: Path) -> list[tuple[str, str, str
             rows.append((f"{group.name} {label}", "-", "-", f"BIDS validator: {found} errors in the synthetic", False))
         for synthetic in sorted(out.rglob("*_desc-synthetic_*.nii.gz")):
             case = BidsName.parse(synthetic.name).case
-            made = prepared / case.folder / "anat" / BidsName.of(case, Contrast.parse(label), desc="prepared").filename
+            made = places[case].images[label]
             raw = read_volume(bids / json.loads(made.with_name(made.name[:-7] + ".json").read_text())["Sources"][0])
             rows.append((f"{group.name} {label}", *back(synthetic, made, raw)[:2], "", back(synthetic, made, raw)[2]))
     return rows

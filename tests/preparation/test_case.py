@@ -51,6 +51,21 @@ def test_files_and_sidecars(request_of, head, tmp_path):
     assert not report.kept
 
 
+def test_a_prepared_name_says_which_acquisition_it_is(request_of, head, tmp_path):
+    anat = tmp_path / "raw" / "sub-01" / "anat"
+    for echo in ("1", "2"):
+        write_raw(tmp_path / "raw", Case("01"), "MESE", head("T2w", seed=int(echo)), run="3", echo=echo, space="scanner")
+    (anat / "sub-01_T2w.nii.gz").unlink()
+    images = tuple(by_case(find_images(tmp_path / "raw"))[Case("01")])
+    chosen = {"contrasts": ("T1w", "MESE"), "images": images, "space": "scanner"}
+    report = prepare_case(request_of(**chosen, prefer=("echo-2",)))
+    made = tmp_path / "out" / "sub-01" / "anat" / "sub-01_run-3_echo-2_desc-prepared_MESE.nii.gz"
+    np.testing.assert_array_equal(read_volume(made).data, head("T2w", seed=2).data)
+    assert any("echo-2" in name for name in report.inputs)
+    prepare_case(request_of(**chosen, prefer=("echo-1",)))
+    assert not made.exists()  # the image of the other echo does not stay beside it
+
+
 def test_finished_work_is_kept_until_input_or_settings_change(request_of, raw, head, tmp_path):
     prepare_case(request_of())
     assert prepare_case(request_of()).kept

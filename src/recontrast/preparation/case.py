@@ -37,13 +37,16 @@ from recontrast.volume import Volume
 LEDGER = ".recontrast"
 """Folder of an output with one small file per finished case: its settings, input hashes, outputs and quality."""
 
-_FORMAT = 2
+_FORMAT = 3
 """Goes up when the same input and settings give another output; finished cases of older formats are made again."""
 
 _DECIDING = (
     "recipe", "contrasts", "grid", "space", "prefer", "align", "scale", "seed", "size", "brain", "span", "grades",
 )  # fmt: skip
 """Settings that decide the result of a case."""
+
+_OF_THE_GRID = ("space", "res")
+"""Entities of a raw image's name that a prepared one does not keep: its grid is the recipe's."""
 
 _STRIPPED = 0.9
 """An image is skull-stripped when at least this share of its head is brain."""
@@ -156,7 +159,7 @@ def _make(
     for label, image in placed.items():
         scale = fit_scale(image.volume, request.scale, image.head, label)
         stripped = _is_stripped(image, found.get("brain"))
-        path = _path(request, label, PREPARED)
+        path = _path(request, label, PREPARED, _kept_entities(sources[label].name))
         write_volume(request.out / path, image.volume, np.float32, description="recontrast prepared")
         sidecar = _sidecar(request, sources[label], image, scale, label, stripped)
         write_sidecar(request.out / path, {**sidecar, **Placement.of(raw[label], image.transform).to_dict()})
@@ -228,9 +231,14 @@ def _quality(
     return {**describe_image(request.case.key, label, image, head), **figures, **graded}
 
 
-def _path(request: CaseRequest, contrast: str, description: str) -> str:
-    name = BidsName.of(request.case, contrast, desc=description)
+def _path(request: CaseRequest, contrast: str, description: str, entities: Mapping[str, str] | None = None) -> str:
+    name = BidsName.of(request.case, contrast, **{**(entities or {}), "desc": description})
     return (request.case.folder / "anat" / name.filename).as_posix()
+
+
+def _kept_entities(name: BidsName) -> dict[str, str]:
+    """Entities that say which acquisition it is (run, echo, flip, part, …); some suffixes are no names without them."""
+    return {key: value for key, value in name.entities.items() if key not in ("sub", "ses", *_OF_THE_GRID)}
 
 
 def _relative(path: Path, root: Path) -> str:
