@@ -6,6 +6,7 @@ Each field is followed by a one-line docstring; command-line help and documentat
 from __future__ import annotations
 
 import dataclasses
+import functools
 import tomllib
 import types
 import typing
@@ -54,11 +55,18 @@ def build_settings(cls: type[S], values: Mapping[str, Any], where: str) -> S:
     """
     check_keys(cls, values, where)
     try:
-        return TypeAdapter(cls).validate_python(dict(values))
+        settings: S = _adapter(cls).validate_python(dict(values))
+        return settings
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise ConfigError(f"{where}: setting '{key}': {first['msg'].lower()} (got {first['input']!r})") from None
+
+
+@functools.cache
+def _adapter(cls: type[Any]) -> TypeAdapter[Any]:
+    """Pydantic's view of a class; making it takes longer than using it."""
+    return TypeAdapter(cls)
 
 
 def check_keys(cls: type[Any], values: Mapping[str, Any], where: str, prefix: str = "") -> None:

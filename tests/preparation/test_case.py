@@ -54,7 +54,9 @@ def test_files_and_sidecars(request_of, head, tmp_path):
 def test_a_prepared_name_says_which_acquisition_it_is(request_of, head, tmp_path):
     anat = tmp_path / "raw" / "sub-01" / "anat"
     for echo in ("1", "2"):
-        write_raw(tmp_path / "raw", Case("01"), "MESE", head("T2w", seed=int(echo)), run="3", echo=echo, space="scanner")
+        write_raw(
+            tmp_path / "raw", Case("01"), "MESE", head("T2w", seed=int(echo)), run="3", echo=echo, space="scanner"
+        )
     (anat / "sub-01_T2w.nii.gz").unlink()
     images = tuple(by_case(find_images(tmp_path / "raw"))[Case("01")])
     chosen = {"contrasts": ("T1w", "MESE"), "images": images, "space": "scanner"}

@@ -14,6 +14,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 
 from recontrast.atomic import PARTIAL
 from recontrast.errors import (
@@ -23,6 +24,7 @@ from recontrast.errors import (
     GeometryError,
     IntensityError,
     OutputError,
+    RecontrastWarning,
     UnknownNameError,
 )
 from recontrast.io.bids import read_sidecar
@@ -92,15 +94,27 @@ def test_the_sidecar_says_from_what_by_what_and_how(save: Callable[..., Path], d
 
 
 def test_same_input_same_bytes_with_any_number_of_workers(
-    save: Callable[..., Path], data_set: Path, tmp_path: Path
+    save: Callable[..., Path], data_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = save(model=UNET)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # what the processes get; PyTorch adds up otherwise with more threads
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
     results = []
     for number, workers in enumerate((1, 3)):
         out = tmp_path / f"out{number}"
         translate(TranslateSettings(run=run, input=data_set, out=out, workers=workers, **TORCH))
         results.append(contents(out))
+    torch.set_num_threads(before)
     assert results[0] == results[1]
+
+
+def test_warnings_of_other_processes_are_said_here(save: Callable[..., Path], data_set: Path, tmp_path: Path) -> None:
+    run = save(model=UNET, spacing_mm=(9.0, 9.0, 9.0))
+    for workers in (1, 2):
+        with pytest.warns(RecontrastWarning, match="learned on 9x9x9 mm") as said:
+            translate(TranslateSettings(run=run, input=data_set, out=tmp_path / str(workers), workers=workers, **TORCH))
+        assert {str(warning.message).split(":")[0] for warning in said} == {"sub-01", "sub-02", "sub-03_ses-2"}
 
 
 def test_one_file_into_a_named_file_and_into_a_folder(

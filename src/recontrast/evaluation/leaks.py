@@ -10,7 +10,7 @@ from typing import Any
 
 from recontrast.errors import CheckpointError, ConfigError
 from recontrast.io.bids import Case, read_sidecar
-from recontrast.translation.description import read_description, subject_hash
+from recontrast.translation.description import TranslatorDescription, read_description, subject_hash
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ def check_leaks(images: Mapping[Case, Path], root: Path, *, allow: bool) -> Leak
         ConfigError: A training subject is evaluated and `allow` is false.
     """
     translators: dict[str, Mapping[str, Any]] = {}
+    known: dict[Path, TranslatorDescription] = {}
     leaked: set[str] = set()
     reasons: set[str] = set()
     for case, path in images.items():
@@ -50,7 +51,7 @@ def check_leaks(images: Mapping[Case, Path], root: Path, *, allow: bool) -> Leak
             reasons.add("images without translator facts in their sidecar (made by another tool?)")
             continue
         translators.setdefault(json.dumps(facts, sort_keys=True, default=str), facts)
-        subjects, reason = _training_subjects(facts, root, path)
+        subjects, reason = _training_subjects(facts, root, path, known)
         if reason:
             reasons.add(reason)
         elif subject_hash(case.subject) in subjects:
@@ -67,17 +68,20 @@ def check_leaks(images: Mapping[Case, Path], root: Path, *, allow: bool) -> Leak
     return LeakCheck(status, tuple(sorted(leaked)), tuple(sorted(reasons)), tuple(translators.values()))
 
 
-def _training_subjects(facts: Mapping[str, Any], root: Path, image: Path) -> tuple[frozenset[str], str]:
-    """Hashes of the training subjects, or why they are not known."""
+def _training_subjects(
+    facts: Mapping[str, Any], root: Path, image: Path, known: dict[Path, TranslatorDescription]
+) -> tuple[frozenset[str], str]:
+    """Hashes of the training subjects, or why they are not known; `known` keeps what was read for the next image."""
     if not facts.get("folder"):
         return frozenset(), "the sidecar does not say where the translator is"
     named = Path(str(facts["folder"]))
     places = [named] if named.is_absolute() else [named, root / named, image.parent / named, root.parent / named]
     for place in places:
         try:
-            description = read_description(place)
+            description = known[place] if place in known else read_description(place)
         except CheckpointError:
             continue
+        known[place] = description
         if facts.get("weights_sha256") not in (None, "", description.weights_sha256):
             return frozenset(), f"{place} holds other weights than those that made the images"
         return frozenset(description.training_subjects), ""

@@ -7,12 +7,14 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recontrast.errors import OutputError, RecontrastError
+from recontrast.errors import OutputError, RecontrastError, RecontrastWarning
 
 log = logging.getLogger(__name__)
 
@@ -100,3 +102,27 @@ def peak_memory_mb() -> float:
 
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return float(most) / (1e6 if sys.platform == "darwin" else 1e3)
+
+
+@contextmanager
+def collected_warnings() -> Iterator[list[str]]:
+    """Collect our warnings as lines, each once, for they may arise in another process; let others through.
+
+    Warnings are collected for the whole process: not for use by several threads at once.
+
+    Example:
+        >>> with collected_warnings() as doubts:
+        ...     warnings.warn("sub-01: too dark", RecontrastWarning, stacklevel=1)
+        >>> doubts
+        ['sub-01: too dark']
+    """
+    lines: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", RecontrastWarning)
+        try:
+            yield lines
+        finally:
+            foreign = [w for w in caught if not issubclass(w.category, RecontrastWarning)]
+            lines += dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, RecontrastWarning))
+    for warning in foreign:
+        warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from numpy.typing import NDArray
 from recontrast.atomic import write_json
 from recontrast.config import to_plain
 from recontrast.contrasts import Contrast
-from recontrast.errors import RecontrastWarning
+from recontrast.execution.attempts import collected_warnings
 from recontrast.io.bids import BidsImage, BidsName, Case, read_sidecar, sidecar_path, write_sidecar
 from recontrast.io.nifti import read_volume, write_volume
 from recontrast.preparation.brain import BUILT_IN, find_brain
@@ -99,7 +97,7 @@ def prepare_case(request: CaseRequest) -> CaseReport:
         RecontrastError: The case cannot be prepared; the message says why.
         OutputError: The files cannot be written.
     """
-    with _collected() as doubts:
+    with collected_warnings() as doubts:
         sources = select_images(request.case, request.images, request.contrasts, request.space, request.prefer)
         spaces = list(dict.fromkeys((request.space, Contrast.parse(request.grid).suffix, "")))
         regions = find_regions(request.case, request.images, request.regions, spaces)
@@ -275,18 +273,3 @@ def _forget(before: Mapping[str, Any], ledger: Path, out: Path) -> None:
     ledger.unlink(missing_ok=True)
     for name in before["outputs"]:
         (out / name).unlink(missing_ok=True)
-
-
-@contextmanager
-def _collected() -> Iterator[list[str]]:
-    """Collect our warnings as lines, for they may arise in another process; let others through."""
-    lines: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", RecontrastWarning)
-        try:
-            yield lines
-        finally:
-            foreign = [w for w in caught if not issubclass(w.category, RecontrastWarning)]
-            lines += dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, RecontrastWarning))
-    for warning in foreign:
-        warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,8 @@ import numpy as np
 from recontrast import provenance
 from recontrast.atomic import write_text
 from recontrast.config import to_plain
-from recontrast.errors import ConfigError, UnknownNameError
+from recontrast.errors import ConfigError, RecontrastWarning, UnknownNameError
+from recontrast.execution.attempts import collected_warnings
 from recontrast.execution.workers import Summary, failures, run_cases
 from recontrast.io.bids import read_sidecar, write_description, write_sidecar
 from recontrast.io.nifti import is_nifti, read_header, read_volume, write_volume
@@ -105,7 +108,7 @@ class TranslateSettings:
     """volumes: part of a window that its neighbour covers too, 0 to below 1"""
 
     workers: int = 1
-    """cases read and written beside the one that is in the network, which uses all cores"""
+    """cases at a time; 1: one network with all cores; more: each process with its own (slices, on a processor)"""
 
     rarity: bool = True
     """voxel-wise translators: write a map of where the signals are rare among those of training, and warn"""
@@ -269,19 +272,41 @@ def _translate_all(cases: Sequence[TranslationCase], job: _Job) -> tuple[dict[st
     failed = {case.key: case.problem for case in cases if case.problem and not case.skipped}
     ready = {case.key: (case,) for case in cases if not case.problem}
     settings = job.settings
-    if settings.scheduler:
+    if settings.scheduler or _goes_apart(job):
         there = {key: (case, settings) for key, (case,) in ready.items()}
-        outcomes = run_cases(translate_there, there, workers=1, description="translate", scheduler=settings.scheduler)
+        outcomes = run_cases(
+            translate_there, there, workers=settings.workers, description="translate", scheduler=settings.scheduler
+        )
     else:
         here = {key: (case, job) for key, (case,) in ready.items()}
         outcomes = run_cases(_translate_case, here, workers=settings.workers + 1, description="translate", threads=True)
     failed.update({key: reason.removeprefix(f"{key}: ") for key, reason in failures(outcomes).items()})
-    return {outcome.case: outcome.value for outcome in outcomes if outcome.error is None}, failed
+    reports: dict[str, CaseReport] = {outcome.case: outcome.value for outcome in outcomes if outcome.error is None}
+    for report in reports.values():
+        for message in report.doubts:
+            warnings.warn(message, RecontrastWarning, stacklevel=3)
+    return reports, failed
+
+
+def _goes_apart(job: _Job) -> bool:
+    """Whether cases go through networks in processes of their own: slices on a processor gain little from many cores.
+
+    A volume takes as much memory as is there, and a compiled network a minute to start.
+    """
+    about, settings = job.translator.description, job.settings
+    return (
+        settings.workers > 1
+        and about.spatial_dims == 2
+        and settings.engine != "compiled"
+        and job.translator.device == "cpu"
+    )
 
 
 def translate_there(case: TranslationCase, settings: TranslateSettings) -> CaseReport:
-    """Translate one case on a worker of a cluster, which loads the translator once."""
-    return _translate_case(case, _Job(_loaded(settings), settings.out, settings))
+    """Translate one case in another process, here or on a cluster, which loads the translator once."""
+    with collected_warnings() as doubts:
+        report = _translate_case(case, _Job(_loaded(settings), settings.out, settings))
+    return dataclasses.replace(report, doubts=tuple(doubts))
 
 
 @functools.lru_cache(maxsize=1)

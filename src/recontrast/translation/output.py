@@ -37,12 +37,14 @@ class CaseReport:
         engine: Engine that made the image.
         precision: fp32 or bf16.
         kept: Whether an earlier run had finished it.
+        doubts: Warnings that arose in another process, one line each.
     """
 
     hashes: Mapping[str, str]
     engine: str
     precision: str
     kept: bool
+    doubts: tuple[str, ...] = ()
 
 
 def check_place(source: Path, out: Path, target: str) -> None:

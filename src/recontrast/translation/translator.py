@@ -127,6 +127,11 @@ class Translator:
         self._voxel_bytes = 0.0
         self._engines = Engines(network, description.network_range, self.settings, volumes=volumes)
 
+    @property
+    def device(self) -> str:
+        """Where the network runs: cpu or cuda."""
+        return self._engines.device
+
     def translate(
         self, sources: Mapping[str, Volume], *, scales: Mapping[str, Scale] | None = None, where: str = ""
     ) -> Volume:
