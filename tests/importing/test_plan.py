@@ -49,6 +49,16 @@ def test_doubt_is_listed_with_the_option_that_decides(make_series: Callable[...,
         assert "named acq-fast_T1w on the command line" in decided.evidence
 
 
+def test_a_name_by_hand_keeps_the_echoes_apart(make_series: Callable[..., Path]) -> None:
+    for n in (1, 2, 3):
+        folder = make_series(
+            prefix=f"e{n}", EchoNumbers=n, EchoTime=20.0 * n, ScanningSequence="SE", SeriesDescription="t1_mprage"
+        )
+    for label in ("MESE", "T2w"):
+        names = [entry.target.name for entry in plan(folder, (f"4={label}",)) if entry.target]
+        assert names == [f"sub-A_echo-{n}_{label}.nii.gz" for n in (1, 2, 3)]
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [("99=T1w", "no series is called '99'; there is: 4 't1_mprage_tra'"), ("T1w", "write SERIES=CONTRAST"),

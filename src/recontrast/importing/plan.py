@@ -134,7 +134,10 @@ def _decide(
         outcome: Outcome = "skipped" if naming.excluded else "unnamed"
         advice = "" if naming.excluded else f"; decide with --contrast {key}=T1w (or what it is)"
         return replace(plain, outcome=outcome, evidence=evidence, reason=naming.reason + advice)
-    plain = replace(plain, contrast=contrast, evidence=evidence, entities={} if override else naming.entities)
+    entities = naming.entities
+    if override is not None:  # whatever it is called, it stays one of several echoes
+        entities = {"echo": stack.traits["echo"]} if "echo" in stack.traits else {}
+    plain = replace(plain, contrast=contrast, evidence=evidence, entities=entities)
     if stack.problem:
         return replace(plain, reason=stack.problem)
     if stack.grid is not None and stack.grid.missing and missing == "refuse":
