@@ -51,6 +51,9 @@ COMMANDS = {
     "simulate": Command("phantom.cohort", "simulate", "a cohort of physics-simulated heads as a BIDS data set"),
     "import": Command("importing.command", "import_dicom", "a folder of DICOM files to a BIDS data set"),
     "prepare": Command("preparation.pipeline", "prepare", "raw BIDS to prepared cases: grid, alignment, masks, scale"),
+    "thumbnails": Command(
+        "reporting.thumbnails", "thumbnails", "a page of thumbnails of a prepared folder, worst case first"
+    ),
     "quantify": Command("relaxometry.quantify", "quantify", "raw images (delays, flip angles, echoes) to T1, T2, PD"),
     "synthesize": Command("relaxometry.command", "synthesize", "images of any spin-echo sequence from parameter maps"),
     "train": Command("training.command", "train", "learn a translator from prepared cases", True),
@@ -75,6 +78,7 @@ COMMANDS = {
 FAMILIES = {
     "models": ("models", "MODELS"),
     "recipes": ("recipes", "RECIPES"),
+    "preparations": ("preparation.recipes", "PREPARATIONS"),
     "losses": ("losses", "LOSSES"),
     "metrics": ("metrics", "METRICS"),
     "protocols": ("evaluation.protocols", "PROTOCOLS"),
@@ -87,7 +91,10 @@ FAMILIES = {
 class ShowSettings:
     """What `recontrast list` lists."""
 
-    what: Literal["presets", "studies", "models", "recipes", "losses", "metrics", "protocols", "controls", "sequences"]
+    what: Literal[
+        "presets", "studies", "models", "recipes", "preparations", "losses", "metrics", "protocols", "controls",
+        "sequences",
+    ]  # fmt: skip
     """Family to list."""
 
     memory: bool = False
@@ -172,7 +179,7 @@ def _run_command(name: str, arguments: list[str]) -> int:
     for line in summary.done:
         print(line)
     for case, reason in summary.failed.items():
-        _say(f"failed: {case}: {reason}")
+        _say(f"failed: {case}: {reason.removeprefix(f'{case}: ')}")
     return PARTLY if summary.failed else DONE
 
 

@@ -55,7 +55,8 @@ def build_settings(cls: type[S], values: Mapping[str, Any], where: str) -> S:
     """
     check_keys(cls, values, where)
     try:
-        settings: S = _adapter(cls).validate_python(dict(values))
+        kind: Any = cls
+        settings: S = _adapter(kind).validate_python(dict(values))
         return settings
     except ValidationError as error:
         first = error.errors()[0]

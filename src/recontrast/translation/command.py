@@ -272,7 +272,7 @@ def _translate_all(cases: Sequence[TranslationCase], job: _Job) -> tuple[dict[st
     failed = {case.key: case.problem for case in cases if case.problem and not case.skipped}
     ready = {case.key: (case,) for case in cases if not case.problem}
     settings = job.settings
-    if settings.scheduler or _goes_apart(job):
+    if settings.scheduler or (len(ready) > 1 and _goes_apart(job)):
         there = {key: (case, settings) for key, (case,) in ready.items()}
         outcomes = run_cases(
             translate_there, there, workers=settings.workers, description="translate", scheduler=settings.scheduler
