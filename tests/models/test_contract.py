@@ -115,3 +115,19 @@ def test_recorded_for_openvino_it_gives_the_same(name: str) -> None:
     found = OpenVINOEngine(model, "fp32", batch=2)(source.numpy())
     with torch.no_grad():
         torch.testing.assert_close(torch.from_numpy(found), model(source), atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", MODELS.names())
+@pytest.mark.parametrize("dims", [2, 3])
+def test_a_skip_connection_can_be_cut(name: str, dims: int) -> None:
+    model = build(name, dims).eval()
+    skips = getattr(model, "skips", [])
+    assert bool(len(skips)) == name.endswith("unet") or name == "residual_encoder"
+    source = torch.rand(1, 2, *(16, 16, 16)[:dims])
+    with torch.no_grad():
+        plain = model(source)
+        for skip in skips:
+            handle = skip.register_forward_hook(lambda _, __, output: torch.zeros_like(output))
+            changed = model(source)
+            handle.remove()
+            assert not torch.equal(changed, plain)

@@ -64,6 +64,23 @@ def test_a_run_holds_a_translator_that_works(make_prepared: MakePrepared, settin
     assert np.isfinite(synthetic.data).all()
 
 
+def test_four_subjects_tell_the_translator_what_it_knows(make_prepared: MakePrepared, settings: MakeSettings) -> None:
+    splits = {"01": "train", "02": "train", "03": "train", "04": "validation", "05": "test"}
+    prepared = make_prepared(splits)
+    given = settings(prepared)
+    train(given)
+    translator = load_translator(given.run)
+    assert translator.training is not None
+    assert translator.training.subjects == 4
+    assert any(name.startswith("network / ") for name in translator.training.names)
+    (case,) = read_cohort(prepared).split("test")
+    volume = read_volume(case.images["T1w"])
+    assert translator.run({"T1w": volume}, scales=case.scales).distance is not None
+    inverted = volume.with_data(np.where(volume.data > 0, 800 - volume.data, 0).astype(np.float32))
+    with pytest.warns(RecontrastWarning, match="is unlike the scans the translator was trained on"):
+        translator.run({"T1w": inverted}, scales=case.scales, where="odd")
+
+
 def test_settings_are_kept_resolved(make_prepared: MakePrepared, settings: MakeSettings) -> None:
     given = settings(make_prepared())
     train(given)

@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from recontrast.registry import Registry
 
 if TYPE_CHECKING:
@@ -57,6 +60,23 @@ class Plate:
 
 
 @dataclass(frozen=True, eq=False)
+class CaseMap:
+    """An image of an answer that is written as a NIfTI file: `maps/CASE_desc-NAME_map.nii.gz`.
+
+    Attributes:
+        case: Its case.
+        name: What it shows, letters and digits only.
+        values: Shape (I, J, K), axes along R, A, S.
+        affine: Voxel indices to RAS+ mm.
+    """
+
+    case: str
+    name: str
+    values: NDArray[np.float32]
+    affine: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
 class Answer:
     """What a question found.
 
@@ -65,12 +85,14 @@ class Answer:
         findings: All numbers.
         plates: Figures.
         tone: `GOOD`, `BAD` or `PLAIN`.
+        maps: Images for every case.
     """
 
     sentence: str
     findings: Sequence[Finding]
     plates: Sequence[Plate] = field(default_factory=tuple)
     tone: str = PLAIN
+    maps: Sequence[CaseMap] = ()
 
 
 class Question(ABC):

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from recontrast.translation.description import TranslatorDescription, subject_ha
 from recontrast.volume import Volume, require_same_grid
 
 if TYPE_CHECKING:
+    from recontrast.inspection.lines import Line
     from recontrast.translation.translator import Translator
 
 Array = NDArray[np.float32]
@@ -77,6 +78,15 @@ class InspectedCase:
 
 
 @dataclass(frozen=True, eq=False)
+class Companion:
+    """A further translator: one of an ensemble (the same contrasts), or one back (from the target to a source)."""
+
+    name: str
+    role: Literal["ensemble", "back"]
+    translator: Translator
+
+
+@dataclass(frozen=True, eq=False)
 class Bench:
     """What is inspected.
 
@@ -88,6 +98,9 @@ class Bench:
         training: Prepared training and validation cases of the cohort, for questions that compare with them.
         seed: Seed of everything drawn.
         remarks: What one should know of the material.
+        failed: Cases that cannot be looked at, and why.
+        lines: Lines that were drawn.
+        companions: Further translators to compare with.
     """
 
     target: str
@@ -98,6 +111,8 @@ class Bench:
     seed: int = 0
     remarks: tuple[str, ...] = ()
     failed: Mapping[str, str] = field(default_factory=dict)
+    lines: tuple[Line, ...] = ()
+    companions: tuple[Companion, ...] = ()
 
     def rng(self, purpose: str) -> np.random.Generator:
         """Random numbers for one purpose; they depend on nothing else."""
@@ -128,8 +143,26 @@ class Bench:
 
     @property
     def normal(self) -> int:
-        """Axis along which the slices follow each other; 2 without a translator."""
-        return 2 if self.description is None else PLANE_AXIS[self.description.plane]
+        """Axis along which the slices follow each other; 2 without a translator, and for one that sees volumes."""
+        return 2 if self.description is None else PLANE_AXIS.get(self.description.plane, 2)
+
+    @property
+    def sees_volumes(self) -> bool:
+        """Whether the translator sees volumes, not slices."""
+        return self.description is not None and self.description.spatial_dims == 3
+
+    @property
+    def seen_axes(self) -> tuple[int, ...]:
+        """Axes that the network sees: two of a slice, all three of a volume."""
+        return tuple(axis for axis in range(3) if self.sees_volumes or axis != self.normal)
+
+    def middle_of(self, case: InspectedCase) -> tuple[int, int, int]:
+        """A voxel in the slice with most brain, in its middle."""
+        others = tuple(a for a in range(3) if a != self.normal)
+        index = int(np.argmax(np.count_nonzero(case.inside, axis=others)))
+        voxel = [int(v) for v in np.argwhere(case.inside).mean(axis=0)]
+        voxel[self.normal] = index
+        return (voxel[0], voxel[1], voxel[2])
 
     @functools.cached_property
     def references(self) -> tuple[InspectedCase, ...]:
@@ -159,6 +192,8 @@ class Material:
     target: str = ""
     source: tuple[str, ...] = ()
     seed: int = 0
+    lines: tuple[Line, ...] = ()
+    beside: tuple[Path, ...] = ()
 
 
 def load_bench(material: Material) -> Bench:
@@ -198,8 +233,30 @@ def _bench_of_translator(
         raise LayoutError(f"{material.prepared}: no case can be translated: {next(iter(failed.values()))}")
     training = (*cohort.split("train"), *cohort.split("validation"))
     return Bench(
-        about.target, about.sources, tuple(cases), translator, training, material.seed, _remarks(about, chosen), failed
-    )
+        about.target, about.sources, tuple(cases), translator, training, material.seed, _remarks(about, chosen), failed,
+        material.lines, _companions(about, material.beside),
+    )  # fmt: skip
+
+
+def _companions(about: TranslatorDescription, runs: tuple[Path, ...]) -> tuple[Companion, ...]:
+    from recontrast.translation.engines.choice import EngineSettings
+    from recontrast.translation.translator import load_translator
+
+    found = []
+    for run in runs:
+        other = load_translator(translator_folder(run), EngineSettings(precision="fp32"))
+        there = other.description
+        if there.target == about.target and set(there.sources) <= set(about.sources):
+            found.append(Companion(run.name, "ensemble", other))
+        elif there.sources == (about.target,) and there.target in about.sources:
+            found.append(Companion(run.name, "back", other))
+        else:
+            raise ConfigError(
+                f"--beside {run}: makes {there.target} from {' and '.join(there.sources)}; beside a translator of "
+                f"{' and '.join(about.sources)} to {about.target} goes another of the same contrasts (an ensemble), or "
+                f"one from {about.target} back to a source (a cycle)"
+            )
+    return tuple(found)
 
 
 def _bench_of_images(material: Material, cohort: PreparedCohort, chosen: tuple[PreparedCase, ...]) -> Bench:
@@ -219,8 +276,10 @@ def _bench_of_images(material: Material, cohort: PreparedCohort, chosen: tuple[P
             failed[case.key] = str(error)
     if not cases:
         raise ConfigError(f"{material.run}: no translator in it, and no image for the cases of {material.prepared}")
+    if material.beside:
+        raise ConfigError(f"--beside goes with a translator; {material.run} holds images")
     remark = "Only images were given: questions that run the translator are not asked."
-    return Bench(synthetic.target, labels, tuple(cases), None, (), material.seed, (remark,), failed)
+    return Bench(synthetic.target, labels, tuple(cases), None, (), material.seed, (remark,), failed, material.lines)
 
 
 def _read(

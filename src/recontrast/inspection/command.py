@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from recontrast.atomic import atomic_file, write_text
@@ -14,10 +15,13 @@ from recontrast.errors import ConfigError, RecontrastError
 from recontrast.execution.workers import Summary, progress
 from recontrast.inspection import QUESTIONS, Answer, NotAsked
 from recontrast.inspection.bench import Bench, Material, load_bench
+from recontrast.inspection.lines import parse_line
 from recontrast.inspection.page import FILE_NAME, Outcome, inspection_page
+from recontrast.io.nifti import write_volume
 from recontrast.io.tables import write_table
 from recontrast.provenance import write_provenance
 from recontrast.reporting.figures import png
+from recontrast.volume import Volume
 
 log = logging.getLogger(__name__)
 
@@ -42,12 +46,17 @@ class InspectSettings:
     """Contrast of the images, when the folder holds several; a translator knows its own."""
     source: tuple[str, ...] = ()
     """Contrasts the images were made from, when their sidecars do not say; a translator knows its own."""
+    lines: tuple[str, ...] = ()
+    """Lines along which images are compared, CASE:I,J,K:I,J,K (voxels along right, anterior, superior); left out: two
+    through the middle of the brain."""
+    beside: tuple[Path, ...] = ()
+    """Further runs: translators of the same contrasts (their spread is shown), or one back from target to source."""
     seed: int = 0
     """Seed of everything drawn: points, places of lesions, noise."""
 
 
 def inspect(settings: InspectSettings) -> Summary:
-    """Ask every question and write the page, `answers.tsv`, `findings.tsv` and `figures/`.
+    """Ask every question and write the page, `answers.tsv`, `findings.tsv`, `figures/` and `maps/`.
 
     Questions the material does not allow are listed as not asked, with the reason.
 
@@ -69,6 +78,7 @@ def inspect(settings: InspectSettings) -> Summary:
     bench = load_bench(Material(
         run=settings.run, prepared=settings.prepared, split=settings.split, cases=settings.cases,
         target=settings.target, source=settings.source, seed=settings.seed,
+        lines=tuple(parse_line(text) for text in settings.lines), beside=settings.beside,
     ))  # fmt: skip
     outcomes: list[Outcome] = []
     with progress("inspect", len(names)) as advance:
@@ -111,6 +121,9 @@ def _write(settings: InspectSettings, bench: Bench, outcomes: list[Outcome]) -> 
             continue
         for plate in outcome.answer.plates:
             figures[f"{outcome.name}_{plate.name}"] = png(plate.figure)
+        for image in outcome.answer.maps:
+            path = settings.out / "maps" / f"{image.case}_desc-{image.name}_map.nii.gz"
+            write_volume(path, Volume(image.values, image.affine), np.float32, description="recontrast inspect")
         rows += [
             {"question": outcome.name, "name": f.name, "value": f.value, "unit": f.unit, "case": f.case or "all",
              "note": f.note}

@@ -1,4 +1,8 @@
-"""Networks; one file per architecture."""
+"""Networks; one file per architecture.
+
+A network with skip connections passes each through its own `nn.Identity` in the list `skips`, finest first: there it
+can be looked at, and cut, by whoever asks what it is good for. It holds no weights and does nothing else.
+"""
 
 from __future__ import annotations
 

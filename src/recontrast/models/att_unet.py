@@ -77,6 +77,7 @@ class AttUNet(nn.Module):
         self.multiple = 2**depth
         self.down = nn.ModuleList(_Pair(*sizes, norm, dims) for sizes in pairwise([in_channels, *channels]))
         self.up = nn.ModuleList(_Up(channels[level + 1], norm, dims) for level in reversed(range(depth)))
+        self.skips = nn.ModuleList(nn.Identity() for _ in range(depth))
         self.head = CONVOLUTION[dims](width, out_channels, 1)
         self.activation = ACTIVATIONS[activation]()
         he_uniform(self)
@@ -88,7 +89,8 @@ class AttUNet(nn.Module):
         for level, down in enumerate(self.down):
             features = down(features if level == 0 else max_pool(features))
             skipped.append(features)
-        for up, skip in zip(self.up, reversed(skipped[:-1]), strict=True):
+        skipped = [passed(features) for passed, features in zip(self.skips, skipped, strict=False)]
+        for up, skip in zip(self.up, reversed(skipped), strict=True):
             features = up(features, skip)
         result: Tensor = self.activation(in_float32(self.head, features))
         return unframed(result, source.shape[2:])

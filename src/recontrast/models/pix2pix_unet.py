@@ -109,6 +109,7 @@ class Pix2PixUNet(nn.Module):
         self.up_norm = nn.ModuleList(
             norm_layer(norm, channels[level - 1], dims, learned=learned) for level in range(1, downs)
         )
+        self.skips = nn.ModuleList(nn.Identity() for _ in channels[:-1])
         self.head = TRANSPOSED[dims](inward[0], out_channels, 4, 2, 1)
         self.activation = ACTIVATIONS[activation]()
         gaussian_init(self)
@@ -128,7 +129,8 @@ class Pix2PixUNet(nn.Module):
             above = self.up_norm[level - 1](double(inner, self.up[level - 1]))
             dropped = _DROPPED <= level + 1 < self.downs
             above = relu_dropout(above, self.dropout if dropped else 0.0, dropping)
-            inner = torch.cat([functional.relu(skipped.pop()), above], dim=1)
+            skip = self.skips[level - 1](functional.relu(skipped.pop()))
+            inner = torch.cat([skip, above], dim=1)
         result: Tensor = from_centred(self.activation(in_float32(self.head, inner)))
         return unframed(result, source.shape[2:])
 

@@ -104,6 +104,7 @@ class ResUNet(nn.Module):
             self.residual = nn.ModuleList([*made, *reversed(again)])
             self._on_way_down = list(range(depth))
             self._on_way_up = list(range(depth, 2 * depth - 1))
+        self.skips = nn.ModuleList(nn.Identity() for _ in channels[:-1])
         self.head = CONVOLUTION[dims](2 * width, out_channels, 3, padding=1)
         self.activation = ACTIVATIONS[activation]()
         gaussian_init(self)
@@ -116,7 +117,7 @@ class ResUNet(nn.Module):
             before = down(features)
             features = self.residual[place](before)
             skipped.append(before if level else features)
-        *skips, _ = skipped
+        skips = [passed(image) for passed, image in zip(self.skips, skipped, strict=False)]
         beside: Tensor | None = None
         for up, place in zip(self.up, self._on_way_up, strict=True):
             features = self.residual[place](up(features, beside))

@@ -95,6 +95,7 @@ class ResidualEncoder(nn.Module):
             for level, ((before, after), count) in enumerate(zip(pairwise([width, *channels]), blocks, strict=True))
         )
         self.up = nn.ModuleList(_Up(below, own, dims) for own, below in reversed(list(pairwise(channels))))
+        self.skips = nn.ModuleList(nn.Identity() for _ in channels[:-1])
         self.head = layer(width, out_channels, 3, padding=1) if stem == 1 else TRANSPOSED[dims](
             width, out_channels, 4, stride=2, padding=1
         )  # fmt: skip
@@ -120,7 +121,8 @@ class ResidualEncoder(nn.Module):
         for stage in self.down:
             features = stage(features)
             skipped.append(features)
-        for up, skip in zip(self.up, reversed(skipped[:-1]), strict=True):
+        skipped = [passed(image) for passed, image in zip(self.skips, skipped, strict=False)]
+        for up, skip in zip(self.up, reversed(skipped), strict=True):
             features = up(features, skip)
         result = unframed(in_float32(self.head, features), source.shape[2:])
         return result if begun is None else result + begun

@@ -119,16 +119,17 @@ class TransUNet(nn.Module):
             nn.ReLU(True), _Residual(channels[-1], norm, dims),
         )  # fmt: skip
         self.up = nn.ModuleList(_Up(channels[level + 1], norm, dims) for level in reversed(range(depth)))
+        self.skips = nn.ModuleList(nn.Identity() for _ in range(depth))
         self.head = CONVOLUTION[dims](width, out_channels, 1)
         self.activation = ACTIVATIONS[activation]()
 
     def forward(self, source: Tensor) -> Tensor:
         """Translate (B, in_channels, I, J[, K]) to float32 (B, out_channels, I, J[, K])."""
         features = self.first_dropout(self.first(framed(source, self.multiple)))
-        skipped = []
+        skipped: list[Tensor] = []
         for level, down in zip(self.levels, self.down, strict=False):
             features = level(features)
-            skipped.append(features)
+            skipped.append(self.skips[len(skipped)](features))
             features = down(features)
         features = self.back(self._transformed(self.levels[-1](features)))
         for up, skip in zip(self.up, reversed(skipped), strict=True):

@@ -94,6 +94,7 @@ class UNet(nn.Module):
             _UpLevel(channels[level + 1], channels[level], rates[level], norm, dims, upsampling)
             for level in reversed(range(depth))
         )
+        self.skips = nn.ModuleList(nn.Identity() for _ in range(depth))
         self.head = CONVOLUTION[dims](width, out_channels, 1)
         self.activation = ACTIVATIONS[activation]()
         he_uniform(self)
@@ -105,7 +106,8 @@ class UNet(nn.Module):
         for level, down in enumerate(self.down):
             features = down(features if level == 0 else max_pool(features))
             skipped.append(features)
-        for up, skip in zip(self.up, reversed(skipped[:-1]), strict=True):
+        skipped = [passed(features) for passed, features in zip(self.skips, skipped, strict=False)]
+        for up, skip in zip(self.up, reversed(skipped), strict=True):
             features = up(features, skip)
         result: Tensor = self.activation(in_float32(self.head, features))
         for axis, size in enumerate(source.shape[2:], start=2):

@@ -377,6 +377,7 @@ def _save(job: Job, learned: Learned) -> dict[str, Any]:
     from recontrast.models import MODELS
     from recontrast.training.checkpoint import load_checkpoint
     from recontrast.training.loop import BEST, CACHE, SNAPSHOTS
+    from recontrast.translation.distance import fit_distribution, save_distribution
     from recontrast.translation.support import fit_training_signals, save_training_signals
     from recontrast.translation.translator import save_translator
 
@@ -397,6 +398,10 @@ def _save(job: Job, learned: Learned) -> dict[str, Any]:
         save_translator(folder, network, dataclasses.replace(description, trained_steps=checkpoint.state["step"]))
         if signals is not None:
             save_training_signals(folder, signals)
+    if signals is None:  # a function of one voxel has its own, voxel by voxel
+        distribution = fit_distribution(description, (*job.train, *job.validation), network.eval())
+        if distribution is not None:
+            save_distribution(job.run / FOLDER, distribution)
     if not job.plan.data.keep_cache:
         shutil.rmtree(job.run / CACHE, ignore_errors=True)
     return {**dataclasses.asdict(learned.state), "reason": learned.reason, "precision": learned.precision}

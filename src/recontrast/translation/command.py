@@ -113,6 +113,9 @@ class TranslateSettings:
     rarity: bool = True
     """voxel-wise translators: write a map of where the signals are rare among those of training, and warn"""
 
+    distance: bool = True
+    """hold each scan against those of the training, and warn when it is unlike them"""
+
     volume: int | None = None
     """which volume of images with four axes, counted from 0; left out: such images are refused"""
 
@@ -230,6 +233,8 @@ def _load(settings: TranslateSettings) -> Translator:
     translator = load_translator(settings.run, engine)
     if not settings.rarity:
         translator.signals = None
+    if not settings.distance:
+        translator.training = None
     return translator
 
 
@@ -406,6 +411,7 @@ def _sidecar(made: Translation, translator: Translator) -> dict[str, Any]:
         },
         "SlicesTranslated" if about.spatial_dims == 2 else "WindowsTranslated": made.slices,
         **({} if made.outside is None else {"VoxelsOutsideTrainingSignals": round(made.outside, 6)}),
+        **({} if made.distance is None else {"DistanceFromTraining": made.distance.to_dict()}),
         "RecontrastVersion": provenance.version(),
     }
 

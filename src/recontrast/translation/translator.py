@@ -36,6 +36,7 @@ from recontrast.translation.description import (
     subject_hash,
     translator_folder,
 )
+from recontrast.translation.distance import Distance, TrainingDistribution, describe, load_distribution
 from recontrast.translation.engines.choice import PROBE_SLICES, PROBE_VOXELS, Choice, Engines, EngineSettings
 from recontrast.translation.memory import working_bytes
 from recontrast.translation.slices import SliceStack, from_ras, ras_spacing, to_ras
@@ -77,6 +78,7 @@ class Translation:
         rarity: Where the sources' signals are rare among those of training (0 never seen, 1 common); None for
             translators that look at neighbourhoods, or when nobody asked.
         outside: Share of the voxels with signal that are rarer than one in a thousand; None without `rarity`.
+        distance: How far the sources are from the training scans; None when the translator does not know them.
     """
 
     volume: Volume
@@ -85,6 +87,7 @@ class Translation:
     slices: int
     rarity: Volume | None = None
     outside: float | None = None
+    distance: Distance | None = None
 
 
 class Translator:
@@ -94,7 +97,8 @@ class Translator:
     one translator: images are scaled side by side, the network works for one of them at a time.
 
     The attribute `signals` holds the distribution of the training signals of a voxel-wise translator; set it to None
-    when no map of rarity is wanted.
+    when no map of rarity is wanted. The attribute `training` holds the training scans in numbers; with it every scan is
+    held against them and one that is unlike them gives a warning.
 
     Args:
         network: The network; its weights must not change while this object is used.
@@ -122,6 +126,7 @@ class Translator:
         self.folder = folder
         self.settings = settings or EngineSettings()
         self.signals: SignalCoverage | None = None
+        self.training: TrainingDistribution | None = None
         self._one_at_a_time = threading.Lock()
         volumes = description.spatial_dims == 3
         self._voxel_bytes = 0.0
@@ -167,16 +172,28 @@ class Translator:
         scaled = {label: fitted[label].apply(to_ras(volume)) for label, volume in volumes.items()}
         with self._one_at_a_time:
             output, choice, slices = self._predict(scaled)
+            distance = self.distance_of(scaled, ras_spacing(grid))
+        if distance is not None and distance.beyond:
+            warnings.warn(distance.warning(where), RecontrastWarning, stacklevel=2)
         if not np.isfinite(output).all():
             raise IntensityError(f"{where}: the network made values that are not finite; try --precision fp32")
         native = from_ras(self.description.target_scale.invert(output), grid)
         if self.signals is None:
-            return Translation(native, fitted, choice, slices)
+            return Translation(native, fitted, choice, slices, distance=distance)
         labels = self.description.sources
         rarity = rarity_of(self.signals, scaled, labels, where)
         return Translation(
-            native, fitted, choice, slices, from_ras(rarity, grid), share_outside(rarity, scaled, labels)
+            native, fitted, choice, slices, from_ras(rarity, grid), share_outside(rarity, scaled, labels), distance
         )
+
+    def distance_of(
+        self, scaled: Mapping[str, NDArray[np.float32]], spacing: tuple[float, float, float]
+    ) -> Distance | None:
+        """How far scaled sources (axes along R, A, S) are from the training scans; None when those are not known."""
+        if self.training is None:
+            return None
+        row = describe(self.description, scaled, spacing, self.network)
+        return self.training.distance(row) if row else None
 
     def predict_scaled(self, sources: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
         """The target in network range from sources in network range; for validation during training.
@@ -339,6 +356,7 @@ def load_translator(folder_or_run: Path, settings: EngineSettings | None = None)
     _fill(network, weights, path)
     translator = Translator(network, description, settings, folder)
     translator.signals = load_training_signals(folder)
+    translator.training = load_distribution(folder)
     return translator
 
 

@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from recontrast.inspection import NotAsked
+from recontrast.inspection import BAD, GOOD, NotAsked
 from recontrast.inspection.bench import Bench
-from recontrast.inspection.questions.depth import NAMES, Depth, describe_image, distances, held_out_threshold
+from recontrast.inspection.questions.depth import Depth
+from recontrast.translation.distance import describe, distribution_of
 
 
-def test_noise_gain_and_blur_move_what_they_should(make_bench: Callable[..., Bench], rng: np.random.Generator) -> None:
-    case = make_bench(cases=1).cases[0]
-    image = case.sources["T1w"]
-    plain = describe_image(image, case.inside, case.spacing)
-    assert len(plain) == len(NAMES)
-    noisy = describe_image(image + 0.1 * rng.standard_normal(image.shape), case.inside, case.spacing)
-    assert noisy[NAMES.index("noise")] > plain[NAMES.index("noise")] + 0.4
-    brighter = describe_image(image * 2, case.inside, case.spacing)
-    assert brighter[2] == pytest.approx(2 * plain[2])
+@pytest.fixture
+def bench(make_bench: Callable[..., Bench]) -> Bench:
+    """Two cases of a translator that knows six like them."""
+    made = make_bench("blur", cases=8)
+    translator = made.require_translator()
+    rows = [describe(translator.description, c.sources, c.spacing, translator.network) for c in made.cases[2:]]
+    translator.training = distribution_of(rows, [case.key for case in made.cases[2:]])
+    return dataclasses.replace(made, cases=made.cases[:2])
 
 
-def test_the_threshold_holds_the_training_cases_and_not_a_stranger(rng: np.random.Generator) -> None:
-    training = 5 + rng.standard_normal((12, 4))
-    threshold = held_out_threshold(training)
-    assert distances(training, training).max() < threshold
-    assert distances(training, np.array([5.0, 5, 5, 40])).max() > threshold
+def test_cases_like_the_training_cases_are_within(bench: Bench) -> None:
+    answer = Depth().ask(bench)
+    assert answer.tone == GOOD
+    assert "All 2 cases" in answer.sentence
+    assert answer.findings[0].note == "from 6 training subjects"
+    assert {f.name for f in answer.findings} >= {"distance, left half", "distance, network"}
+
+
+def test_a_noisy_case_is_named_with_what_is_odd(bench: Bench, rng: np.random.Generator) -> None:
+    case = bench.cases[1]
+    noisy = (case.sources["T1w"] + 0.15 * rng.standard_normal(case.shape)).astype(np.float32)
+    answer = Depth().ask(
+        dataclasses.replace(bench, cases=(bench.cases[0], dataclasses.replace(case, sources={"T1w": noisy})))
+    )
+    assert answer.tone == BAD
+    assert answer.sentence.startswith("1 of 2 cases lie outside what was learned: sub-1 (")
 
 
 def test_without_training_cases_there_is_no_threshold(make_bench: Callable[..., Bench]) -> None:

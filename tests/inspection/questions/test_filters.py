@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import pytest
 
 from recontrast.inspection import NotAsked
@@ -15,26 +14,32 @@ from recontrast.models.unet import UNet
 
 def test_a_network_that_sees_four_voxels_far_changes_only_beside_the_square(make_bench: Callable[..., Bench]) -> None:
     bench = make_bench("blur", cases=1)
-    far = occlusion(bench, bench.cases[0], 10, patches=4)
+    far = occlusion(bench, bench.cases[0], (24, 28, 10), patches=4)
     assert far.shape == (4, 4)
     assert far.max() > 0
     table = make_bench("table", cases=1)
-    assert occlusion(table, table.cases[0], 10, patches=4).max() == pytest.approx(0, abs=1e-6)
+    assert occlusion(table, table.cases[0], (24, 28, 10), patches=4).max() == pytest.approx(0, abs=1e-6)
 
 
-def test_both_convolutions_are_needed(make_bench: Callable[..., Bench]) -> None:
+def test_the_last_level_is_needed(make_bench: Callable[..., Bench]) -> None:
     answer = Filters().ask(make_bench("blur", cases=1))
-    costs = [f.value for f in answer.findings if f.name.startswith("change without")]
-    assert len(costs) == 2
-    assert min(costs) > 0.01
-    assert np.isfinite(answer.findings[0].value)
+    costs = [f for f in answer.findings if f.name == "change without the detail of a level"]
+    assert [f.note for f in costs] == ["layers, full resolution"]
+    assert costs[0].value > 1
+    assert "no skip connection" in answer.sentence
 
 
-def test_a_network_that_overwrites_its_features_is_looked_into(make_bench: Callable[..., Bench]) -> None:
-    answer = Filters().ask(make_bench(UNet(width=4, depth=1), cases=1))
-    assert sum(f.name.startswith("change without") for f in answer.findings) > 2
+def test_levels_and_skip_connections_of_a_u_net_are_told_apart(make_bench: Callable[..., Bench]) -> None:
+    answer = Filters().ask(make_bench(UNet(width=4, depth=2), cases=1))
+    levels = [f.note for f in answer.findings if f.name == "change without the detail of a level"]
+    assert levels == ["down.0, full resolution", "down.1, 1/2 of the resolution", "down.2, 1/4 of the resolution",
+                      "up.0, 1/2 of the resolution", "up.1, full resolution"]  # fmt: skip
+    skips = [f for f in answer.findings if f.name == "change without a skip connection"]
+    assert [f.note for f in skips] == ["resolution 1", "resolution 1/2"]
+    assert all(f.value > 0 for f in skips)
+    assert "its 2 skip connections" in answer.sentence
 
 
 def test_a_network_without_convolutions_is_not_asked(make_bench: Callable[..., Bench]) -> None:
-    with pytest.raises(NotAsked, match="no two-dimensional convolution"):
+    with pytest.raises(NotAsked, match="no convolution"):
         Filters().ask(make_bench("table", cases=1))

@@ -10,13 +10,16 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from recontrast.inspection.bench import Bench
+from recontrast.inspection.planting import draw_plants, white_matter
 from recontrast.inspection.questions.sharpness import (
     Sharpness,
+    disk,
     edge_places,
     edge_spread,
     frequency_at,
     modulation_transfer,
     radial_power,
+    smallest_kept,
 )
 
 
@@ -46,3 +49,25 @@ def test_the_image_itself_is_as_sharp_as_itself_and_a_blur_is_not(make_bench: Ca
     blurred = Sharpness().ask(dataclasses.replace(bench, cases=(dataclasses.replace(case, synthetic=soft),)))
     assert blurred.findings[0].value < 0.7
     assert blurred.findings[2].value < 0.3
+
+
+@pytest.mark.parametrize("shape", ["sphere", "disk"])
+def test_a_table_keeps_the_smallest_and_a_blur_does_not(make_bench: Callable[..., Bench], shape: str) -> None:
+    found = {}
+    for network in ("identity", "blur"):
+        bench = make_bench(network, cases=1, shape=(80, 90, 40))
+        found[network] = dict(smallest_kept(bench, bench.cases[0], shape))
+    small = min(found["blur"])
+    assert small <= 4
+    assert min(found["identity"].values()) > 0.6
+    assert found["blur"][small] < 0.7 * found["identity"][small]
+
+
+def test_a_disk_lies_in_one_slice_and_has_its_area(make_bench: Callable[..., Bench]) -> None:
+    case = make_bench(cases=1).cases[0]
+    (plant,) = draw_plants(case, white_matter(case), [("MS", 8.0, 1.0)], np.random.default_rng(0))
+    for normal in (0, 1, 2):
+        share = disk(case, plant, normal)
+        assert share.shape == plant.share.shape
+        assert np.count_nonzero(share.any(axis=tuple(a for a in range(3) if a != normal))) == 1
+        assert share.sum() * 4 == pytest.approx(np.pi * 16, rel=0.02)

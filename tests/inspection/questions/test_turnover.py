@@ -41,6 +41,7 @@ def test_a_pixel_wise_translator_keeps_lesions_and_invents_nothing(make_bench: C
     found = numbers(bench)
     assert 60 < found["contrast that survives at the lesions of the mask"] < 160
     assert found["inventions"] == 0
+    assert found["lesions seen on the acquired image only"] == 0
     assert abs(found["contrast brought back after removal from the sources"]) < 20
 
 
@@ -53,6 +54,7 @@ def test_what_was_painted_in_is_an_invention_and_what_was_wiped_out_is_lost(make
     painted = put_into(wiped, [spot], "FLAIR")
     found = numbers(dataclasses.replace(bench, cases=(dataclasses.replace(case, synthetic=painted),)))
     assert found["inventions"] == 1
+    assert found["lesions seen on both"] == 0
     assert abs(found["contrast that survives at the lesions of the mask"]) < 40
 
 

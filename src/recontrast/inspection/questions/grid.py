@@ -80,7 +80,9 @@ def _profile(image: Array, mask: Mask, axis: int) -> tuple[NDArray[np.float64], 
     around = uniform_filter(np.square(bent), 7) / share
     floor = float(np.median(around[three]))
     spread = np.sqrt(around + 0.02 * floor + 1e-10)
-    weight = np.where(three, 1 / np.square(spread), 0)
+    # By the square of the variance: along R both halves of the head mirror each other and anatomy adds up, so that even
+    # tissue must decide; by the variance alone half a per cent was missed there in most real scans.
+    weight = np.where(three, 1 / np.square(np.square(spread)), 0)
     first, last = np.flatnonzero(enough)[[0, -1]]
     total = (weight * np.clip(bent, -1.5 * spread, 1.5 * spread)).sum(axis=(1, 2), dtype=np.float64)
     weights = weight.sum(axis=(1, 2), dtype=np.float64)

@@ -20,6 +20,10 @@ SPECIFICITY = 0.999
 SMALLEST_MM3 = 10.0
 """Smaller lesions and clusters are not counted."""
 
+VISIBLE, GONE = 0.02, 0.25
+"""A lesion is visible on the acquired target from this contrast on (of the range); with less than this share of it on
+the synthetic image it is lost."""
+
 
 @dataclass(frozen=True, eq=False)
 class Piece:
@@ -71,7 +75,8 @@ class Turnover(Question):
     method = (
         "For every lesion of the mask: contrast to the white matter 2 to 6 mm around it, acquired and synthetic, "
         "and again after the lesion was removed from the sources (filled with the white matter around it) and "
-        "translated: what is left then was brought back. Lesion to normal and normal to lesion: a voxel looks "
+        "translated: what is left then was brought back. A lesion is lost when less than a quarter of its contrast is "
+        "left. Lesion to normal and normal to lesion: a voxel looks "
         "like a lesion when its brightness over that of the white matter around (12 mm) lies above 99.9 % of the "
         "normal white matter of the acquired target. An invention is a cluster of normal white matter of at least "
         "10 mm3 that looks like a lesion in the synthetic image only, and still does after what a safe, "
@@ -185,6 +190,13 @@ def _findings(pieces: list[tuple[str, Piece]], counts: dict[str, int], bench: Be
     if np.isfinite(removed).any():
         back = float((weights * np.sign(acquired) * removed).sum() / (weights * np.abs(acquired)).sum())
         findings.append(Finding("contrast brought back after removal from the sources", 100 * back, "%", key=True))
+    visible = np.abs(acquired) >= VISIBLE
+    lost = int((made[visible] / acquired[visible] < GONE).sum())
+    findings += [
+        Finding("lesions seen on both", float(visible.sum() - lost), key=True, note=f"of {len(pieces)} lesions"),
+        Finding("lesions seen on the acquired image only", float(lost), key=True,
+                note=f"less than {GONE:.0%} of the contrast is left: 'normal-looking'"),
+    ]  # fmt: skip
     voxels, normal = counts["lesion"], max(counts["normal"], 1)
     turned = 100 * counts["lost"] / voxels if voxels else float("nan")
     findings += [

@@ -12,8 +12,8 @@ from recontrast.inspection import QUESTIONS, Answer, Finding, NotAsked, Plate, Q
 from recontrast.inspection.bench import Array, Bench, InspectedCase
 from recontrast.reporting.figures import ACCENT_COLOUR, CONTROL_COLOUR, SYNTHETIC_COLOUR, new_figure, style
 
-POINTS = 16
-"""Points at which the output is followed."""
+POINTS, VOLUME_POINTS = 16, 4
+"""Points at which the output is followed: of translators that see slices, and volumes (a block around each point)."""
 
 GRADIENT_POINTS = 8
 """Points at which the gradient is taken."""
@@ -120,7 +120,8 @@ class Window(Question):
     needs = ("translator",)
     method = (
         "Only a window around a voxel is kept, the rest of the source is set to zero, and the output at the voxel "
-        "is followed as the window grows: a strip along each in-plane axis as in the paper, and a square. It has "
+        "is followed as the window grows: a strip along each in-plane axis as in the paper, and a square; for networks "
+        "that see volumes a strip along each axis and a cube, within a block of 64 voxels. It has "
         f"converged at the width from which on it stays within {NEAR:g} of the network range of its final value. "
         "Beside it: the share of the output's gradient with respect to the source that lies within a distance of "
         "the voxel."
@@ -129,12 +130,15 @@ class Window(Question):
 
     def ask(self, bench: Bench) -> Answer:
         """Follow outputs at points spread over the cases."""
+        from recontrast.translation.inside import BLOCK
+
         about = bench.require_translator().description
-        points = draw_points(bench, POINTS)
-        slab = (bench.normal, about.neighbours)
-        across = [axis for axis in range(3) if axis != bench.normal]
-        widths = widths_up_to(2 * max(bench.cases[0].shape[a] for a in across))
-        shapes = {"strip, first axis": across[:1], "strip, second axis": across[1:], "square": across}
+        across, whole = list(bench.seen_axes), "cube" if bench.sees_volumes else "square"
+        points = draw_points(bench, VOLUME_POINTS if bench.sees_volumes else POINTS)
+        longest = max(bench.cases[0].shape[a] for a in across)
+        widths = widths_up_to(2 * (min(longest, BLOCK) if bench.sees_volumes else longest))
+        shapes = {f"strip along {'RAS'[axis]}": [axis] for axis in across} | {whole: across}
+        slab = None if bench.sees_volumes else (bench.normal, about.neighbours)
         curves = {name: np.stack([_at(bench, p, widths, axes, slab) for p in points]) for name, axes in shapes.items()}
         spacing = bench.cases[0].spacing[across[0]]
         findings, medians = [], {}
@@ -156,10 +160,10 @@ class Window(Question):
             ))  # fmt: skip
         last = float(np.flatnonzero(energy > 0)[-1]) if energy.any() else 0.0
         findings.append(Finding("furthest voxel with any gradient", last, "voxels", key=True))
-        width = medians["square", "in practice"]
+        width = medians[whole, "in practice"]
         mm = f"{width * spacing:.0f} mm" if np.isfinite(width) else "more than the image"
         sentence = (
-            f"A square of {width:.0f} voxels ({mm}) around a voxel decides its value; "
+            f"A {whole} of {width:.0f} voxels ({mm}) around a voxel decides its value; "
             f"half of its gradient lies within {_radius(energy, 0.5):.0f} voxels."
         )
         return Answer(sentence, findings, [_plate(bench, points, widths, curves, energy, width)])
@@ -187,31 +191,37 @@ def gradient_reach(bench: Bench, points: Sequence[Point]) -> NDArray[np.float64]
     """
     import torch
 
-    from recontrast.translation.slices import SliceStack
+    from recontrast.translation.inside import as_tensor, shown_at
 
     translator = bench.require_translator()
-    about, axis = translator.description, bench.normal
+    network = translator.network.eval()
     total = np.zeros(2 * max(max(case.shape) for case in bench.cases))
-    device = next((p.device for p in translator.network.parameters()), torch.device("cpu"))
     for point in points:
-        case = bench.cases[point.case]
-        stack = SliceStack([case.sources[label] for label in about.sources], about.plane, about.neighbours)
-        given = torch.from_numpy(stack.batch([point.voxel[axis]])).to(device).requires_grad_()
-        row, column = (v for a, v in enumerate(point.voxel) if a != axis)
-        output = translator.network.eval()(given)[0, 0, row, column]
+        shown = shown_at(translator.description, bench.cases[point.case].sources, point.voxel)
+        given = as_tensor(network, shown.given).requires_grad_()
+        output = network(given)[(0, 0, *shown.place)]
         if not output.requires_grad:
             raise NotAsked("the network gives no gradient")
         (gradient,) = torch.autograd.grad(output, given)
         size = gradient[0].abs().sum(0).cpu().numpy().astype(np.float64)
-        r, c = np.ogrid[: size.shape[0], : size.shape[1]]
-        distance = np.maximum(np.abs(r - row), np.abs(c - column))
+        away = [np.abs(np.arange(n) - v) for n, v in zip(size.shape, shown.place, strict=True)]
+        distance = np.max(np.meshgrid(*away, indexing="ij"), axis=0)
         if size.sum() > 0:
             total += np.bincount(distance.ravel(), size.ravel() / size.sum(), minlength=len(total))[: len(total)]
     return total / max(total.sum(), 1e-30)
 
 
-def _at(bench: Bench, point: Point, widths: list[int], axes: list[int], slab: tuple[int, int]) -> NDArray[np.float64]:
-    return window_outputs(bench.predict, bench.cases[point.case].sources, point.voxel, widths, axes, slab)
+def _at(
+    bench: Bench, point: Point, widths: list[int], axes: list[int], slab: tuple[int, int] | None
+) -> NDArray[np.float64]:
+    sources, voxel = bench.cases[point.case].sources, point.voxel
+    if slab is None:
+        from recontrast.translation.inside import shown_at
+
+        shown = shown_at(bench.require_translator().description, sources, voxel)
+        sources = {label: np.ascontiguousarray(image[shown.box]) for label, image in sources.items()}
+        voxel = (shown.place[0], shown.place[1], shown.place[2])
+    return window_outputs(bench.predict, sources, voxel, widths, axes, slab)
 
 
 def _radius(energy: NDArray[np.float64], share: float) -> float:
@@ -229,16 +239,17 @@ def _plate(
     with style():
         figure = new_figure(2.5, layout="constrained")
         left, middle, right = figure.subplots(1, 3)
-        colours = (SYNTHETIC_COLOUR, ACCENT_COLOUR, CONTROL_COLOUR)
+        whole = list(curves)[-1]
+        colours = (SYNTHETIC_COLOUR, ACCENT_COLOUR, CONTROL_COLOUR, "#009E73")
         for n, colour in zip(range(min(3, len(points))), colours, strict=False):
-            outputs, case = curves["square"][n], bench.cases[points[n].case]
+            outputs, case = curves[whole][n], bench.cases[points[n].case]
             left.plot(widths, outputs[:-1], color=colour, linewidth=1.1)
             actual = _actual(case, points[n])
             if actual is not None:
                 left.axhline(actual, color=colour, linewidth=0.8, linestyle="--")
-        left.set(xscale="log", xlabel="width of the square (voxels)", ylabel="output (network range)")
+        left.set(xscale="log", xlabel=f"width of the {whole} (voxels)", ylabel="output (network range)")
         left.set_title("three points; dashed: acquired", loc="left")
-        for name, colour in zip(curves, colours, strict=True):
+        for name, colour in zip(curves, colours, strict=False):
             away = np.abs(curves[name][:, :-1] - curves[name][:, -1:])
             middle.plot(widths, np.median(away, axis=0), color=colour, linewidth=1.1, label=name)
         middle.axhline(NEAR, color="black", linewidth=0.7, linestyle=":")
@@ -253,7 +264,7 @@ def _plate(
         for axes in (left, middle, right):
             axes.spines[["top", "right"]].set_visible(False)
     caption = (
-        "Left: output at three points against the width of the square of source that is kept. Middle: how far the "
+        "Left: output at three points against the width of the part of the source that is kept. Middle: how far the "
         "output still is from its final value. Right: share of the gradient within a distance; dotted: half the width "
         "at which the output has converged."
     )
