@@ -19,6 +19,9 @@ _VOXELS = 2048
 
 _SELECTOR = 16
 
+_FEWEST, _FLATTEST = 20, 1e-6
+"""Voxels for each channel from which the whitening is taken; least spread of a direction beside the largest."""
+
 
 @MODELS.register("pixelwise")
 class Pixelwise(nn.Module):
@@ -40,6 +43,9 @@ class Pixelwise(nn.Module):
         spatial_dims: 2 or 3.
         width: Hidden width of both branches.
         functions: Number of pixel functions.
+        whitened: Begin with first layers that see the training signals uncorrelated and of unit spread (`fit`). The
+            images of one acquisition are nearly proportional to each other, and from plain weights the few per cent
+            in which they differ are learned last. The function that can be learned is the same.
 
     Raises:
         ConfigError: An option is out of range.
@@ -63,6 +69,7 @@ class Pixelwise(nn.Module):
         spatial_dims: int = 2,
         width: int = 128,
         functions: int = 1,
+        whitened: bool = False,
     ) -> None:
         super().__init__()
         layer = CONVOLUTION[require_spatial_dims(spatial_dims)]
@@ -71,7 +78,7 @@ class Pixelwise(nn.Module):
                 "in_channels, out_channels, width and functions of the pixel-wise generator must be at least 1, "
                 f"got {in_channels}, {out_channels}, {width} and {functions}"
             )
-        self.functions = functions
+        self.functions, self.whitened = functions, whitened
         self.contrast = layer(in_channels, width, 1)
         self.contrast_head = layer(width, functions * out_channels, 1)
         self.gate = layer(in_channels, width, 1)
@@ -79,6 +86,28 @@ class Pixelwise(nn.Module):
         self.selector = layer(in_channels, _SELECTOR, 1) if functions > 1 else None
         self.selector_head = layer(_SELECTOR, functions, 1) if functions > 1 else None
         self._initialise()
+
+    @torch.no_grad()
+    def fit(self, source: Tensor, target: Tensor, mask: Tensor) -> None:
+        """Fold the whitening of training signals into the first layers, before the first step, if `whitened`.
+
+        Args:
+            source: (B, in_channels, I, J[, K]).
+            target: Not looked at.
+            mask: Voxels that count, (B, 1, I, J[, K]); with too few of them nothing happens.
+        """
+        signals = source.movedim(1, -1)[mask[:, 0].bool()].double()
+        if not self.whitened or len(signals) < _FEWEST * signals.shape[1]:
+            return
+        mean = signals.mean(dim=0)
+        spread, directions = torch.linalg.eigh(torch.cov(signals.T).reshape(len(mean), len(mean)))
+        matrix = (directions / spread.clamp_min(_FLATTEST * float(spread.max())).sqrt()).T
+        for layer in (self.contrast, self.gate, self.selector):
+            if layer is not None:
+                weight, bias = layer.get_parameter("weight"), layer.get_parameter("bias")
+                whitening = weight.flatten(1).double() @ matrix
+                bias.sub_(whitening @ mean)
+                weight.copy_(whitening.reshape(weight.shape))
 
     def forward(self, source: Tensor) -> Tensor:
         """Translate (B, in_channels, I, J[, K]) to float32 (B, out_channels, I, J[, K])."""

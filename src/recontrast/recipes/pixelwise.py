@@ -46,12 +46,17 @@ class PixelwiseRecipe(nn.Module):
         discriminator: Name of the discriminator, or none: then there is no stage two.
         discriminator_options: Its options, but its channels.
         conditional: Whether it sees the source beside the image; source and target must then be aligned.
+        together: Show it acquired and synthetic images in one batch. Apart, a batch norm takes from each the brightness
+            by which they differ.
         objective: minimax, cross_entropy, least_squares or hinge.
         same_place: Whether acquired patches are those of the same place; no: of another slice of the batch.
+        warm_steps: First steps of stage two, in which the discriminator alone learns: for a stage one without one, or
+            with another target.
         second_rate: Learning rate of the network in stage two, relative to stage one.
         second_betas: Adam's betas of the network in stage two.
         discriminator_rate: Learning rate of the discriminator, relative to that of the network in stage one.
-        start: Folder of a run (stage one to another target) whose last network and discriminator are started from.
+        start: Folder of a run (stage one to another target) whose last network is started from, and its discriminator
+            where it has one.
 
     Raises:
         ConfigError: An option is out of range.
@@ -77,8 +82,10 @@ class PixelwiseRecipe(nn.Module):
         discriminator: str = "unet_discriminator",
         discriminator_options: Mapping[str, Any] | None = None,
         conditional: bool = False,
+        together: bool = False,
         objective: str = "minimax",
         same_place: bool = False,
+        warm_steps: int = 0,
         second_rate: float = 0.02,
         second_betas: tuple[float, float] = (0.5, 0.999),
         discriminator_rate: float = 0.002,
@@ -87,23 +94,26 @@ class PixelwiseRecipe(nn.Module):
         super().__init__()
         if objective not in OBJECTIVES:
             raise UnknownNameError.among("objective of the pixelwise recipe", objective, OBJECTIVES)
-        if first_steps < 0 or min(second_rate, discriminator_rate) <= 0:
-            raise ConfigError("recipe pixelwise: first_steps must not be negative, the rates must be positive")
+        if min(first_steps, warm_steps) < 0 or min(second_rate, discriminator_rate) <= 0:
+            raise ConfigError(
+                "recipe pixelwise: first_steps and warm_steps must not be negative, the rates must be positive"
+            )
         self.network = network
         self.discriminator: nn.Module | None = None
         if discriminator != "none":
             channels = 1 + (source_channels if conditional else 0)
             options = dict(discriminator_options or {})
             self.discriminator = DISCRIMINATORS.build(discriminator, {"in_channels": channels, **options})
-        self.first_steps, self.masked, self.loss_name = first_steps, masked, loss
+        self.first_steps, self.warm_steps, self.masked, self.loss_name = first_steps, warm_steps, masked, loss
         self.loss = LOSSES.build(loss)
         self.minimax = objective == "minimax"
         self.adversarial = AdversarialLoss("cross_entropy" if self.minimax else objective)
-        self.conditional, self.same_place = conditional, same_place
+        self.conditional, self.same_place, self.together = conditional, same_place, together
         self.second_rate, self.discriminator_rate = second_rate, discriminator_rate
         first, second = second_betas
         self.second_betas = (float(first), float(second))
         self.register_buffer("steps_taken", torch.zeros((), dtype=torch.int64))
+        self.started = bool(start)
         if start:
             _start_from(self, Path(start))
 
@@ -114,7 +124,8 @@ class PixelwiseRecipe(nn.Module):
 
     def training_step(self, batch: Batch) -> Iterator[Turn]:
         """Discriminator, then network; what the network minimises depends on the stage."""
-        second = int(self.steps_taken) >= self.first_steps
+        taken = int(self.steps_taken)
+        second = taken >= self.first_steps
         if second and self.discriminator is None:
             raise ConfigError(
                 f"recipe pixelwise: stage two begins after {self.first_steps} steps and needs a discriminator; raise "
@@ -122,51 +133,68 @@ class PixelwiseRecipe(nn.Module):
             )
         self.steps_taken += 1
         estimate = self.network(batch.source)
-        parts: dict[str, Tensor] = {}
+        with torch.autocast(estimate.device.type, enabled=False):
+            error = self.loss(batch.target, estimate, batch.mask if self.masked else None)
+        parts = {self.loss_name: error.detach()}
+        shown = None
         if self.discriminator is not None:
             acquired = batch.target if self.same_place else batch.target.roll(1, dims=0)
             beside = batch.source if self.same_place else batch.source.roll(1, dims=0)
-            judged = self._judge(beside, acquired), self._judge(batch.source, estimate.detach())
-            loss = self.adversarial.discriminator(*judged)
-            yield Turn("discriminator", loss, {"discriminator": loss.detach()}, rate=self.discriminator_rate)
-        with torch.autocast(estimate.device.type, enabled=False):
-            error = self.loss(batch.target, estimate, batch.mask if self.masked else None)
-        parts[self.loss_name] = error.detach()
-        if not second:
+            shown = self._shown(beside, acquired)
+            loss = self.adversarial.discriminator(*self._judge(shown, self._shown(batch.source, estimate.detach())))
+            judged = {"discriminator": loss.detach()}
+            warming = second and taken < self.first_steps + self.warm_steps
+            yield Turn("discriminator", loss, judged | parts if warming else judged, rate=self.discriminator_rate)
+            if warming:
+                return
+        if not second or shown is None:
             yield Turn("network", error, parts)
             return
-        loss = self._against_discriminator(batch.source, estimate)
-        parts["adversarial"] = loss.detach()
-        yield Turn("network", loss, parts, rate=self.second_rate, betas=self.second_betas)
+        loss = self._against_discriminator(shown, self._shown(batch.source, estimate))
+        yield Turn(
+            "network", loss, parts | {"adversarial": loss.detach()}, rate=self.second_rate, betas=self.second_betas
+        )
 
     def predict(self, source: Tensor) -> Tensor:
         """Synthetic image of a source (B, C, I, J[, K]), float32."""
         result: Tensor = self.network(source)
         return result.float()
 
-    def _against_discriminator(self, source: Tensor, estimate: Tensor) -> Tensor:
+    def _against_discriminator(self, acquired: Tensor, synthetic: Tensor) -> Tensor:
         judge = self.discriminator
         if judge is None:
             raise ConfigError("recipe pixelwise: stage two needs a discriminator")
         judge.requires_grad_(False)  # its gradient is not wanted here and costs as much as its own turn
         try:
-            false = self._judge(source, estimate)
+            false = self._judge(acquired, synthetic)[1] if self.together else _maps(judge(synthetic))
         finally:
             judge.requires_grad_(True)
         if not self.minimax:
             return self.adversarial.generator(false)
-        maps = [false] if isinstance(false, Tensor) else false
         # The negative of the discriminator's loss on false images: mean of log(1 - D), which saturates.
-        return -torch.stack([functional.softplus(logits.float()).mean() for logits in maps]).mean()
+        return -torch.stack([functional.softplus(logits.float()).mean() for logits in false]).mean()
 
-    def _judge(self, source: Tensor, image: Tensor) -> Any:
+    def _shown(self, source: Tensor, image: Tensor) -> Tensor:
+        return torch.cat([source, image], dim=1) if self.conditional else image
+
+    def _judge(self, acquired: Tensor, synthetic: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Logits of acquired and of synthetic images, each a list of maps."""
         if self.discriminator is None:
             raise ConfigError("recipe pixelwise: there is no discriminator")
-        return self.discriminator(torch.cat([source, image], dim=1) if self.conditional else image)
+        if not self.together:
+            return _maps(self.discriminator(acquired)), _maps(self.discriminator(synthetic))
+        both = _maps(self.discriminator(torch.cat([acquired, synthetic])))
+        count = len(acquired)
+        return [logits[:count] for logits in both], [logits[count:] for logits in both]
+
+
+def _maps(logits: Any) -> list[Tensor]:
+    """A discriminator gives one map of logits, or one for each of its scales."""
+    return [logits] if isinstance(logits, Tensor) else list(logits)
 
 
 def _start_from(recipe: PixelwiseRecipe, run: Path) -> None:
-    """Take network and discriminator of the last checkpoint of a run; stage one is then over."""
+    """Take the network of the last checkpoint of a run, and its discriminator where it had one."""
     folder = run / "checkpoints" / "last"
     try:
         state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
@@ -175,8 +203,9 @@ def _start_from(recipe: PixelwiseRecipe, run: Path) -> None:
         raise CheckpointError(
             f"{run}: recipe.options.start must be the folder of a run with a checkpoint ({error})"
         ) from error
-    own = {name for name in recipe.state_dict() if name != "steps_taken"}
     weights = {name.removeprefix("recipe."): value for name, value in tensors.items() if name.startswith("recipe.")}
+    judged = any(name.startswith("discriminator.") for name in weights)
+    own = {n for n in recipe.state_dict() if n.startswith("network.") or (judged and n.startswith("discriminator."))}
     missing = sorted(own - weights.keys())
     if missing:
         raise CheckpointError(f"{run}: its checkpoint lacks {missing[0]}; start from a run of the recipe pixelwise")

@@ -86,11 +86,11 @@ class Learner:
 
     @property
     def starts_from_control(self) -> bool:
-        """Whether the network has a control to fit before the first step (its method `fit`)."""
-        return hasattr(self.recipe.network, "fit")
+        """Whether the network is fitted to training slices before the first step (`fit`); not when weights were given."""
+        return hasattr(self.recipe.network, "fit") and not getattr(self.recipe, "started", False)
 
     def begin(self, batch: Batch) -> None:
-        """Let a network that starts from a control fit it, before the first step.
+        """Let a network that starts from a control, or from whitened signals, fit it, before the first step.
 
         Args:
             batch: Training slices as they are, without random changes.

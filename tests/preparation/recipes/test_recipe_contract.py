@@ -26,7 +26,7 @@ def inputs(name: str) -> tuple[dict[str, Volume], RecipeOptions]:
         plain = images["T2w"]
         images = {
             f"acq-delay{delay}echo{echo}_MESE": plain.with_data(plain.data * share * (1 - 0.4 * (echo == 2)))
-            for delay, share in ((146, 0.1), (546, 0.3), (1879, 0.7), (3879, 1.0))
+            for delay, share in ((146, 0.24), (546, 0.27), (1879, 0.87), (3879, 0.98))  # T1 0.75 s
             for echo in (1, 2)
         } | {"T1w": images["T1w"]}
     stored = {label: image.reoriented("LPS" if label != "T2w" else "PSR") for label, image in images.items()}

@@ -11,6 +11,7 @@ from recontrast.contrasts import Contrast
 from recontrast.errors import LayoutError, MissingContrastError
 from recontrast.preparation.mask import find_head
 from recontrast.preparation.normalize import ScaleSettings
+from recontrast.preparation.raw_order import NOMINAL_MS, check_raw_order
 from recontrast.preparation.recipes import PlacedImage, RecipeOptions, Traits, preparation
 from recontrast.preparation.recipes.native import native
 from recontrast.volume import Volume, require_same_grid
@@ -18,8 +19,8 @@ from recontrast.volume import Volume, require_same_grid
 RAW_SUFFIX = "MESE"
 RAW_IMAGES = 8
 _NAMED = re.compile(r"delay(\d+)echo(\d+)")
-_THIRD, _FOURTH, _FOURTH_LATE = 4, 6, 7
-"""Images 5, 7 and 8 (from 0): third and fourth delay at the first echo, fourth delay at the second echo."""
+_FOURTH = 6
+"""Image 7 (from 0): fourth delay, first echo: the brightest."""
 
 
 @preparation("synthetic-mri", Traits(scale=ScaleSettings(name="fixed"), shared_scale=(RAW_SUFFIX,)))
@@ -27,8 +28,7 @@ def synthetic_mri(images: Mapping[str, Volume], options: RecipeOptions, what: st
     """Raw images untouched on their own grid; other contrasts (a FLAIR) are aligned to them.
 
     The raw images are one acquisition: they must share a grid and are never moved against each other. Their order is
-    checked: echo runs fastest, so that in most of the head image 7 (longest delay, short echo) is brighter than image
-    5 (shorter delay) and than image 8 (long echo). All eight share one scale, or a network that works on single
+    checked against the signal equation (echo runs fastest, then delay). All eight share one scale, or a network that works on single
     pixels would lose their ratios. The grid is always that of the raw images.
 
     Args:
@@ -38,7 +38,7 @@ def synthetic_mri(images: Mapping[str, Volume], options: RecipeOptions, what: st
 
     Raises:
         MissingContrastError: Not eight raw images.
-        LayoutError: They are not in order.
+        LayoutError: They are not in order, or it cannot be told.
         GeometryError: They are not on one grid, or alignment failed.
     """
     raw = raw_order(images, what)
@@ -47,7 +47,7 @@ def synthetic_mri(images: Mapping[str, Volume], options: RecipeOptions, what: st
     turned = {label: images[label].reoriented("RAS") for label in raw}
     bright = raw[_FOURTH]
     head, bare = find_head(turned[bright])
-    _check_order([turned[label].data[head.data] for label in raw], what)
+    check_raw_order([turned[label].data[head.data] for label in raw], what, _delays(raw))
     others = {label: image for label, image in images.items() if label not in raw}
     moved = native({bright: images[bright], **others}, _about(options, bright), what) if others else {}
     grid = turned[bright]
@@ -82,15 +82,10 @@ def raw_order(labels: Mapping[str, Volume] | Sequence[str], what: str) -> list[s
     return raw
 
 
-def _check_order(values: Sequence[np.ndarray], what: str) -> None:
-    third, fourth, late = (values[index] for index in (_THIRD, _FOURTH, _FOURTH_LATE))
-    rises, decays = float(np.mean(third < fourth)), float(np.mean((late > 0) & (late < fourth)))
-    if min(rises, decays) < 0.5:
-        raise LayoutError(
-            f"{what}: the raw images are not in order (echo fastest, then delay): image 5 is darker than 7 in "
-            f"{100 * rises:.0f} % of the head, image 8 darker than 7 in {100 * decays:.0f} %, more than half is "
-            "expected of both; name them acq-delay<ms>echo<n>_MESE"
-        )
+def _delays(raw: Sequence[str]) -> tuple[float, ...]:
+    """Delay of every second image in ms, as the names say it."""
+    named = [_NAMED.search(label) for label in raw[::2]]
+    return tuple(float(match[1]) for match in named if match) if all(named) else NOMINAL_MS
 
 
 def _about(options: RecipeOptions, grid: str) -> RecipeOptions:
