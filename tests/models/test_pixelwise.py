@@ -94,6 +94,29 @@ def test_a_mixture_can_learn_what_one_function_cannot_say_worse() -> None:
     )
 
 
+def test_whitening_is_folded_into_the_first_layers() -> None:
+    torch.manual_seed(3)
+    mixed = torch.rand(3, 3) + torch.eye(3)
+    source = torch.einsum("dc,bcij->bdij", mixed, torch.randn(2, 3, 20, 24)) + torch.tensor([3.0, -1, 2]).view(3, 1, 1)
+    mask = torch.ones(2, 1, 20, 24, dtype=torch.bool)
+    plain, whitened = build(functions=2), build(functions=2, whitened=True)
+    whitened.load_state_dict(plain.state_dict())
+    plain.fit(source, source[:, :1], mask)
+    whitened.fit(source, source[:, :1], mask)
+    for name in ("contrast", "gate", "selector"):
+        before, after = getattr(plain, name), getattr(whitened, name)
+        seen = torch.nn.functional.conv2d(source, after.weight, after.bias)
+        wanted = before.weight.flatten(1)
+        # What the plain layer would see of signals with mean zero and unit covariance.
+        torch.testing.assert_close(seen.mean(dim=(0, 2, 3)), torch.zeros(len(wanted)), atol=1e-3, rtol=0)
+        spread = torch.cov(seen.movedim(1, 0).flatten(1))
+        torch.testing.assert_close(spread, wanted @ wanted.T, atol=2e-3, rtol=2e-2)
+    few = build(whitened=True)
+    kept = {name: value.clone() for name, value in few.state_dict().items()}
+    few.fit(source, source[:, :1], torch.zeros_like(mask))
+    assert all(torch.equal(value, kept[name]) for name, value in few.state_dict().items())
+
+
 def test_wrong_options_are_refused() -> None:
     with pytest.raises(ConfigError, match="at least 1"):
         Pixelwise(in_channels=0)

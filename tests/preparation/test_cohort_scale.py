@@ -38,6 +38,15 @@ def test_images_of_one_acquisition_share_the_largest(files, head):
     )
 
 
+def test_phases_are_divided_by_pi(files, tmp_path, head):
+    phase = head("T1w").with_data(np.full(head("T1w").shape, -2.0, np.float32))
+    label = "acq-aphase_MESE"
+    files["sub-01"][label] = write_raw(tmp_path / "raw", Case("01"), label, phase)
+    numbers = fixed_numbers(ScaleSettings(contrasts=fit_cohort_scale(files, ("MESE",))))
+    assert numbers[label] == (0.0, pytest.approx(np.pi, rel=1e-5))
+    assert numbers["acq-a_MESE"] == numbers["acq-b_MESE"] != numbers[label]
+
+
 def test_no_readable_image_is_an_error(tmp_path):
     with pytest.raises(DataError, match="no scale could be fitted"):
         fit_cohort_scale({"sub-01": {"T1w": tmp_path / "nothing.nii.gz"}})

@@ -131,6 +131,39 @@ def test_a_second_run_starts_from_the_first(batch: Batch, tmp_path: Path) -> Non
         build(start=str(tmp_path / "nothing"))
 
 
+def test_a_second_run_may_start_from_a_first_without_discriminator(batch: Batch, tmp_path: Path) -> None:
+    first = build(discriminator="none", discriminator_options={})
+    folder = tmp_path / "checkpoints" / "last"
+    folder.mkdir(parents=True)
+    save_file({f"recipe.{k}": v for k, v in first.state_dict().items()}, folder / "one.safetensors")
+    (folder / "state.json").write_text(json.dumps({"step": 9, "tensors": "one.safetensors"}))
+    plain, second = build(first_steps=0), build(first_steps=0, start=str(tmp_path))
+    assert second.started
+    assert not plain.started
+    for name, value in first.network.state_dict().items():
+        assert torch.equal(second.network.state_dict()[name], value)
+
+
+def test_the_discriminator_warms_up_alone(batch: Batch) -> None:
+    recipe = build(first_steps=0, warm_steps=2)
+    names = [[turn.optimizer for turn in recipe.training_step(batch)] for _ in range(3)]
+    assert names == [["discriminator"], ["discriminator"], ["discriminator", "network"]]
+
+
+def test_judged_together_a_batch_norm_sees_both(batch: Batch) -> None:
+    options = {"discriminator_options": {"width": 4, "downs": 2, "norm": "batch"}, "first_steps": 0}
+    apart, together = build(**options), build(**options, together=True)
+    together.load_state_dict(apart.state_dict())
+    for recipe, sees in ((apart, False), (together, True)):
+        recipe.discriminator.train()
+        judged = [recipe._judge(k * batch.target, batch.target)[1][-1] for k in (1.0, 3.0)]
+        # Whether a synthetic image is judged by what it was compared with.
+        assert torch.equal(*judged) is not sees
+    network = list(together.training_step(batch))[1]
+    network.loss.backward()
+    assert all(p.grad is not None for p in together.network.parameters())
+
+
 def test_wrong_options_are_refused() -> None:
     with pytest.raises(UnknownNameError, match="minimax"):
         build(objective="minmax")

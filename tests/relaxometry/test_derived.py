@@ -53,6 +53,23 @@ def test_they_are_the_formula_and_say_what_they_are(tmp_path: Path, oblique_affi
         assert len(sidecar["Sources"]) == 16
 
 
+def test_real_and_imaginary_parts_and_the_printed_rule(tmp_path: Path, oblique_affine: np.ndarray) -> None:
+    labels = write_raw(tmp_path, oblique_affine)
+    add_synthetic(tmp_path, workers=1, literal=True, parts=True)
+    anat = tmp_path / "sub-01" / "anat"
+    names = ("image6_part-mag", "image6phase_part-phase", "image6real_part-real", "image6imag_part-imag")
+    size, phase, real, imaginary = (read_volume(anat / f"sub-01_acq-{name}_MESE.nii.gz").data for name in names)
+    np.testing.assert_allclose(real + 1j * imaginary, size * np.exp(1j * phase), rtol=1e-5, atol=1e-2)
+    assert read_sidecar(anat / "sub-01_acq-image6real_part-real_MESE.nii.gz")["EchoTime"] == pytest.approx(0.0169)
+    flair, kept = (read_volume(anat / f"sub-01_{label}.nii.gz").data for label in (SYNTHETIC, SUPPRESSED))
+    np.testing.assert_array_equal(kept[labels == NAMES.index("CSF")], flair[labels == NAMES.index("CSF")])
+    for path in anat.glob("*phase*"):
+        path.unlink()
+    for path in anat.glob("*real*"):
+        path.unlink()
+    assert "need phase images" in add_synthetic(tmp_path, workers=1, parts=True).failed["sub-01"]
+
+
 @pytest.mark.slow
 def test_what_is_there_is_kept_and_a_bad_case_fails_alone(tmp_path: Path, oblique_affine: np.ndarray) -> None:
     write_raw(tmp_path, oblique_affine, ("01", "02"))

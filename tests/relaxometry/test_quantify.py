@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from recontrast.errors import ConfigError
 from recontrast.io.bids import read_sidecar, write_sidecar
 from recontrast.io.nifti import read_volume, write_volume
-from recontrast.phantom.sequences import signal_at
 from recontrast.phantom.tissues import Relaxation, tissues_at
 from recontrast.relaxometry.design import synthetic_mri_sequences
 from recontrast.relaxometry.files import find_map_files, read_maps
-from recontrast.relaxometry.quantify import QuantifySettings, quantify, transmit_field
+from recontrast.relaxometry.quantify import QuantifySettings, quantify
 from recontrast.volume import Volume
 
 NAMES = ("GM", "WM", "CSF", "lesion")
@@ -56,6 +56,14 @@ def test_maps_of_a_series(raw: Path, tmp_path: Path) -> None:
     assert read_maps(files, ("T1", "T2", "PD"))[0].mask.sum() > 300
 
 
+def test_what_a_study_learns_from_is_put_beside_the_raw_images_when_asked(raw: Path, tmp_path: Path) -> None:
+    summary = quantify(QuantifySettings(raw=raw, out=tmp_path / "maps", beside=True, workers=1))
+    assert summary.failed == {}
+    assert (raw / "sub-01" / "anat" / "sub-01_acq-suppressed_FLAIR.nii.gz").is_file()
+    with pytest.raises(ConfigError, match="--beside"):
+        quantify(QuantifySettings(raw=raw, out=tmp_path / "others", parts=True))
+
+
 @pytest.mark.slow
 def test_exchanged_files_fail_with_a_line_and_write_nothing(raw: Path, tmp_path: Path) -> None:
     anat = raw / "sub-01" / "anat"
@@ -66,24 +74,6 @@ def test_exchanged_files_fail_with_a_line_and_write_nothing(raw: Path, tmp_path:
     summary = quantify(QuantifySettings(raw=raw, out=tmp_path / "maps", workers=1))
     assert "order" in summary.failed["sub-01"] or "signal equation" in summary.failed["sub-01"]
     assert not (tmp_path / "maps" / "sub-01").exists()
-
-
-def test_the_transmit_field_is_found_from_some_of_the_voxels(rng: np.random.Generator) -> None:
-    tissue = Relaxation.of([tissues_at(3.0)[name] for name in NAMES])
-    labels = rng.integers(0, 4, SHAPE)
-    values = np.empty((*SHAPE, 8), np.complex64)
-    x = np.linspace(0.9, 1.1, SHAPE[0])
-    for number, sequence in enumerate(synthetic_mri_sequences()):
-        each = [signal_at(sequence, tissue, float(b1)) for b1 in x]
-        values[..., number] = np.stack([each[i][labels[i]] for i in range(SHAPE[0])]) * np.exp(0.4j)
-    mask = np.ones(SHAPE, bool)
-    mask[:, :3] = False
-    field = transmit_field(values, synthetic_mri_sequences(), mask, (3.0, 3.0, 3.0))
-    assert (field[~mask] == 0).all()
-    assert (field[mask] > 0).all()  # also where nothing was fitted
-    wanted = np.broadcast_to(x[:, None, None], SHAPE)
-    assert np.abs(field - wanted)[mask].max() < 0.06  # smoothed over 20 mm, which flattens a slope at its ends
-    assert np.abs(field - wanted)[6:8][mask[6:8]].max() < 0.015
 
 
 @pytest.mark.slow

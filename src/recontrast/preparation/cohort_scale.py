@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ def fit_cohort_scale(
     """Numbers for the scale `fixed`: per contrast the median over cases of the percentile of the head.
 
     Zero stays zero. Contrasts whose suffix is in `shared` get one number, the largest of theirs, so that ratios between
-    their images keep their meaning.
+    their images keep their meaning; phases among them (`acq-…phase`) are in radians and are divided by pi.
 
     Args:
         images: Case to contrast label to raw image.
@@ -39,7 +40,7 @@ def fit_cohort_scale(
     """
     outcomes = run_cases(
         _ranges,
-        {case: (dict(files), high) for case, files in images.items()},
+        {case: (dict(files), high, tuple(shared)) for case, files in images.items()},
         workers=workers,
         description="scale of the cohort",
     )
@@ -49,12 +50,20 @@ def fit_cohort_scale(
     labels = list(dict.fromkeys(label for values in ranges for label in values))
     factors = {label: statistics.median(values[label] for values in ranges if label in values) for label in labels}
     for suffix in shared:
-        group = [label for label in labels if Contrast.parse(label).suffix == suffix]
+        group = [label for label in labels if Contrast.parse(label).suffix == suffix and not _is_phase(label, shared)]
         largest = max((factors[label] for label in group), default=0.0)
         factors.update(dict.fromkeys(group, largest))
     return tuple(f"{label}={factor:.6g}" for label, factor in factors.items())
 
 
-def _ranges(files: Mapping[str, Path], high: float) -> dict[str, float]:
+def _ranges(files: Mapping[str, Path], high: float, shared: tuple[str, ...]) -> dict[str, float]:
     settings = ScaleSettings(high=high)
-    return {label: fit_scale(read_volume(path), settings).factor for label, path in files.items()}
+    return {
+        label: math.pi if _is_phase(label, shared) else fit_scale(read_volume(path), settings).factor
+        for label, path in files.items()
+    }
+
+
+def _is_phase(label: str, shared: Sequence[str]) -> bool:
+    contrast = Contrast.parse(label)
+    return contrast.suffix in shared and dict(contrast.entities).get("acq", "").endswith("phase")

@@ -26,9 +26,7 @@ _CLEARLY = 1.25
 """Another order must fit this much worse than the declared one, and the declared one this much worse to be named."""
 
 
-def check_raw_order(
-    images: Sequence[NDArray[np.floating]], what: str, delays_ms: Sequence[float] = NOMINAL_MS
-) -> None:
+def check_raw_order(images: Sequence[NDArray[np.floating]], what: str, delays_ms: Sequence[float] = NOMINAL_MS) -> None:
     """Compare the declared order (echo runs fastest, then delay) with every likely other one.
 
     Args:

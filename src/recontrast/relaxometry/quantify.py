@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from collections.abc import Sequence as Many
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from recontrast.atomic import make_folder
 from recontrast.config import to_plain
+from recontrast.errors import ConfigError
 from recontrast.execution.workers import Summary, failures, run_cases
 from recontrast.io.bids import BidsName, write_description, write_sidecar
 from recontrast.io.nifti import write_volume
-from recontrast.phantom.sequences import Sequence
 from recontrast.preparation.mask import head_mask
 from recontrast.provenance import version, write_provenance
 from recontrast.relaxometry.channels import check_order
 from recontrast.relaxometry.command import require_place
+from recontrast.relaxometry.derived import add_synthetic
 from recontrast.relaxometry.files import RawSeries, find_series, read_series
 from recontrast.relaxometry.fitting import fit_maps
-from recontrast.relaxometry.maps import Array, ParameterMaps, smooth_b1
+from recontrast.relaxometry.maps import Array, ParameterMaps
+from recontrast.relaxometry.transmit import transmit_field
 from recontrast.volume import Volume
-
-_B1_EVERY_MM = 6.0
-"""Distance of the voxels that the transmit field is fitted to."""
 
 _RELATIVE = {"r1": "R1map", "r2": "R2map", "pd": "PDmap", "b1": "TB1map"}
 
@@ -43,6 +40,13 @@ class QuantifySettings:
     """Folder of the data set of maps to make."""
     fit_b1: bool = False
     """Also fit the transmit field, smooth it, and fit again with it."""
+    beside: bool = False
+    """For the eight images of synthetic MRI: also put BESIDE the raw images, in their own folder, what the study
+    hagiwara2019 prepares and learns from: maps, synthetic FLAIR as it is and with suppressed CSF, synthetic T1w."""
+    literal: bool = False
+    """With --beside: the rule of CSF as it is printed in the paper, which finds none."""
+    parts: bool = False
+    """With --beside: also real and imaginary parts of the raw images, as channels for networks that see the sign."""
     check: bool = True
     """Check the order of the images against physics first; a case that fails the check is not fitted."""
     workers: int = 2
@@ -67,6 +71,8 @@ def quantify(settings: QuantifySettings) -> Summary:
         >>> quantify(QuantifySettings(raw=Path("cohort"), out=Path("maps"))).done  # doctest: +SKIP
         ['fitted maps of 4 cases in maps: T1, T2, PD']
     """
+    if (settings.literal or settings.parts) and not settings.beside:
+        raise ConfigError("--literal and --parts belong to what --beside writes; give --beside as well")
     found = find_series(settings.raw)
     deciding = {key: value for key, value in to_plain(settings).items() if key not in ("out", "workers")}
     require_place(settings.out, settings.raw, "quantify", deciding)
@@ -80,6 +86,9 @@ def quantify(settings: QuantifySettings) -> Summary:
     write_provenance(out, "quantify", settings, inputs, {"deciding": deciding})
     kinds = sorted({name for outcome in outcomes if outcome.value for name in outcome.value})
     done = [f"fitted maps of {len(found) - len(failed)} cases in {out}: {', '.join(kinds) or 'none'}"]
+    if settings.beside:
+        more = add_synthetic(settings.raw, settings.workers, literal=settings.literal, parts=settings.parts)
+        done, failed = [*done, *more.done], failed | more.failed
     return Summary(done, failed)
 
 
@@ -87,42 +96,13 @@ def _one_case(series: RawSeries, *, settings: QuantifySettings) -> list[str]:
     images, grid = read_series(series)
     head = head_mask(grid.with_data(np.abs(images).max(axis=-1))).data
     if settings.check:
-        check_order(images, series.sequences, mask=head, where=series.case.key)
+        check_order(images, series.sequences, mask=head)
     if settings.fit_b1:
         smooth = transmit_field(images, series.sequences, head, grid.spacing)
         maps = replace(fit_maps(images, series.sequences, mask=head, b1=smooth), b1=smooth)
     else:
         maps = fit_maps(images, series.sequences, mask=head)
     return _write(series, maps, grid, settings)
-
-
-def transmit_field(
-    images: NDArray[Any], sequences: Many[Sequence], mask: NDArray[np.bool_], spacing: tuple[float, ...]
-) -> Array:
-    """The transmit field of a head, from the shape of its signals: fitted to voxels some millimetres apart, smoothed.
-
-    It varies slowly, so that it need not be fitted everywhere; where it is asked for and no signal tells, it is 1.
-
-    Args:
-        images: Signals, (I, J, K, N).
-        sequences: Sequence of each image.
-        mask: The head, (I, J, K).
-        spacing: Voxel size in mm.
-
-    Returns:
-        Field relative to nominal, (I, J, K); 0 outside the mask.
-
-    Raises:
-        ConfigError: The images do not tell B1.
-
-    Example:
-        >>> field = transmit_field(images, sequences, head, (2.0, 2.0, 5.0))  # doctest: +SKIP
-    """
-    lattice = np.zeros(mask.shape, bool)
-    lattice[tuple(slice(None, None, max(1, round(_B1_EVERY_MM / step))) for step in spacing)] = True
-    chosen = mask & lattice if (mask & lattice).any() else mask
-    field = smooth_b1(fit_maps(images, sequences, mask=chosen, b1="fit"), spacing, mask=mask)
-    return np.where(mask & (field == 0), np.float32(1), field)
 
 
 def _write(series: RawSeries, maps: ParameterMaps, grid: Volume, settings: QuantifySettings) -> list[str]:

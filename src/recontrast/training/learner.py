@@ -86,7 +86,7 @@ class Learner:
 
     @property
     def starts_from_control(self) -> bool:
-        """Whether the network is fitted to training slices before the first step (`fit`); not when weights were given."""
+        """Whether the network is fitted to training slices before the first step (`fit`): not when it has weights."""
         return hasattr(self.recipe.network, "fit") and not getattr(self.recipe, "started", False)
 
     def begin(self, batch: Batch) -> None:

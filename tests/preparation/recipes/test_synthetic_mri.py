@@ -47,3 +47,15 @@ def test_seven_images_and_different_grids_are_refused(raw):
     shifted = Volume(images[first].data, images[first].affine @ np.diag([1.0, 1, 1.1, 1]))
     with pytest.raises(GeometryError, match="the grids differ"):
         synthetic_mri({**images, first: shifted}, options, "sub-01")
+
+
+def test_parts_lie_where_their_magnitudes_lie(raw):
+    images, options = raw
+    phase = {f"{label.removesuffix('_MESE')}phase_MESE": image.with_data(image.data * 0 - 1.5) for label, image in
+             images.items()}  # fmt: skip
+    placed = synthetic_mri({**images, **phase}, options, "sub-01")
+    assert len(placed) == 16
+    for label in phase:
+        assert placed[label].volume.orientation == "RAS"
+        assert (placed[label].volume.data == -1.5).all()
+    assert raw_order([*phase, *images], "sub-01") == list(images)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from recontrast.contrasts import Contrast
-from recontrast.errors import LayoutError, MissingContrastError
+from recontrast.errors import MissingContrastError
 from recontrast.preparation.mask import find_head
 from recontrast.preparation.normalize import ScaleSettings
 from recontrast.preparation.raw_order import NOMINAL_MS, check_raw_order
@@ -18,6 +18,9 @@ from recontrast.volume import Volume, require_same_grid
 
 RAW_SUFFIX = "MESE"
 RAW_IMAGES = 8
+PARTS = ("phase", "real", "imag")
+"""Ends of the `acq` entity of what is not a magnitude."""
+
 _NAMED = re.compile(r"delay(\d+)echo(\d+)")
 _FOURTH = 6
 """Image 7 (from 0): fourth delay, first echo: the brightest."""
@@ -28,8 +31,9 @@ def synthetic_mri(images: Mapping[str, Volume], options: RecipeOptions, what: st
     """Raw images untouched on their own grid; other contrasts (a FLAIR) are aligned to them.
 
     The raw images are one acquisition: they must share a grid and are never moved against each other. Their order is
-    checked against the signal equation (echo runs fastest, then delay). All eight share one scale, or a network that works on single
-    pixels would lose their ratios. The grid is always that of the raw images.
+    checked against the signal equation (echo runs fastest, then delay). All eight share one scale, or a network that
+    works on single pixels would lose their ratios. The grid is always that of the raw images. Phases, real and
+    imaginary parts are moved as little.
 
     Args:
         images: Contrast label to image; eight of them are `acq-delay…echo…_MESE` magnitudes.
@@ -42,21 +46,32 @@ def synthetic_mri(images: Mapping[str, Volume], options: RecipeOptions, what: st
         GeometryError: They are not on one grid, or alignment failed.
     """
     raw = raw_order(images, what)
-    for label in raw[1:]:
+    for label in (label for label in images if label in raw[1:] or is_part(label)):
         require_same_grid(images[raw[0]], images[label], f"{what} {label} and {raw[0]}")
     turned = {label: images[label].reoriented("RAS") for label in raw}
     bright = raw[_FOURTH]
     head, bare = find_head(turned[bright])
     check_raw_order([turned[label].data[head.data] for label in raw], what, _delays(raw))
-    others = {label: image for label, image in images.items() if label not in raw}
+    others = {label: image for label, image in images.items() if label not in raw and not is_part(label)}
     moved = native({bright: images[bright], **others}, _about(options, bright), what) if others else {}
     grid = turned[bright]
     return {
         label: moved[label]
         if label in others
-        else PlacedImage(Volume(turned[label].data, grid.affine), head, bare, np.eye(4))
+        else PlacedImage(Volume(images[label].reoriented("RAS").data, grid.affine), head, bare, np.eye(4))
         for label in images
     }
+
+
+def is_part(label: str) -> bool:
+    """Whether it is a phase, real or imaginary part of a raw image: moved as little as the magnitudes.
+
+    Example:
+        >>> is_part("acq-delay146echo1phase_MESE"), is_part("acq-delay146echo1_MESE")
+        (True, False)
+    """
+    contrast = Contrast.parse(label)
+    return contrast.suffix == RAW_SUFFIX and dict(contrast.entities).get("acq", "").endswith(PARTS)
 
 
 def raw_order(labels: Mapping[str, Volume] | Sequence[str], what: str) -> list[str]:
@@ -69,7 +84,7 @@ def raw_order(labels: Mapping[str, Volume] | Sequence[str], what: str) -> list[s
         >>> raw_order([f"acq-delay{d}echo{e}_MESE" for e in (1, 2) for d in (146, 546, 1879, 3879)], "sub-01")[1]
         'acq-delay146echo2_MESE'
     """
-    raw = [label for label in labels if Contrast.parse(label).suffix == RAW_SUFFIX and not label.count("phase")]
+    raw = [label for label in labels if Contrast.parse(label).suffix == RAW_SUFFIX and not is_part(label)]
     if len(raw) != RAW_IMAGES:
         raise MissingContrastError(
             f"{what}: recipe synthetic-mri needs {RAW_IMAGES} raw images (…_{RAW_SUFFIX}), there are {len(raw)}: "
