@@ -139,7 +139,7 @@ def check_order(
         )
     sample = _sample(images, mask, where)
     declared = tuple(range(count))
-    misfits = {order: _misfit(sample, order, sequences) for order in _orders(sequences)}
+    misfits = _misfits(sample, list(_orders(sequences)), sequences)
     own = misfits.pop(declared)
     best = min(misfits, key=lambda order: misfits[order])
     evidence = OrderEvidence(own, tuple(number + 1 for number in best), misfits[best], len(sample))
@@ -212,10 +212,13 @@ def _orders(sequences: Many[Sequence]) -> Iterator[tuple[int, ...]]:
             yield order
 
 
-def _misfit(sample: NDArray[Any], order: tuple[int, ...], sequences: Many[Sequence]) -> float:
-    """Root of misfit energy over signal energy when sequence k has image order[k]."""
-    taken = sample[:, list(order)]
+def _misfits(
+    sample: NDArray[Any], orders: Many[tuple[int, ...]], sequences: Many[Sequence]
+) -> dict[tuple[int, ...], float]:
+    """Root of misfit energy over signal energy when sequence k has image order[k]; all orders in one fit."""
+    taken = np.concatenate([sample[:, list(order)] for order in orders])
     maps = fit_maps(taken, sequences, mask=np.ones(len(taken), bool))
     energy = (np.abs(taken) ** 2).sum(axis=1)
-    relative = np.asarray(maps.misfit, np.float64) ** 2
-    return float(np.sqrt((relative * energy).sum() / energy.sum()))
+    misfit = np.square(np.asarray(maps.misfit, np.float64)) * energy
+    each = np.sqrt(misfit.reshape(len(orders), -1).sum(axis=1) / energy.reshape(len(orders), -1).sum(axis=1))
+    return dict(zip(orders, each.tolist(), strict=True))
