@@ -276,6 +276,8 @@ class CaseScorer:
         def value(k: int | None) -> float:
             arrays = (stage.reference, maps.estimate, mask)
             cut = arrays if k is None else tuple(None if a is None else np.take(a, k, axis=axis) for a in arrays)
+            if "spacing" in metric.options:
+                options["spacing"] = tuple(mm for a, mm in enumerate(self.spacing) if k is None or a != axis)
             number, reason = metric.score(
                 cut[0], cut[1], mask=cut[2], data_range=self.protocol.data_range, **options
             )  # fmt: skip

@@ -23,6 +23,9 @@ HAGIWARA2019 = PROTOCOLS.register("hagiwara2019")(
             ),
             MetricUse(label="nrmse_ref", metric="nmae", options={"divisor": "mean_ref"}, constant_region=INTRACRANIAL),
             MetricUse(label="mse", metric="mse"),
+            # Readers graded grains in CSF and swollen gyri; as numbers the two are ours.
+            MetricUse(label="grains", metric="granularity_difference", options={"axis": 2}),
+            MetricUse(label="sulcal_width", metric="apparent_width_difference"),
         ),
         primary_metric="psnr",
         aggregation="one value per volume and region; sessions averaged within the subject; mean and SD over subjects",
