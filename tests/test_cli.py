@@ -57,6 +57,12 @@ def test_unknown_option_leaves_with_status_two(capsys: pytest.CaptureFixture[str
     assert left.value.code == cli.MENDABLE
 
 
+def test_an_option_given_twice_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["--set", "loop.steps=3", "--set", "loop.seed=1"]
+    assert cli.run(["train", str(tmp_path), str(tmp_path / "run"), "--source", "T1w", "--target", "T2w", *given]) == 2
+    assert "--set is given twice" in capsys.readouterr().err
+
+
 def test_list_shows_members_with_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["list", "metrics"]) == cli.DONE
     rows = capsys.readouterr().out.strip().splitlines()

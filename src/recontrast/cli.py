@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from recontrast.errors import RecontrastError, RecontrastWarning, UnknownNameError
+from recontrast.errors import ConfigError, RecontrastError, RecontrastWarning, UnknownNameError
 
 if typing.TYPE_CHECKING:
     from recontrast.execution.workers import Summary
@@ -200,6 +200,7 @@ class SharedOptions:
 def _parse(name: str, command: Command, arguments: list[str]) -> tuple[Any, SharedOptions]:
     import tyro
 
+    _refuse_repeated(arguments)
     module = importlib.import_module(f"recontrast.{command.module}")
     cls = getattr(module, command.settings_name)
     joined = dataclasses.make_dataclass(
@@ -230,6 +231,14 @@ def _parse(name: str, command: Command, arguments: list[str]) -> tuple[Any, Shar
     return options.settings, options.shared
 
 
+def _refuse_repeated(arguments: Sequence[str]) -> None:
+    """An option given twice would count once, the last time: `--set A --set B` would forget A without a word."""
+    names = [argument.partition("=")[0] for argument in arguments if argument.startswith("--") and len(argument) > 2]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"{name} is given twice; give it once, several values after each other: {name} A B")
+
+
 def _config_path(arguments: Sequence[str]) -> Path | None:
     for position, argument in enumerate(arguments):
         if argument == "--config" and position + 1 < len(arguments):
@@ -245,7 +254,6 @@ def _partial(cls: type[Any], values: Mapping[str, Any], where: str) -> Any:
     from pydantic import TypeAdapter, ValidationError
 
     from recontrast.config import nested_dataclass
-    from recontrast.errors import ConfigError
 
     settings = object.__new__(cls)  # checks of the class run when it is complete, not here
     hints = typing.get_type_hints(cls)
