@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -64,6 +65,10 @@ def test_verdicts(tested: list[Finding]) -> None:
     assert row["difference"] == pytest.approx(1 - 0.05 / 4)
     assert row["ci_low"] < row["difference"] < row["ci_high"]
     assert table.loc[("e", "first"), "difference"] == pytest.approx(10)
+    assert row["change_percent"] == pytest.approx(100 * (row["better"] / row["worse"] - 1))
+    shared = int(row["subjects"])
+    assert row["wilcoxon_p"] == pytest.approx(2 * 0.5**shared)  # all differences have one sign
+    assert np.isnan(table.loc[("d", ""), "wilcoxon_p"])
 
 
 def test_one_subject_decides_nothing(tested: list[Finding]) -> None:

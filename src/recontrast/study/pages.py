@@ -129,15 +129,18 @@ def _orderings(findings: Findings) -> Section:
     rows = [
         {
             "claim": row["claim"] + _of(row["method"]), "metric": f"{row['metric']} ({row['protocol']})",
-            "difference": _numbers(row), "subjects": row["subjects"], "ours": row["verdict"],
+            "difference": _numbers(row), "change": _or_dash(row["change_percent"], "{:+.1f} %"),
+            "Wilcoxon p": _or_dash(row["wilcoxon_p"], "{:.2g}"), "Shapiro-Wilk p": _or_dash(row["shapiro_p"], "{:.2g}"),
+            "subjects": row["subjects"], "ours": row["verdict"],
         }
         for row in findings.orderings.to_dict("records")
     ]  # fmt: skip
     how = "; ".join(dict.fromkeys(str(row) for row in findings.orderings["interval"]))
     text = (
         "A difference above zero is in the paper's favour, whatever the metric's direction. Agrees or disagrees: the "
-        "95 % interval over test subjects does not hold zero. Undecided: it does, or there is no interval. Intervals "
-        "are not corrected for the number of claims."
+        "95 % interval over test subjects does not hold zero. Undecided: it does, or there is no interval. Change is "
+        "that of the mean; Wilcoxon's test is two-sided, Shapiro-Wilk asks whether the differences are normal. Neither "
+        "intervals nor p are corrected for the number of claims."
     )
     table = frame_table(pd.DataFrame(rows), "Orderings the paper claims, in our results.", (DISAGREES,))
     return Section("orderings", "Orderings, with intervals", [Text(text), table, Text(f"Intervals: {how}.")])
@@ -214,6 +217,10 @@ def _scores(findings: Findings) -> Section:
     return Section(
         "scores", "Scores on the test subjects, with controls", blocks or [Text("Nothing was scored.", "absent")]
     )
+
+
+def _or_dash(value: float, form: str) -> str:
+    return "—" if pd.isna(value) else form.format(value)
 
 
 def _wide(plain: pd.DataFrame) -> pd.DataFrame:
