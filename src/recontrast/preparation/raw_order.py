@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ _CLEARLY = 1.25
 """Another order must fit this much worse than the declared one, and the declared one this much worse to be named."""
 
 
-def check_raw_order(images: Sequence[NDArray[np.floating]], what: str, delays_ms: Sequence[float] = NOMINAL_MS) -> None:
+def check_raw_order(images: Sequence[NDArray[Any]], what: str, delays_ms: Sequence[float] = NOMINAL_MS) -> None:
     """Compare the declared order (echo runs fastest, then delay) with every likely other one.
 
     Args:
@@ -75,7 +76,7 @@ def _sample(signals: NDArray[np.float64], what: str) -> NDArray[np.float64]:
             f"{what}: only {len(found)} voxels of the raw images have signal, their order cannot be checked "
             f"({_FEWEST} are needed)"
         )
-    return found[np.random.default_rng(0).permutation(len(found))[:_VOXELS]]
+    return np.asarray(found[np.random.default_rng(0).permutation(len(found))[:_VOXELS]])
 
 
 def _curves(delays_ms: NDArray[np.float64]) -> NDArray[np.float64]:
