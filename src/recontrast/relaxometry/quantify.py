@@ -88,7 +88,7 @@ def quantify(settings: QuantifySettings) -> Summary:
     done = [f"fitted maps of {len(found) - len(failed)} cases in {out}: {', '.join(kinds) or 'none'}"]
     if settings.beside:
         more = add_synthetic(settings.raw, settings.workers, literal=settings.literal, parts=settings.parts)
-        done, failed = [*done, *more.done], failed | more.failed
+        done, failed = [*done, *more.done], {**failed, **more.failed}
     return Summary(done, failed)
 
 
