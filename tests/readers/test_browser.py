@@ -118,3 +118,85 @@ def test_likert_overlay_and_rating_by_keys(make_study: Any, serving: Any, tab: A
     plan = read_plan(overlay.folder)
     answers = decode(plan, read_records(overlay.folder / "answers.sqlite"))
     assert answers["value"].iloc[0] == plan.items["A"][0].arms[1]
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+def test_words_and_answers_that_were_not_stored_yet_outlive_the_tab(make_study: Any, serving: Any, tab: Any) -> None:
+    study = make_study("tagawa2025", 'order = "mixed"\nwashout_days = 0', cases=2)
+    page = tab()
+    with serving(study) as server:
+        item = begin(page, server.link("A"))
+        page.key("1")
+        page.key("2")
+        page.key("n")  # past the marks to the field of words, without a mouse
+        page.key("n")
+        page.wait("document.activeElement instanceof HTMLTextAreaElement")
+        page.type("motion")
+        page.call("Page.reload")  # at once: the field was never left
+        page.wait("document.querySelector('#go') && !document.querySelector('#go').hidden")
+        page.key("Enter")
+        assert page.wait(ON_SCREEN) == item
+        assert page.evaluate("document.querySelector('textarea').value") == "motion"
+        server.kill()
+        page.key("Enter")
+        page.wait("document.querySelector('#banner').textContent.includes('Not stored yet')")
+        page.go("about:blank")
+    with serving(study, "--port", str(server.port)) as again:
+        second = begin(page, again.link("A"))
+        assert second != item
+        page.wait("document.querySelector('#place').textContent.startsWith('Item 2 of')")
+        assert page.evaluate("Object.keys(sessionStorage).map((key) => sessionStorage[key]).includes('[]')")
+    answers = [record for record in read_records(study.folder / "answers.sqlite") if record.kind == "answer"]
+    assert [record.item for record in answers] == [item]
+    assert answers[0].content == {"mta.right": 1, "mta.left": 2, "lesions": [], "artefacts": "motion"}
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+def test_what_cannot_be_seen_cannot_be_answered_but_skipped(make_study: Any, serving: Any, tab: Any) -> None:
+    study = make_study("mta", cases=2)
+    first = read_plan(study.folder).items["A"][0]
+    file = study.folder / "images" / first.files[0]
+    kept = file.read_bytes()
+    file.unlink()
+    with serving(study) as server:
+        page = tab()
+        page.go(server.link("A"))
+        page.wait("document.querySelector('#go') && !document.querySelector('#go').hidden")
+        page.click("#go")
+        page.wait("document.querySelector('#screen-title').textContent === 'The image is not here'")
+        page.key("1")
+        page.key("2")
+        page.key(" ")
+        assert page.evaluate("document.querySelector('#desk').hidden")
+        file.write_bytes(kept)
+        page.click("#go")  # try again
+        assert page.wait(ON_SCREEN) == first.id
+        file.unlink()
+        page.call("Page.reload")
+        page.wait("document.querySelector('#go') && !document.querySelector('#go').hidden")
+        page.key("Enter")
+        page.wait("!document.querySelector('#skip').hidden")
+        page.click("#skip")
+        assert next_item(page, first.id) not in (first.id, "end")
+    records = read_records(study.folder / "answers.sqlite")
+    assert [(record.kind, record.item) for record in records] == [("skip", first.id)]
+    assert "is gone or damaged" in (study.folder.parent / "refused.log").read_text()
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+def test_the_ruler_by_keys_measures_millimetres(make_study: Any, serving: Any, tab: Any) -> None:
+    study = make_study("mta", cases=2)  # voxels of 2 x 2 x 3 mm, coronal
+    with serving(study) as server:
+        page = tab()
+        begin(page, server.link("A"))
+        page.key("c")
+        page.key("x")
+        for key in ("ArrowRight", "ArrowRight", "ArrowUp", "ArrowUp"):
+            page.key(key, shift=True)
+        page.key("x")
+        page.key("ArrowRight", shift=True)  # the line no longer follows
+        expected = f"ruler {(4**2 + 6**2) ** 0.5:.1f} mm"
+        page.wait(f"document.querySelector('#position').textContent.includes('{expected}')")

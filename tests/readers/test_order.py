@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from typing import Any
 
@@ -45,6 +46,21 @@ def test_washout_shows_each_case_once_a_session_and_is_balanced() -> None:
 def test_blocks_show_one_arm_a_session() -> None:
     order = plan_reader(study(order="blocks", washout_days=28.0, block_order=["one", "acquired"]), CASES, 0)
     assert [s.arms[0] for s in order] == ["one"] * 10 + ["acquired"] * 10
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_without_washout_the_gap_also_holds_from_one_session_to_the_next(seed: int) -> None:
+    order = plan_reader(study(order="blocks", gap=3), CASES, seed)
+    assert [s.session for s in order] == [0] * 10 + [1] * 10
+    for place, showing in enumerate(order):
+        assert showing.case not in {other.case for other in order[place + 1 : place + 4]}
+
+
+def test_images_of_one_case_for_practice_are_kept_apart_where_there_are_others() -> None:
+    for seed in range(20):
+        practice = [s.case for s in plan_reader(study(training=["p", "q", "r"]), CASES, seed) if s.training]
+        assert sorted(practice) == ["p", "p", "q", "q", "r", "r"]
+        assert all(a != b for a, b in itertools.pairwise(practice))
 
 
 def test_pairs_show_both_arms_in_either_place() -> None:

@@ -53,3 +53,10 @@ def test_all_done_and_days_of_opening() -> None:
     assert standing(study(opens="2026-11-22"), ITEMS, [], NOW).phase == "closed"
     assert standing(study(closes="2026-11-21"), ITEMS, [], NOW).phase == "reading"
     assert standing(study(closes="2026-11-20"), ITEMS, [], NOW).phase == "closed"
+
+
+def test_the_clock_of_an_open_item_goes_on_from_its_last_record() -> None:
+    assert standing(study(), ITEMS, []).spent == 0
+    told = records(("part", "i0"), ("answer", "i0"), ("undo", "i0"))
+    assert standing(study(), ITEMS, told).spent == 5
+    assert standing(study(), ITEMS, told[:2]).spent == 0  # the next item

@@ -133,6 +133,49 @@ def test_answers_after_the_lock_are_refused_and_nothing_was_lost(make_study: Any
     assert study.secret("A") not in refused
 
 
+def test_a_replayed_answer_is_stored_once_and_never_changed(make_study: Any, serving: Any) -> None:
+    pytest.importorskip("fastapi")
+    study = make_study("tagawa2025", 'order = "mixed"\nwashout_days = 0', cases=2)
+    words = {"mta.right": 1, "mta.left": 2, "lesions": [], "artefacts": "<script>alert(1)</script>\x00\u202e"}
+    with serving(study) as server:
+        item, token = server.state("A")["item"]["id"], "c" * 32
+        assert [server.record("A", item, values=words, token=token)[0] for _ in range(3)] == [200, 200, 200]
+        status, said = server.record("A", item, values={**words, "mta.left": 0}, token=token)
+        assert (status, said["error"]) == (409, "this answer was already stored with another content")
+        other = server.state("B")["item"]["id"]
+        assert server.record("B", other, values=words, token=token)[0] == 409
+        assert server.record("A", item, values=words)[0] == 409  # a new token for an answered item
+        assert server.record("A", item, "undo")[0] == 200
+        assert server.state("A")["item"]["parts"] == words  # as it was written, and never as HTML
+    records = read_records(study.folder / "answers.sqlite")
+    assert [(record.kind, record.reader) for record in records] == [("answer", "A"), ("undo", "A")]
+    assert (
+        "refused: POST /api/records: this answer was already stored"
+        in (study.folder.parent / "refused.log").read_text()
+    )
+
+
+def test_a_vanished_image_and_a_locked_study_are_said_and_keep_what_is_stored(make_study: Any, serving: Any) -> None:
+    pytest.importorskip("fastapi")
+    study = make_study(cases=2)
+    items = read_plan(study.folder).items["A"]
+    with serving(study) as server:
+        assert server.record("A", items[0].id, values=GOOD)[0] == 200
+        (study.folder / "images" / items[1].files[0]).unlink()
+        status, _, body = server.ask("GET", f"/api/items/{items[1].id}/images/0", "A")
+        assert status == 410
+        assert "missing on the server" in json.loads(body)["error"]
+        (study.folder / "locked").touch()
+        status, said = server.record("A", items[1].id, values=GOOD)
+        assert (status, said["error"]) == (423, "this session is closed; nothing can be stored now")
+        (study.folder / "locked").unlink()
+        assert server.state("A")["item"]["id"] == items[1].id
+    assert [record.item for record in read_records(study.folder / "answers.sqlite")] == [items[0].id]
+    log = (study.folder.parent / "refused.log").read_text()
+    assert f"of case {items[1].case} is gone or damaged" in log
+    assert "refused: POST /api/records: this session is closed" in log
+
+
 @pytest.mark.slow
 def test_a_killed_server_loses_and_doubles_nothing(make_study: Any, serving: Any) -> None:
     pytest.importorskip("fastapi")

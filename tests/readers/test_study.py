@@ -18,6 +18,8 @@ name = "synthetic"
 files = "{case}_s.nii"
 """
 
+GRADE = '[[questions]]\nname = "g1"\ntext = "?"\nkind = "grade"\nchoices = ["a", "b"]\n'
+
 
 def written(tmp_path: Path, text: str) -> Path:
     (tmp_path / "study.toml").write_text(text + ARMS)
@@ -53,6 +55,10 @@ def test_designs_of_the_papers_ask_what_the_papers_asked(tmp_path: Path) -> None
         ('design = "mta"\nreaders = ["A"]\ngap = 0', "gap"),
         ('design = "cerebrovascular"\nreaders = ["A"]\nmode = "overlay"', "does not fit"),
         ('title = "x"\nreaders = ["A"]', "at least one"),
+        (f'title = "x"\nreaders = ["A"]\n{GRADE}key = "u"', "one small letter, and not one of the page's own"),
+        (f'title = "x"\nreaders = ["A"]\n{GRADE}key = "Z"', "one small letter"),
+        (f'title = "x"\nreaders = ["A"]\n{GRADE}key = "z"\n{GRADE.replace("g1", "g2")}key = "z"', "two questions"),
+        (f'title = "x"\nreaders = ["A"]\n{GRADE}first = 9', "0 to 9"),
     ],
 )
 def test_what_does_not_fit_is_said(text: str, said: str, tmp_path: Path) -> None:

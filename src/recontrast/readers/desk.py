@@ -82,7 +82,7 @@ class Desk:
             "opens": where.opens.isoformat() if where.opens else "",
         }
         if where.phase == "reading":
-            state["item"] = {**self._item(items[where.place]), "parts": where.parts}
+            state["item"] = {**self._item(items[where.place]), "parts": where.parts, "spent": where.spent}
             following = items[where.place + 1 : where.place + 2]
             state["next"] = self._item(following[0]) if following and following[0].session == where.session else None
         return state

@@ -66,21 +66,39 @@ def plan_reader(study: Study, cases: Sequence[str], seed: int) -> list[Showing]:
             for case in study.training
             for arms in _practice(study, number, len(sessions), rng)
         ]
-        rng.shuffle(practice)
-        planned += practice + spread(showings, repeated[number], study.gap, rng)
+        planned += _apart(practice, study.gap, rng)
+        shown_before = [showing.case for showing in planned] if study.washout_days == 0 else []
+        planned += spread(showings, repeated[number], study.gap, rng, shown_before)
     return planned
 
 
+def _apart(practice: list[Showing], gap: int, rng: np.random.Generator) -> list[Showing]:
+    """Practice in random order, images of a case as far apart as so few items allow."""
+    for wanted in range(gap, 0, -1):
+        for _ in range(_TRIES):
+            order = _one_order(list(practice), wanted, rng, [])
+            if order is not None:
+                return order
+    rng.shuffle(practice)
+    return practice
+
+
 def spread(
-    showings: Sequence[Showing], repeats: Sequence[Showing], gap: int, rng: np.random.Generator
+    showings: Sequence[Showing],
+    repeats: Sequence[Showing],
+    gap: int,
+    rng: np.random.Generator,
+    shown_before: Sequence[str] = (),
 ) -> list[Showing]:
     """A random order in which at least `gap` other items lie between two of one case.
+
+    `shown_before` are the cases of the items that come before, the last one last.
 
     Raises:
         ConfigError: There is none, or none was found.
     """
     for _ in range(_TRIES):
-        order = _one_order(list(showings) + list(repeats), gap, rng)
+        order = _one_order(list(showings) + list(repeats), gap, rng, shown_before)
         if order is not None:
             seen: set[tuple[str, tuple[str, ...]]] = set()
             marked = []
@@ -95,20 +113,28 @@ def spread(
     )
 
 
-def _one_order(left: list[Showing], gap: int, rng: np.random.Generator) -> list[Showing] | None:
+def _one_order(
+    left: list[Showing], gap: int, rng: np.random.Generator, shown_before: Sequence[str]
+) -> list[Showing] | None:
     """Draw item after item among those whose case was not shown lately; cases with much left come more often."""
-    counts = {case: sum(s.case == case for s in left) for case in {s.case for s in left}}
+    cases = list(dict.fromkeys(showing.case for showing in left))
+    number = {case: place for place, case in enumerate(cases)}
+    case_of = np.array([number[showing.case] for showing in left], dtype=np.int64)
+    counts = np.bincount(case_of, minlength=len(cases))
+    undrawn = np.ones(len(left), dtype=bool)
+    recent = [number.get(case, -1) for case in shown_before][-gap:]
     order: list[Showing] = []
-    while left:
-        recent = {showing.case for showing in order[-gap:]}
-        free = [i for i, showing in enumerate(left) if showing.case not in recent]
-        if not free:
+    while len(order) < len(left):
+        free = np.flatnonzero(undrawn & ~np.isin(case_of, recent))
+        if not free.size:
             return None
         # What must be begun now, or it can no longer be kept apart.
-        urgent = [i for i in free if (counts[left[i].case] - 1) * (gap + 1) + 1 >= len(left)]
-        chosen = left.pop(int(rng.choice(urgent or free)))
-        counts[chosen.case] -= 1
-        order.append(chosen)
+        urgent = free[(counts[case_of[free]] - 1) * (gap + 1) + 1 >= len(left) - len(order)]
+        chosen = int(rng.choice(urgent if urgent.size else free))
+        undrawn[chosen] = False
+        counts[case_of[chosen]] -= 1
+        recent = [*recent, int(case_of[chosen])][-gap:]
+        order.append(left[chosen])
     return order
 
 

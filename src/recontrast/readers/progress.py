@@ -26,6 +26,7 @@ class Standing:
         parts: What is answered already of the item on the table.
         opens: When the next session opens (UTC), or the first day of the study.
         previous: Item that an undo would open again.
+        spent: Milliseconds that the item on the table was on the screen before.
     """
 
     phase: Phase
@@ -34,6 +35,7 @@ class Standing:
     parts: Mapping[str, Any]
     opens: datetime | None = None
     previous: str = ""
+    spent: int = 0
 
 
 def standing(study: Study, items: Sequence[Item], records: Sequence[Record], now: datetime | None = None) -> Standing:
@@ -70,7 +72,7 @@ def standing(study: Study, items: Sequence[Item], records: Sequence[Record], now
         if now < opens:
             return Standing("waiting", place, session, {}, opens)
     previous = items[place - 1].id if place and sessions[place - 1] == session else ""
-    return Standing("reading", place, session, parts, previous=previous)
+    return Standing("reading", place, session, parts, previous=previous, spent=_spent(records, items[place].id))
 
 
 def current_records(records: Sequence[Record]) -> dict[str, Record]:
@@ -91,6 +93,11 @@ def _parts(records: Sequence[Record], item: str) -> dict[str, Any]:
         if record.item == item and record.kind in ("part", "answer"):
             parts.update(record.content)
     return parts
+
+
+def _spent(records: Sequence[Record], item: str) -> int:
+    """How long an item was on the screen up to its last record; the page goes on counting from there."""
+    return max((r.milliseconds for r in records if r.item == item and r.kind in ("part", "answer")), default=0)
 
 
 def _is_open(study: Study, now: datetime) -> bool:

@@ -35,6 +35,8 @@ class ServeSettings:
     """TLS certificate (PEM)."""
     certificate_key: Path | None = None
     """Its private key (PEM)."""
+    patience_s: float = 10.0
+    """Longest time in which a client must have sent a whole request, s."""
 
 
 def serve(settings: ServeSettings) -> Summary:
@@ -51,6 +53,7 @@ def serve(settings: ServeSettings) -> Summary:
     try:
         import uvicorn
 
+        from recontrast.readers.connections import connection_class
         from recontrast.readers.server import build_application
     except ImportError as error:
         raise DependencyError(f"{error.name} is not installed: pip install 'recontrast[readers]'") from error
@@ -61,7 +64,8 @@ def serve(settings: ServeSettings) -> Summary:
         hosts = {*LOOPBACK, *settings.names, _bracketed(settings.host)}
         config = uvicorn.Config(
             build_application(desk, sorted(hosts)),
-            log_config=None, access_log=False, server_header=False, date_header=False, proxy_headers=False,
+            http=connection_class(settings.patience_s), log_config=None, access_log=False,
+            server_header=False, date_header=False, proxy_headers=False,
             ws="none", lifespan="off", limit_concurrency=256, timeout_keep_alive=30, timeout_graceful_shutdown=3,
             h11_max_incomplete_event_size=16384,
             ssl_certfile=settings.certificate, ssl_keyfile=settings.certificate_key,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib.resources
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
+from starlette.responses import StreamingResponse
 
 from recontrast.errors import OutputError
 from recontrast.readers.desk import Desk, Refusal
@@ -25,6 +26,9 @@ TYPES = {
 
 REQUESTS_PER_SECOND, REQUESTS_AT_ONCE = 100.0, 1000.0
 """Of one address. A hospital's readers may share one; a reader needs about five a second at most."""
+
+PIECE = 512 * 1024
+"""Bytes of a picture that are handed on at once."""
 
 WRONG_SECRETS_PER_SECOND, WRONG_SECRETS_AT_ONCE = 0.2, 10.0
 
@@ -81,7 +85,9 @@ def build_application(desk: Desk, hosts: Sequence[str]) -> Limits:
     def image(request: Request, item: str, number: str) -> Response:
         reader = reader_of(request)
         place = int(number) if number in ("0", "1") else -1
-        return Response(desk.image(reader, item, place), media_type="application/octet-stream")
+        content = desk.image(reader, item, place)
+        headers = {"content-length": str(len(content))}
+        return StreamingResponse(_pieces(content), media_type="application/octet-stream", headers=headers)
 
     @application.post("/api/records")
     async def record(request: Request) -> Response:
@@ -104,6 +110,12 @@ def _add_page(application: FastAPI) -> None:
             log.warning("refused: GET /%s: no such page", path[:80].encode("ascii", "backslashreplace").decode())
             return _json({"error": "there is no such page"}, 404)
         return Response(found[0], headers={"content-type": found[1]})
+
+
+async def _pieces(content: bytes) -> AsyncIterator[bytes]:
+    """A picture in pieces, so that a client who takes them slowly is told from one who takes none."""
+    for start in range(0, len(content), PIECE):
+        yield content[start : start + PIECE]
 
 
 def _parsed(body: bytes) -> Any:

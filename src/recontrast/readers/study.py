@@ -21,6 +21,9 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 ORIGINS = ("acquired", "computed")
 
+PAGE_KEYS = frozenset("bcfhlmnpuvwx")
+"""Letters that mean something to the page itself."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
@@ -40,7 +43,7 @@ class Question:
     sides: tuple[str, ...] = ()
     """the question is asked once for each side, for example right and left"""
     key: str = ""
-    """letter that raises a grade by one, and from the last one back to the first"""
+    """small letter that raises a grade by one, and from the last one back to the first"""
     required: bool = True
     """an item cannot be stored without this answer (text and marks may always be empty)"""
     within_mm: float = 10.0
@@ -184,6 +187,10 @@ def check_study(study: Study, where: str) -> Study:
         _check_day(day, where)
     for question in study.questions:
         _check_question(question, study, where)
+    keys = [question.key for question in study.questions if question.key]
+    twice = next((key for key in keys if keys.count(key) > 1), "")
+    if twice:
+        raise ConfigError(f"{where}: the key '{twice}' is that of two questions")
     return study
 
 
@@ -213,5 +220,12 @@ def _check_question(question: Question, study: Study, where: str) -> None:
         raise ConfigError(f"{place}: kind '{question.kind}' does not fit mode '{study.mode}'")
     if question.kind == "marks" and (study.mode == "sheet" or question.sides):
         raise ConfigError(f"{place}: marks need mode 'single' and have no sides")
-    if question.key and (len(question.key) != 1 or question.kind != "grade" or question.sides):
-        raise ConfigError(f"{place}: a key is one letter of a question of kind 'grade' without sides")
+    if question.key and (question.kind != "grade" or question.sides):
+        raise ConfigError(f"{place}: only a question of kind 'grade' without sides has a key")
+    if question.key and (not re.fullmatch("[a-z]", question.key) or question.key in PAGE_KEYS):
+        raise ConfigError(
+            f"{place}: key '{question.key}' must be one small letter, and not one of the page's own: "
+            + " ".join(sorted(PAGE_KEYS))
+        )
+    if question.kind in ("choice", "grade", "which") and not 0 <= question.first <= 10 - len(question.choices):
+        raise ConfigError(f"{place}: values must lie within 0 to 9, so that each has a digit; lower `first`")

@@ -7,6 +7,7 @@ export class Refused extends Error {
 export class Api {
   constructor(secret, onTrouble) {
     this.secret = secret;
+    this.waiting = `recontrast-waiting-${secret}`; // records not yet stored outlive a reload of the tab
     this.onTrouble = onTrouble;      // told what to show while an answer waits to be stored; "" when all is well
     this.queue = Promise.resolve();  // records leave one after the other, in the order they were given
   }
@@ -21,15 +22,28 @@ export class Api {
   // Stores a record, however long the server is away; resolves to the new state.
   record(item, kind, values, milliseconds) {
     const body = JSON.stringify({ token: randomToken(), item, kind, values, milliseconds: Math.round(milliseconds) });
-    const sent = this.queue.then(() => this.untilStored(body));
+    this.keep([...this.kept(), body]);
+    return this.send(body);
+  }
+
+  send(body) {
+    const sent = this.queue.then(() => this.untilStored(body)).finally(() => this.keep(this.kept().filter((other) => other !== body)));
     this.queue = sent.catch(() => {});
     return sent;
+  }
+
+  kept() { return JSON.parse(sessionStorage.getItem(this.waiting) || "[]"); }
+  keep(bodies) { sessionStorage.setItem(this.waiting, JSON.stringify(bodies)); }
+
+  // Sends what a reload interrupted; what was stored before is known by its token and not stored again.
+  async sendKept() {
+    for (const body of this.kept()) await this.send(body).catch((error) => { if (!(error instanceof Refused)) throw error; });
   }
 
   async untilStored(body) {
     for (let wait = 250; ; wait = Math.min(2 * wait, 4000)) {
       try {
-        const response = await this.ask("/api/records", { method: "POST", body });
+        const response = await this.ask("/api/records", { method: "POST", body, keepalive: true });
         const state = await response.json();
         this.onTrouble("");
         return state;

@@ -22,6 +22,7 @@ function screen(title, text, button = "", code = false) {
   at("screen-title").textContent = title;
   at("screen-text").textContent = text;
   at("code-label").hidden = !code;
+  at("skip").hidden = true;
   at("go").hidden = !button;
   at("go").textContent = button;
   if (button && !code) at("go").focus();
@@ -42,7 +43,13 @@ async function enter() {
   if (!secret) return screen("Reading room", "Open the link you were given, or enter its code.", "Enter", true);
   api = new Api(secret, banner);
   try {
-    follow(await api.state(), true);
+    let told = await api.state();
+    if (api.kept().length) {
+      screen("Reading room", "Storing what was not yet stored …");
+      await api.sendKept();
+      told = await api.state();
+    }
+    follow(told, true);
   } catch (error) {
     if (error.status === 401) sessionStorage.removeItem(SECRET);
     screen("Reading room", error.message, "Try again", error.status === 401);
@@ -87,8 +94,8 @@ function pick({ mode, plane, convention, white, levels }) { return { mode, plane
 // Puts the item on the screen; its pictures may have been fetched while the one before was read.
 async function present() {
   const item = state.item;
+  delete document.body.dataset.item;
   screen("", "Loading …");
-  at("skip").hidden = true;
   try {
     const volumes = await (ahead && ahead.id === item.id ? ahead.volumes : fetchAll(item));
     if (state.item !== item) return;
@@ -97,18 +104,18 @@ async function present() {
     viewer.show(volumes, item.shape, item.spacing);
     banner("");
   } catch (error) {
+    if (state.item !== item) return;
     ahead = null;
-    at("screen").hidden = true;
-    at("desk").hidden = false;
     viewer.clear();
-    banner(error.message);
+    screen("The image is not here", error.message, "Try again"); // nothing can be answered that was not seen
     at("skip").hidden = error.status !== 410;
+    return;
   }
   at("practice").hidden = !item.training;
   at("mix").value = 0;
   questions.start(item.parts);
   if (questions.marksRow && viewer.volumes) viewer.marks = structuredClone(questions.values[questions.marksRow.field]);
-  clock = { spent: 0, since: 0 };
+  clock = { spent: item.spent, since: 0 };
   startClock();
   reading = true;
   requestAnimationFrame(() => requestAnimationFrame(() => { document.body.dataset.item = item.id; }));
@@ -144,6 +151,7 @@ function store() {
   const missing = questions.missing();
   if (missing) return banner(`Not answered: ${missing}`);
   document.activeElement.blur();
+  questions.flush();
   return act("answer", state.item.id, { ...questions.values });
 }
 
@@ -161,7 +169,11 @@ function moved(view) {
   at("position").textContent = `Slice ${view.cross.map((index) => index + 1).join(" ")} (${millimetres} mm), window ${Math.round(view.width)} level ${Math.round(view.level)}${line}`;
 }
 
-function pause() { if (reading) screen("Pause", "The clock stands still. Everything is stored.", "Go on"); }
+function pause() {
+  if (!reading) return;
+  questions.flush();
+  screen("Pause", "The clock stands still. Everything is stored.", "Go on");
+}
 
 async function go() {
   if (!at("code-label").hidden) {
@@ -197,6 +209,9 @@ function viewKey(event) {
   else if (key === "m") mark();
   else if (key === "Delete" && questions.marksRow) viewer.dropMark();
   else if (key === "f") fade(viewer.share < 0.5 ? 100 : 0);
+  else if (key === "v" || key === "b") fade(Math.max(0, Math.min(100, Math.round(100 * viewer.share) + (key === "v" ? 10 : -10))));
+  else if (key === "c") viewer.centre();
+  else if (key === "x") viewer.rule();
   else return false;
   return true;
 }
@@ -222,6 +237,7 @@ function rule() {
 
 function key(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || at("keys").open) return;
+  if (event.target instanceof HTMLTextAreaElement && event.key === "Escape") return event.target.blur();
   if (event.target instanceof HTMLTextAreaElement || event.target === at("code")) return;
   if (!reading) {
     if (event.key === "Enter" && event.target !== at("go") && !at("go").hidden && at("code-label").hidden) go();
@@ -243,6 +259,7 @@ function undo() { if (state && state.previous) act("undo", state.previous); }
 
 document.addEventListener("keydown", key);
 document.addEventListener("visibilitychange", () => (document.hidden ? stopClock() : reading && startClock()));
+window.addEventListener("pagehide", () => questions && questions.flush());
 at("go").addEventListener("click", go);
 at("store").addEventListener("click", store);
 at("skip").addEventListener("click", () => act("skip", state.item.id));

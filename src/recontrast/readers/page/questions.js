@@ -14,6 +14,7 @@ export class Questions {
   // Starts an item; `parts` are answers given before a pause or an undo.
   start(parts) {
     this.values = {};
+    this.drop();
     this.form.replaceChildren(...this.rows.map((row) => this.build(row)));
     for (const { question, field } of this.rows) {
       if (field in parts) this.values[field] = parts[field];
@@ -37,7 +38,8 @@ export class Questions {
     if (question.kind === "text") {
       const area = document.createElement("textarea");
       Object.assign(area, { rows: 2, maxLength: 2000, name: field });
-      area.addEventListener("change", () => this.set(field, area.value));
+      area.addEventListener("input", () => this.typed(field, area.value));
+      area.addEventListener("change", () => this.flush());
       set.append(area);
     } else if (question.kind === "marks") {
       const count = document.createElement("span");
@@ -72,10 +74,28 @@ export class Questions {
     this.onChange(field, value);
   }
 
+  // Words are told a moment after the last letter, at once when the reader goes on or away.
+  typed(field, text) {
+    this.values[field] = text;
+    this.drop();
+    this.late = { field, timer: setTimeout(() => this.flush(), 400) };
+  }
+
+  flush() {
+    const late = this.late;
+    this.drop();
+    if (late) this.onChange(late.field, this.values[late.field]);
+  }
+
+  drop() {
+    if (this.late) clearTimeout(this.late.timer);
+    this.late = null;
+  }
+
   refresh() {
     for (const { question, field, set } of this.rows) {
       const value = this.values[field];
-      if (question.kind === "text") set.querySelector("textarea").value = value;
+      if (question.kind === "text") { const area = set.querySelector("textarea"); if (area.value !== value) area.value = value; }
       else if (question.kind === "marks") set.querySelector(".count").textContent = `${value.length} marked (M or double click; Delete removes the last)`;
       else for (const button of set.querySelectorAll("button")) button.setAttribute("aria-pressed", String(Number(button.dataset.value) === value));
     }
@@ -107,7 +127,13 @@ export class Questions {
       this.set(graded.field, values[(values.indexOf(this.values[graded.field]) + 1) % values.length]);
       return true;
     }
-    if (key === "[" || key === "]") { this.activate(this.active + (key === "]" ? 1 : -1)); return true; }
+    const step = { "[": -1, "]": 1, n: 1, N: -1 }[key];
+    if (step) {
+      this.activate(this.active + step);
+      const area = this.rows[this.active].set.querySelector("textarea");
+      if (area) area.focus();
+      return true;
+    }
     const row = this.rows[this.active];
     if (/^[0-9]$/.test(key) && row && row.question.values.includes(Number(key))) {
       this.choose(row, Number(key));

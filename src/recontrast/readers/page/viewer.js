@@ -60,7 +60,27 @@ export class Viewer {
     this.holder.replaceChildren(...this.panes.map((pane) => pane.canvas));
   }
 
+  // Moves the picture so that the crosshair is in the middle of each pane.
+  centre() {
+    this.pan = this.cross.map((index, axis) => (this.shape[axis] / 2 - (index + 0.5)) * this.spacing[axis]);
+    this.draw();
+  }
+
+  // One end of the ruler at the crosshair, then the other; between them the line follows the crosshair.
+  rule() {
+    if (this.line && this.line.follows) this.line.follows = false;
+    else this.line = { pane: this.panes[0], from: [...this.cross], to: [...this.cross], follows: true };
+    this.draw();
+  }
+
+  follow() {
+    if (!this.line || !this.line.follows) return;
+    const { normal } = this.line.pane.plane;
+    this.line.to = this.cross.map((index, axis) => (axis === normal ? this.line.from[axis] : index));
+  }
+
   nextPlane() {
+    this.line = null;
     this.plane = NAMES[(NAMES.indexOf(this.plane) + 1) % NAMES.length];
     this.build();
     this.draw();
@@ -72,6 +92,7 @@ export class Viewer {
 
   moveTo(axis, index) {
     this.cross[axis] = Math.max(0, Math.min(this.shape[axis] - 1, Math.round(index)));
+    this.follow();
     this.draw();
   }
 
@@ -188,7 +209,7 @@ export class Viewer {
       context.arc(x, y, Math.max(6 * ratio, 5 * scale), 0, 2 * Math.PI);
       context.stroke();
     }
-    if (this.line && this.line.pane === pane) {
+    if (this.line && this.line.pane === pane && Math.round(this.line.from[pane.plane.normal]) === index) {
       const [from, to] = [this.toScreen(pane, this.line.from), this.toScreen(pane, this.line.to)];
       stroke(context, [[...from, ...to]]);
       text(`${this.lineLength().toFixed(1)} mm`, to[0] + 8 * ratio, to[1], "left");
@@ -239,6 +260,7 @@ export class Viewer {
     this.toVoxel(pane, point).forEach((value, axis) => {
       this.cross[axis] = Math.max(0, Math.min(this.shape[axis] - 1, Math.round(value)));
     });
+    this.follow();
     this.draw();
   }
 
