@@ -92,10 +92,10 @@ class ShowSettings:
     """What `recontrast list` lists."""
 
     what: Literal[
-        "presets", "studies", "models", "recipes", "preparations", "losses", "metrics", "protocols", "controls",
-        "sequences",
+        "presets", "studies", "designs", "models", "recipes", "preparations", "losses", "metrics", "protocols",
+        "controls", "sequences",
     ]  # fmt: skip
-    """Family to list."""
+    """Family to list; designs are those of reader studies."""
 
     memory: bool = False
     """Presets: also the memory of a training step on this machine, predicted, at both scales."""
@@ -118,6 +118,10 @@ def show(settings: ShowSettings) -> Summary:
         from recontrast.training.plan import preset_summary
 
         lines = {name: preset_summary(path) for name, path in study_paths().items()}
+    elif settings.what == "designs":
+        from recontrast.readers.study import design_paths, design_summary
+
+        lines = {name: design_summary(path) for name, path in design_paths().items()}
     else:
         module, registry = FAMILIES[settings.what]
         members = getattr(importlib.import_module(f"recontrast.{module}"), registry)

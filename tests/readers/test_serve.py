@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import socket
+import subprocess
+import sys
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from recontrast.errors import ConfigError, LayoutError
-from recontrast.readers.serve import ServeSettings, _alone, _is_loopback, _socket, serve
+from recontrast.readers.serve import ServeSettings, _alone, _is_loopback, _socket, serve, study_folder
 
 
 def test_this_machine_only_unless_told_otherwise() -> None:
@@ -29,6 +33,34 @@ def test_a_taken_port_and_no_study_are_one_line(tmp_path: Path) -> None:
             pass
     with pytest.raises(LayoutError, match="is no study"):
         serve(ServeSettings(study=tmp_path))
+
+
+def test_a_design_is_made_and_served_by_one_command_and_made_once(
+    write_images: Any, serving: Any, tmp_path: Path
+) -> None:
+    write_images(tmp_path, 2)
+    arms = "".join(f'[[arms]]\nname = "{arm}"\nfiles = "{{case}}_{arm}.nii.gz"\n' for arm in ("acquired", "computed"))
+    (tmp_path / "mine.toml").write_text(f'design = "hagiwara2019"\nreaders = ["A"]\ngap = 1\n{arms}')
+    command = [sys.executable, "-m", "recontrast", "readers", "serve", str(tmp_path / "mine.toml"), "--port", "0"]
+    secrets = []
+    for _ in range(2):
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        assert process.stderr is not None
+        line = next(line for line in process.stderr if line.startswith("serving"))
+        port = int(line.split(" (")[0].rpartition(":")[2])
+        link = (tmp_path / "mine" / "links.tsv").read_text().split("\t")[-1].strip()
+        secrets.append(link.partition("#")[2])
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/api/state")
+        request.add_header("Authorization", f"Bearer {secrets[-1]}")
+        with urllib.request.urlopen(request, timeout=60) as response:
+            assert json.load(response)["title"] == "Lesions and artefacts"
+        process.terminate()
+        process.wait(60)
+        process.stderr.close()
+    assert secrets[0] == secrets[1]
+    (tmp_path / "nothing").touch()
+    with pytest.raises(ConfigError, match="neither a study folder nor a design"):
+        study_folder(tmp_path / "nothing", "http://localhost:1")
 
 
 def test_one_server_a_study(make_study: Any) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from recontrast.evaluation.statistics import paired_test
 from recontrast.readers.decode import COLUMNS, read_answers
 from recontrast.readers.study import Study, designs, study_from
 from recontrast.readers.tables import (
     agreement_table,
     comparison_table,
+    confusion_table,
     count_table,
     multireader_table,
     origin_table,
@@ -113,3 +118,100 @@ def test_reading_time_counts_an_item_once() -> None:
     answers["place"], answers["milliseconds"] = [0, 0, 1, 1, 2, 2], [1000, 1000, 3000, 3000, 5000, 5000]
     row = time_table(answers, study("mta")).iloc[0]
     assert [row["items"], row["median"], row["q1"]] == [3, 3.0, 2.0]
+
+
+@pytest.fixture(scope="module", params=["stored", "live"])
+def from_r(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
+    """What R says of likert.tsv and turing.tsv: as stored, and made now where R with psych is installed."""
+    path = FIXTURES / "tables_r.tsv"
+    if request.param == "live":
+        program = shutil.which("Rscript")
+        if program is None:
+            pytest.skip("Rscript is not installed (apt-get install r-base-core r-cran-psych r-cran-exactranktests)")
+        made = subprocess.run(
+            [program, str(FIXTURES / "tables.R"), str(FIXTURES)], capture_output=True, text=True, check=False
+        )
+        if "psych" in made.stderr:
+            pytest.skip("R's package psych is not installed (apt-get install r-cran-psych)")
+        assert made.returncode == 0, made.stderr
+        path = tmp_path_factory.mktemp("r") / "tables_r.tsv"
+        path.write_text(made.stdout, encoding="utf-8")
+    table = pd.read_csv(path, sep="\t")
+    return dict(zip(table["name"], table["value"], strict=True))
+
+
+def expected(from_r: dict[str, float], stem: str) -> dict[str, float]:
+    """R's numbers whose name begins with `stem`, by the rest of the name."""
+    return {name[len(stem) + 1 :]: value for name, value in from_r.items() if name.startswith(f"{stem}.")}
+
+
+def test_grades_of_several_readers_equal_r(from_r: dict[str, float]) -> None:
+    likert = study("hagiwara2019")
+    answers = read_answers(FIXTURES / "likert.tsv", likert)
+    agreement = agreement_table(answers, likert).set_index(["question", "who", "statistic"])
+    for question in ("conspicuity", "surface", "granular", "other"):
+        for arm in ("acquired", "synthetic"):
+            fleiss, single = (agreement.loc[(question, arm, name)] for name in ("Fleiss' kappa", "ICC(2,1)"))
+            assert fleiss["value"] == pytest.approx(from_r[f"fleiss.{question}.{arm}"], abs=1e-8)
+            wanted = [from_r[f"{name}.{question}.{arm}"] for name in ("icc", "icc.low", "icc.high")]
+            assert [single["value"], single["low"], single["high"]] == pytest.approx(wanted, abs=1e-8)
+        for reader in "ABC":
+            kappa = agreement.loc[(question, reader, "weighted kappa, analytic")]
+            assert kappa["value"] == pytest.approx(from_r[f"kappa.{question}.{reader}"], abs=1e-8)
+    means = comparison_table(answers, likert).set_index(["question", "reader"])
+    ranks = expected(from_r, "wilcoxon")
+    for question, reader in means.index:
+        row = means.loc[(question, reader)]
+        wanted = [from_r[f"{name}.{question}.{reader}"] for name in ("mean", "sd", "difference")]
+        assert [row["mean"], row["SD"], row["difference"]] == pytest.approx(wanted, abs=1e-8)
+        if ranks:  # R without exactRankTests has no exact p with ties
+            assert row["p"] == pytest.approx(ranks[f"{question}.{reader}"], abs=1e-8)
+
+
+def test_confusion_of_grades_equals_r(from_r: dict[str, float]) -> None:
+    likert = study("hagiwara2019")
+    answers = read_answers(FIXTURES / "likert.tsv", likert)
+    for question in likert.questions:
+        table = confusion_table(answers, likert, question)
+        for reader in "ABC":
+            counts = table[table["reader"] == reader].drop(columns=["reader", "acquired"]).to_numpy()
+            assert counts.shape == (5, 5)
+            assert counts.sum() == 14
+            for name, value in expected(from_r, f"confusion.{question.name}.{reader}").items():
+                a, b = (int(part) - 1 for part in name.split("."))
+                assert counts[a, b] == value
+
+
+def test_origins_and_mcnemar_equal_r(from_r: dict[str, float]) -> None:
+    turing = study("visual-turing")
+    answers = read_answers(FIXTURES / "turing.tsv", turing)
+    table = origin_table(answers, turing, turing.question("origin")).set_index("reader")
+    for reader in "ABC":
+        row = table.loc[reader]
+        wanted = [from_r[f"right{name}.{reader}"] for name in ("", ".low", ".high", ".p")]
+        assert list(row[["right", "low", "high", "p"]]) == pytest.approx(wanted, abs=1e-8)
+        assert row["paired p, synthetic"] == pytest.approx(from_r[f"mcnemar.{reader}"], abs=1e-8)
+
+
+def test_wilcoxon_without_ties_equals_base_r(from_r: dict[str, float]) -> None:
+    for n in (6, 15, 40):
+        places = np.arange(1, n + 1)
+        values = np.sin(places * 1.7) + places / n * 0.6
+        for ours, theirs in (("two-sided", "two.sided"), ("greater", "greater"), ("less", "less")):
+            p = paired_test(values, alternative=ours).p  # type: ignore[arg-type]
+            assert p == pytest.approx(from_r[f"plain.{n}.{theirs}"], abs=1e-8)
+
+
+def test_the_stored_numbers_of_r_are_complete() -> None:
+    stored = pd.read_csv(FIXTURES / "tables_r.tsv", sep="\t")["name"].str.partition(".")[0].value_counts()
+    assert stored["wilcoxon"] == 12
+    assert stored["fleiss"] == 8
+    assert stored["confusion"] == 300
+
+
+def test_one_reader_who_has_not_begun_takes_nothing_from_the_others() -> None:
+    given = [(r, str(c), "acquired", "mta", (c + (r == "B")) % 3) for r in "AB" for c in range(9)]
+    given += [("C", "0", "acquired", "mta", 1)]
+    table = agreement_table(rows(*given), study("mta"))
+    pair = table[(table["who"] == "A and B") & (table["statistic"] == "weighted kappa, analytic")]
+    assert list(pair["items"]) == [9]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -24,6 +24,7 @@ from recontrast.readers.study import Study, read_study
 from recontrast.readers.tables import (
     agreement_table,
     comparison_table,
+    confusion_table,
     count_table,
     graded,
     multireader_table,
@@ -32,12 +33,15 @@ from recontrast.readers.tables import (
     time_table,
     which_table,
 )
-from recontrast.reporting.page import KIND_ABSENT, Block, Facts, Headline, Section, Text, frame_table, render
+from recontrast.reporting.evidence import READING
+from recontrast.reporting.page import KIND_ABSENT, Facts, Headline, Section, Text, render
+from recontrast.reporting.readings import NOBODY, Reading, read_reading, table_blocks
 
 REPORT = "report.html"
 
 NOTES = {
     "counts": "How often each grade was given (layout of table 3 of Tagawa 2025).",
+    "confusion": "The same cases in both arms: rows are the grades of the acquired image, columns those of the other.",
     "agreement": "Weighted kappa, ICC(2,1) and Fleiss' kappa with 95 % intervals. Where a case has two sides, the "
     "bootstrap over cases is the interval to use.",
     "comparison": "Mean, SD and Wilcoxon's signed-rank test over cases, each reader (as Hagiwara 2019); p is not "
@@ -67,8 +71,9 @@ class AnalyseSettings:
 
 
 def analyse(settings: AnalyseSettings) -> Summary:
-    """Write answers.tsv, records.tsv, a table for each kind of question, and report.html.
+    """Write answers.tsv, records.tsv, a table for each kind of question, report.html, and reading.json.
 
+    `recontrast report` puts the tables into the page of the folder above, beside scores and montages.
     Items that nobody answered, and answers that were undone, are counted on the page; nothing is filled in.
 
     Raises:
@@ -87,8 +92,16 @@ def analyse(settings: AnalyseSettings) -> Summary:
     for name, table in tables.items():
         write_table(out / f"{name}.tsv", table)
     write_provenance(out, "readers analyse", settings)
-    facts = _facts(plan, records, study, answers)
-    write_text(out / REPORT, _page(study, answers, tables, facts))
+    arms = ", ".join(arm.name for arm in study.arms)
+    content = {
+        "format": 1,
+        "title": study.title,
+        "statement": f"{len(study.readers)} readers, arms {arms}; answers of readers who did not know the arm.",
+        "facts": _facts(plan, records, study, answers),
+        "tables": [{"name": name, "note": NOTES[name.partition("-")[0]]} for name in tables],
+    }
+    write_text(out / READING, json.dumps(content, indent=1) + "\n")
+    write_text(out / REPORT, _page(read_reading(out)))
     counted, heads = int((~answers["training"]).sum()), answers["reader"].nunique()
     return Summary([f"{out / REPORT}: {counted} answers of {heads} readers, {len(tables)} tables"])
 
@@ -99,7 +112,9 @@ _RECORD_COLUMNS = ["number", "token", "reader", "item", "kind", "content", "mill
 def study_tables(answers: pd.DataFrame, study: Study) -> Iterator[tuple[str, pd.DataFrame]]:
     """Names and tables that the questions of a study ask for; empty ones are left out."""
     found: list[tuple[str, pd.DataFrame]] = []
-    found += [(f"counts-{question.name}", count_table(answers, study, question)) for question in graded(study)]
+    for question in graded(study):
+        found.append((f"counts-{question.name}", count_table(answers, study, question)))
+        found.append((f"confusion-{question.name}", confusion_table(answers, study, question)))
     found += [("agreement", agreement_table(answers, study)), ("comparison", comparison_table(answers, study))]
     found += [("multireader", multireader_table(answers, study))]
     for question in study.questions:
@@ -149,24 +164,11 @@ def _facts(plan: Plan | None, records: list[Record], study: Study, answers: pd.D
     return facts
 
 
-def _page(
-    study: Study, answers: pd.DataFrame, tables: dict[str, pd.DataFrame], facts: list[tuple[str, str]]
-) -> str:  # fmt: skip
-    sections = [Section("readers", "Readers", [Facts(facts)])]
-    for name, table in tables.items():
-        kind = name.partition("-")[0]
-        blocks: list[Block] = [frame_table(_rounded(table), f"{NOTES[kind]} ({name}.tsv)")]
-        sections.append(Section(name, name.replace("-", ": ", 1).capitalize(), blocks))
-    if not len(answers):
-        sections.append(Section("none", "Answers", [Text("Nobody has answered yet.", KIND_ABSENT)]))
-    subtitle = f"{len(study.readers)} readers, arms {', '.join(arm.name for arm in study.arms)}"
+def _page(reading: Reading) -> str:
+    sections = [Section("readers", "Readers", [Facts(reading.facts)])]
+    for number, (title, blocks) in enumerate(table_blocks(reading)):
+        sections.append(Section(f"table-{number}", title, blocks))
+    if not reading.tables:
+        sections.append(Section("none", "Answers", [Text(NOBODY, KIND_ABSENT)]))
     statement = "Computed images are not acquired images. What was said of them here is no proof beyond these cases."
-    return render(Headline(study.title, subtitle, [], [], statement), sections, version())
-
-
-def _rounded(table: pd.DataFrame) -> pd.DataFrame:
-    return table.map(lambda value: float(f"{value:.4g}") if isinstance(value, float) else _plain(value))
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else value
+    return render(Headline(reading.title, reading.statement, [], [], statement), sections, version())

@@ -13,6 +13,8 @@ from pathlib import Path
 from recontrast.errors import ConfigError, DependencyError
 from recontrast.execution.workers import Summary
 from recontrast.readers.desk import Desk
+from recontrast.readers.folder import read_plan
+from recontrast.readers.new import NewSettings, new_study
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +26,7 @@ class ServeSettings:
     """Settings of `recontrast readers serve`."""
 
     study: Path
-    """Study folder."""
+    """Study folder; or a design (TOML): its study is made beside it where it is not there yet, and served."""
     host: str = "127.0.0.1"
     """Address to listen on; any other than this machine's own lets others in: give a certificate then."""
     port: int = 8642
@@ -51,35 +53,68 @@ def serve(settings: ServeSettings) -> Summary:
         >>> serve(ServeSettings(study=Path("study")))  # doctest: +SKIP
     """
     try:
-        import uvicorn
-
-        from recontrast.readers.connections import connection_class
-        from recontrast.readers.server import build_application
+        import uvicorn  # noqa: F401
     except ImportError as error:
         raise DependencyError(f"{error.name} is not installed: pip install 'recontrast[readers]'") from error
-    desk = Desk(settings.study)
-    with _alone(settings.study), _socket(settings) as listening:
-        port = listening.getsockname()[1]
-        scheme = "https" if settings.certificate else "http"
-        hosts = {*LOOPBACK, *settings.names, _bracketed(settings.host)}
-        config = uvicorn.Config(
-            build_application(desk, sorted(hosts)),
-            http=connection_class(settings.patience_s), log_config=None, access_log=False,
-            server_header=False, date_header=False, proxy_headers=False,
-            ws="none", lifespan="off", limit_concurrency=256, timeout_keep_alive=30, timeout_graceful_shutdown=3,
-            h11_max_incomplete_event_size=16384,
-            ssl_certfile=settings.certificate, ssl_keyfile=settings.certificate_key,
-        )  # fmt: skip
-        log.info("serving %s at %s://%s:%d (stop with Ctrl-C)", settings.study, scheme, settings.host, port)
-        if not _is_loopback(settings.host) and not settings.certificate:
-            log.warning("warning: others can reach this server and nothing is encrypted; give --certificate")
-        try:
-            uvicorn.Server(config).run(sockets=[listening])
-        except KeyboardInterrupt:  # uvicorn raises it again after it has ended in good order
-            log.debug("stopped")
-        finally:
-            desk.store.close()
-    return Summary([f"{settings.study}: stopped; every answer is kept"])
+    if not settings.study.is_file():
+        read_plan(settings.study)  # what is no study is said before a port is taken
+    with _socket(settings) as listening:
+        address = f"{_address(settings)}:{listening.getsockname()[1]}"
+        folder = study_folder(settings.study, address)
+        with _alone(folder):
+            _run(settings, folder, listening, address)
+    return Summary([f"{folder}: stopped; every answer is kept"])
+
+
+def study_folder(study: Path, address: str) -> Path:
+    """The folder to serve: `study` itself, or that of a design, made now where it is not there yet.
+
+    Args:
+        study: Study folder or design file.
+        address: Address of the server, for the links of a study that is made.
+    """
+    if not study.is_file():
+        return study
+    folder = study.with_suffix("")
+    if folder == study:
+        raise ConfigError(f"{study}: is neither a study folder nor a design; a design's name ends in .toml")
+    if not folder.exists():
+        for line in new_study(NewSettings(design=study, out=folder, address=address)).done:
+            log.info("%s", line)
+    return folder
+
+
+def _run(settings: ServeSettings, folder: Path, listening: socket.socket, address: str) -> None:
+    import uvicorn
+
+    from recontrast.readers.connections import connection_class
+    from recontrast.readers.server import build_application
+
+    desk = Desk(folder)
+    hosts = {*LOOPBACK, *settings.names, _bracketed(settings.host)}
+    config = uvicorn.Config(
+        build_application(desk, sorted(hosts)),
+        http=connection_class(settings.patience_s), log_config=None, access_log=False,
+        server_header=False, date_header=False, proxy_headers=False,
+        ws="none", lifespan="off", limit_concurrency=256, timeout_keep_alive=30, timeout_graceful_shutdown=3,
+        h11_max_incomplete_event_size=16384,
+        ssl_certfile=settings.certificate, ssl_keyfile=settings.certificate_key,
+    )  # fmt: skip
+    log.info("serving %s at %s (stop with Ctrl-C)", folder, address)
+    if not _is_loopback(settings.host) and not settings.certificate:
+        log.warning("warning: others can reach this server and nothing is encrypted; give --certificate")
+    try:
+        uvicorn.Server(config).run(sockets=[listening])
+    except KeyboardInterrupt:  # uvicorn raises it again after it has ended in good order
+        log.debug("stopped")
+    finally:
+        desk.store.close()
+
+
+def _address(settings: ServeSettings) -> str:
+    """Scheme and name under which readers ask, without the port."""
+    scheme = "https" if settings.certificate else "http"
+    return f"{scheme}://{settings.names[0] if settings.names else _bracketed(settings.host)}"
 
 
 @contextmanager

@@ -136,11 +136,20 @@ class Study:
         return next(question for question in self.questions if question.name == name)
 
 
+def design_paths() -> dict[str, Path]:
+    """Files of the ready designs by name."""
+    with importlib.resources.as_file(importlib.resources.files("recontrast.readers") / "designs") as folder:
+        return {file.stem: file for file in sorted(folder.glob("*.toml"))}
+
+
+def design_summary(path: Path) -> str:
+    """The line that says what a ready design is: its first comment."""
+    return path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
+
+
 def designs() -> dict[str, dict[str, Any]]:
     """Ready designs by name."""
-    folder = importlib.resources.files("recontrast.readers") / "designs"
-    with importlib.resources.as_file(folder) as path:
-        return {file.stem: read_toml(file) for file in sorted(path.glob("*.toml"))}
+    return {name: read_toml(file) for name, file in design_paths().items()}
 
 
 def read_study(path: Path) -> Study:

@@ -40,6 +40,23 @@ def count_table(answers: pd.DataFrame, study: Study, question: Question) -> pd.D
     return pd.DataFrame(columns)
 
 
+def confusion_table(answers: pd.DataFrame, study: Study, question: Question) -> pd.DataFrame:
+    """Grade in the acquired image against grade in each other arm, counted over the same cases and sides."""
+    rows: list[dict[str, Any]] = []
+    for reader in study.readers:
+        wide = _wide(of(counting(answers, question.name), reader=reader), "arm")
+        for arm in others(study):
+            if not {arm, study.acquired} <= {*wide.columns}:
+                continue
+            pair = wide[[study.acquired, arm]].dropna().astype(int)
+            choices = list(zip(question.values, question.choices, strict=True))
+            for value, label in choices:
+                given = pair.loc[pair[study.acquired] == value, arm]
+                counts = {f"{arm}: {name}": int((given == other).sum()) for other, name in choices}
+                rows.append({"reader": reader, study.acquired: label, **counts})
+    return pd.DataFrame(rows)
+
+
 def agreement_table(answers: pd.DataFrame, study: Study) -> pd.DataFrame:
     """Agreement of arms (each reader), of readers (each arm) and of readers with themselves (repeats).
 
@@ -52,7 +69,7 @@ def agreement_table(answers: pd.DataFrame, study: Study) -> pd.DataFrame:
             for interval in ("analytic", "bootstrap"):
                 rows.append(_row(question, what, who, f"weighted kappa, {interval}", _kappa(pairs, question, interval)))
         for arm in (arm.name for arm in study.arms):
-            ratings = _wide(of(counting(answers, question.name), arm=arm), "reader")
+            ratings = _wide(of(counting(answers, question.name), arm=arm), "reader").dropna()
             if ratings.shape[1] >= 2 and len(ratings) >= 2:
                 cases = list(ratings.index.get_level_values("case"))
                 rows.append(_row(question, "between readers", arm, "ICC(2,1)", icc(ratings.to_numpy())))
@@ -198,8 +215,8 @@ def _kappa(pairs: pd.DataFrame, question: Question, interval: Any) -> Agreement:
 
 
 def _wide(rows: pd.DataFrame, columns: str) -> pd.DataFrame:
-    """One row a case and side, one column a reader or an arm; items without all of them are left out."""
-    return rows.pivot_table(index=["case", "side"], columns=columns, values="value", aggfunc="first").dropna()
+    """One row a case and side, one column a reader or an arm; nan where there is no answer."""
+    return rows.pivot_table(index=["case", "side"], columns=columns, values="value", aggfunc="first")
 
 
 def _by_case(rows: pd.DataFrame) -> pd.DataFrame:

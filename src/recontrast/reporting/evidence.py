@@ -35,6 +35,9 @@ STATISTICS_COLUMNS = (
 CASE_COLUMNS = ("case", "status")
 """Columns without which a table cannot be used."""
 
+READING = "reading.json"
+"""What `readers analyse` writes: title, readers, names of its tables."""
+
 _NOT_ENTERED = ("checkpoints",)
 
 
@@ -110,6 +113,7 @@ class Evidence:
         translations: Folders of synthetic images.
         cohorts: Raw data sets.
         comparisons: Folders of comparisons of translators.
+        readings: Folders of analysed reader studies.
         provenance: Folder to the content of its `provenance.json`.
         problems: Path, relative to `folder`, to why it could not be used.
     """
@@ -121,6 +125,7 @@ class Evidence:
     translations: list[Translation] = field(default_factory=list)
     cohorts: list[Cohort] = field(default_factory=list)
     comparisons: list[Path] = field(default_factory=list)
+    readings: list[Path] = field(default_factory=list)
     provenance: dict[Path, dict[str, Any]] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
 
@@ -151,6 +156,8 @@ def find_evidence(folder: Path) -> Evidence:
             evidence.evaluations.append(_evaluation(reader))
         elif "comparison.json" in names:
             evidence.comparisons.append(place)
+        elif READING in names:
+            evidence.readings.append(place)
         elif "log.jsonl" in names or _is_lone_translator(place, names, folder) or _holds_translator(place):
             evidence.runs.append(_run(reader))
         elif names & {"splits.tsv", "quality.tsv"}:

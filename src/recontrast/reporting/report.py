@@ -18,6 +18,7 @@ from recontrast.reporting.evidence import Evaluation, Evidence, find_evidence, r
 from recontrast.reporting.numbers import ABSENT, count, decimals_for, interval, is_number, number
 from recontrast.reporting.page import Headline, Tile, render
 from recontrast.reporting.planes import check_convention
+from recontrast.reporting.readings import reading_section
 from recontrast.reporting.records import case_section, problem_section, provenance_section
 from recontrast.reporting.sections import (
     NO_EVALUATION,
@@ -92,6 +93,7 @@ def report(settings: ReportSettings) -> Summary:
         score_section(evidence, choice),
         volume_section(evidence),
         *([comparison_section(evidence)] if evidence.comparisons or len(evidence.evaluations) > 1 else []),
+        *([reading_section(evidence)] if evidence.readings else []),
         learning_section(evidence),
         case_section(evidence),
         provenance_section(evidence, to_plain(settings)),
