@@ -21,6 +21,7 @@ import sys
 import tempfile
 import threading
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -36,7 +37,7 @@ from recontrast.errors import RecontrastError
 from recontrast.io.nifti import read_volume, write_volume
 from recontrast.readers.answers import read_records
 from recontrast.readers.blinding import LEVELS
-from recontrast.readers.browser import browser
+from recontrast.readers.browser import Page, browser
 from recontrast.readers.folder import read_plan
 from recontrast.readers.new import NewSettings, new_study
 from recontrast.volume import Volume
@@ -184,11 +185,88 @@ nv.drawScene(); window.read(); window.first = performance.now() - start;
 
 WEBGL = ("--use-gl=angle", "--use-angle=swiftshader-webgl", "--enable-unsafe-swiftshader")
 
-NIIVUE_SLICES = """new Promise((done) => { const times = [];
-  for (let n = 0; n < 60; n++) { const start = performance.now();
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+FRAME = """await new Promise((next) => requestAnimationFrame(() => { const channel = new MessageChannel();
+      channel.port1.onmessage = next; channel.port2.postMessage(0); }));"""
+"""Until the frame is painted, as for our own page."""
+
+NIIVUE_SLICES = f"""new Promise(async (done) => {{ const times = [];
+  for (let n = 0; n < 60; n++) {{ const start = performance.now();
     window.gl.moveCrosshairInVox(0, 0, n % 20 < 10 ? 1 : -1); window.gl.drawScene(); window.read();
-    times.push(performance.now() - start); }
-  done(times); })"""
+    {FRAME}
+    times.push(performance.now() - start); }}
+  done(times); }})"""
+
+SERVED = """<!DOCTYPE html><body style="margin:0;background:#000"><canvas id="a" width="700" height="800"></canvas>
+<canvas id="b" width="340" height="400"></canvas><canvas id="c" width="340" height="400"></canvas>
+<script>
+const panes = ['a', 'b', 'c'].map((id) => document.getElementById(id));
+window.show = (index) => Promise.all(panes.map(async (pane, axis) => {
+  const answer = await fetch(`/slice/${2 - axis}/${index}`, {cache: 'no-store'});
+  const picture = await createImageBitmap(await answer.blob());
+  const scale = Math.min(pane.width / picture.width, pane.height / picture.height);
+  pane.getContext('2d').drawImage(picture, 0, 0, picture.width * scale, picture.height * scale);
+}));
+const start = performance.now();
+window.show(90).then(() => { window.first = performance.now() - start; });
+</script></body>"""
+
+SERVED_SLICES = f"""new Promise(async (done) => {{ const times = [];
+  for (let n = 0; n < 200; n++) {{ const start = performance.now();
+    await window.show(90 + (n % 100 < 50 ? n % 50 : 50 - n % 50));
+    {FRAME}
+    times.push(performance.now() - start); }}
+  done(times); }})"""
+
+
+def png(levels: np.ndarray) -> bytes:
+    """A grey picture as PNG, compressed as fast as zlib can."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return len(content).to_bytes(4, "big") + kind + content + zlib.crc32(kind + content).to_bytes(4, "big")
+
+    height, width = levels.shape
+    head = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, 0, 0, 0, 0])
+    rows = np.hstack([np.zeros((height, 1), np.uint8), levels]).tobytes()
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows, 1)) + chunk(b"IEND", b"")
+
+
+def served_slices(folder: Path) -> None:
+    """The same head as slices that the server draws: three pictures asked for at each turn of the wheel."""
+    write_pair(folder, 0, ONE_MM)
+    data = read_volume(folder / "c000_acquired.nii.gz").data
+    levels = np.clip(np.asarray(data) * (255 / np.percentile(data, 99.5)), 0, 255).astype(np.uint8)
+
+    class Slices(QuietHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            if self.path.startswith("/slice/"):
+                axis, index = (int(part) for part in self.path.split("/")[2:])
+                content, kind = png(np.take(levels, index, axis).T[::-1, ::-1]), "image/png"
+            else:
+                content, kind = SERVED.encode(), "text/html"
+            self.send_response(200)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Slices) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with browser() as started:
+            page = started.open()
+            page.go(f"http://127.0.0.1:{server.server_address[1]}/")
+            page.wait("window.first", 60)
+            what = "slices drawn by the server, same machine"
+            print(f"{what}: first picture {page.evaluate('window.first'):.0f} ms after the script runs")
+            print_slices(f"{what}: slice change, three planes", page.evaluate(SERVED_SLICES))
+        server.shutdown()
 
 
 def niivue(folder: Path, installed: Path) -> None:
@@ -201,9 +279,7 @@ def niivue(folder: Path, installed: Path) -> None:
     handler = functools.partial(QuietHandler, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        with browser(
-            flags=("--use-gl=angle", "--use-angle=swiftshader-webgl", "--enable-unsafe-swiftshader")
-        ) as started:
+        with browser(flags=WEBGL) as started:
             page = started.open()
             page.go(f"http://127.0.0.1:{server.server_address[1]}/index.html")
             try:
@@ -220,11 +296,6 @@ def niivue(folder: Path, installed: Path) -> None:
     pages = Path(__file__).parents[1] / "src" / "recontrast" / "readers" / "page"
     own = sum(file.stat().st_size for file in pages.iterdir())
     print(f"size of what the browser loads: NiiVue {size / 1e6:.1f} MB, own page {own / 1e3:.0f} kB")
-
-
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
 
 
 def ten_readers(folder: Path) -> None:
@@ -253,6 +324,43 @@ def ten_readers(folder: Path) -> None:
     print(
         f"ten readers at once: {len(results)} requests, {bad} errors, "
         f"image 95th percentile {np.percentile(slow, 95):.0f} ms"
+    )
+
+
+def ten_tabs(folder: Path) -> None:
+    """Ten readers at once in ten tabs of one browser, 1 mm heads: the browser and the server share the machine."""
+    study = make_study(folder, 3, ONE_MM, 10)
+
+    def read(page: Page, link: str) -> tuple[list[float], int]:
+        page.go(link)
+        page.wait("document.querySelector('#go') && !document.querySelector('#go').hidden", 300)
+        waits, item = [], ""
+        while item != "end":
+            before, start = item, time.perf_counter()
+            page.key("Enter")
+            item = page.wait(
+                f"(({ITEM}) && document.body.dataset.item !== '{before}' && document.body.dataset.item) || "
+                "(/All items are answered/.test(document.querySelector('#screen').innerText) ? 'end' : '')", 300,
+            )  # fmt: skip
+            waits.append(time.perf_counter() - start)
+            page.wheel("canvas.large", -120) if item != "end" else None
+            page.key("1")
+            page.key("3")
+        wrong = len(page.reports("Runtime.exceptionThrown"))
+        wrong += sum(told["response"]["status"] != 200 for told in page.reports("Network.responseReceived"))
+        return waits, wrong
+
+    with Served(study) as server, browser() as started:
+        links = [f"http://127.0.0.1:{server.port}/#{secret}" for secret in secrets_of(study).values()]
+        pages = [started.open() for _ in links]
+        with ThreadPoolExecutor(10) as pool:
+            told = list(pool.map(read, pages, links))
+    waits = [wait for one, _ in told for wait in one]
+    stored = sum(r.kind == "answer" for r in read_records(study / "answers.sqlite"))
+    print(
+        f"ten readers in ten tabs, 1 mm heads: {stored} of 60 answers stored, "
+        f"{sum(wrong for _, wrong in told)} errors, "
+        f"next item median {statistics.median(waits):.2f} s, longest {max(waits):.2f} s"
     )
 
 
@@ -356,8 +464,6 @@ def traces(item: str, place: int, state: bytes, headers: dict[str, str], content
 
 def picture(values: np.ndarray) -> list[float]:
     """Zeros, gaps, last bits, histogram, extremes, sizes after compression: what a format leaves in numbers."""
-    import zlib
-
     inside = values[values > 0]
     top = np.percentile(inside, 99)
     histogram = np.histogram(inside, 32, (0, top))[0] / inside.size
@@ -393,9 +499,16 @@ def print_attack(what: str, rows: np.ndarray, arms: np.ndarray, groups: np.ndarr
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--niivue", type=Path, default=None)
-    parser.add_argument("--only", default="speed,ten,killed,attack,niivue")
+    parser.add_argument("--only", default="speed,served,niivue,ten,tabs,killed,attack")
     options = parser.parse_args()
-    jobs = {"speed": speed, "ten": ten_readers, "killed": killed, "attack": attack}
+    jobs = {
+        "speed": speed,
+        "served": served_slices,
+        "ten": ten_readers,
+        "tabs": ten_tabs,
+        "killed": killed,
+        "attack": attack,
+    }
     if options.niivue:
         jobs["niivue"] = functools.partial(niivue, installed=options.niivue)
     for name in options.only.split(","):

@@ -45,8 +45,8 @@ def find_pairs(runs: Path, pattern: str, contrast: str) -> list[tuple[str, Path,
     return rows
 
 
-def read_as(page: Page, link: str, reader: int, design: str) -> int:
-    """Read a whole study in the page; answers follow from what is on the screen."""
+def read_as(page: Page, link: str, reader: int, design: str, picture: Path) -> int:
+    """Read a whole study in the page; answers follow from what is on the screen. `picture` shows the first item."""
     rng = np.random.default_rng(reader)
     page.go(link)
     page.wait("document.querySelector('#go') && !document.querySelector('#go').hidden")
@@ -69,6 +69,8 @@ def read_as(page: Page, link: str, reader: int, design: str) -> int:
             for number in (grade, int(rng.integers(1, 3)), 6 - grade, 1):
                 page.key(str(number))
             page.key("Enter")
+        if not read:
+            page.screenshot(picture)
         read += 1
         done = "/All items are answered/.test(document.querySelector('#screen').innerText) ? 'end' : ''"
         item = page.wait(f"(({ITEM}) !== '{item}' && ({ITEM})) || ({done})")
@@ -99,8 +101,8 @@ def study(out: Path, name: str, design: str, rows: list[tuple[str, Path, Path]],
             for number, reader in enumerate(READERS):
                 page = started.open()
                 secret = links[reader].rpartition("#")[2]
-                read = read_as(page, f"http://127.0.0.1:{port}/#{secret}", number, design)
-                page.screenshot(folder / f"{reader}.png")
+                link = f"http://127.0.0.1:{port}/#{secret}"
+                read = read_as(page, link, number, design, folder / f"{reader}.png")
                 print(f"reader {reader}: {read} items read in the page")
     finally:
         server.terminate()

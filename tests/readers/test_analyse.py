@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from pathlib import Path
 from typing import Any
@@ -15,41 +16,71 @@ from recontrast.metrics.agreement import cohen_kappa
 from recontrast.readers.answers import AnswerStore
 from recontrast.readers.folder import read_plan
 
-ORIGINAL, GENERATED = (116, 98, 96, 47, 29), (145, 98, 91, 28, 24)
-"""Reader A's grades 0 to 4 in table 3 of Tagawa 2025: 386 hemispheres."""
+PUBLISHED = {
+    "A": ((116, 98, 96, 47, 29), (145, 98, 91, 28, 24), 0.84, (0.81, 0.87), "neighbours"),
+    "B": ((180, 99, 72, 22, 13), (203, 98, 56, 18, 11), 0.88, (0.84, 0.91), "neighbours"),
+    "C": ((202, 99, 51, 13, 21), (176, 123, 47, 12, 28), 0.80, (0.72, 0.88), "any"),
+}
+"""Tagawa 2025, table 3: grades 0 to 4 of 386 hemispheres in the MPRAGE and in the generated image; kappa and interval;
+which grades are mixed up here: the joint table was not published."""
+
+LESIONS = {"A": (16, 11, 6), "B": (15, 17, 0), "C": (21, 9, 7)}
+"""Table 4: lesions found in both, only in the MPRAGE, only in the generated image."""
 
 
-def ratings_with_margins(original: tuple[int, ...], generated: tuple[int, ...], kappa: float) -> np.ndarray:
+def ratings_with_margins(
+    original: tuple[int, ...], generated: tuple[int, ...], kappa: float, mixed_up: str
+) -> np.ndarray:
     """Two columns of ratings with these margins: most alike first, then partners exchanged until kappa is reached."""
     first = np.repeat(np.arange(5), original)
     second = np.repeat(np.arange(5), generated)
+    assert cohen_kappa(first, second).value > kappa  # the margins allow it
     rng = np.random.default_rng(1)
     while cohen_kappa(first, second).value > kappa:
         a, b = rng.choice(len(second), 2, replace=False)
-        if abs(int(second[a]) - int(second[b])) == 1:
+        if mixed_up == "any" or abs(int(second[a]) - int(second[b])) == 1:
             second[[a, b]] = second[[b, a]]
     return np.column_stack([first, second])
 
 
-def test_the_published_table_gives_the_published_kappa(tmp_path: Path) -> None:
-    ratings = np.random.default_rng(0).permutation(ratings_with_margins(ORIGINAL, GENERATED, 0.84))
-    rows = [
-        ("A", f"case{place // 2:03d}", arm, "mta", ("right", "left")[place % 2], int(value))
-        for place, pair in enumerate(ratings)
-        for arm, value in zip(("mprage", "generated"), pair, strict=True)
-    ]
+def test_the_published_tables_give_the_published_kappas_and_intervals(tmp_path: Path) -> None:
+    """Margins and kappa go in; that the counts come back, and an interval of the published width, is what is tested."""
+    rows = []
+    for reader, (original, generated, kappa, _, mixed_up) in PUBLISHED.items():
+        ratings = np.random.default_rng(0).permutation(ratings_with_margins(original, generated, kappa, mixed_up))
+        for place, pair in enumerate(ratings):
+            for arm, value in zip(("mprage", "generated"), pair, strict=True):
+                side = ("right", "left")[place % 2]
+                rows.append((reader, f"case{place // 2:03d}", arm, "mta", side, str(value)))
+        both, only_original, only_generated = LESIONS[reader]
+        marks: dict[str, list[list[list[float]]]] = {"mprage": [], "generated": []}
+        for number in range(both + only_original + only_generated):  # one lesion a case; the second click is 4 mm off
+            marks["mprage"].append([[10.0, number, 0]] if number < both + only_original else [])
+            seen = number < both or number >= both + only_original
+            marks["generated"].append([[10.0, number, 4.0]] if seen else [])
+        for arm, found in marks.items():
+            rows += [
+                (reader, f"case{place:03d}", arm, "lesions", "", json.dumps(mark)) for place, mark in enumerate(found)
+            ]
     names = ["reader", "case", "arm", "question", "side", "value"]
     pd.DataFrame(rows, columns=names).to_csv(tmp_path / "a.tsv", sep="\t", index=False)
     arms = '[[arms]]\nname = "mprage"\n[[arms]]\nname = "generated"\n'
-    (tmp_path / "d.toml").write_text(f'design = "mta"\nreaders = ["A"]\n{arms}')
+    (tmp_path / "d.toml").write_text(f'design = "tagawa2025"\nreaders = ["A", "B", "C"]\n{arms}')
     out = tmp_path / "out"
     assert cli.run(["readers", "analyse", str(tmp_path / "a.tsv"), str(out), "--design", str(tmp_path / "d.toml")]) == 0
     counts = pd.read_csv(out / "counts-mta.tsv", sep="\t")
-    assert tuple(counts["A mprage"]) == ORIGINAL
-    assert tuple(counts["A generated"]) == GENERATED
-    row = pd.read_csv(out / "agreement.tsv", sep="\t").iloc[0]
-    assert (row["items"], round(row["value"], 2)) == (386, 0.84)
-    assert (round(row["low"], 2), round(row["high"], 2)) == pytest.approx((0.81, 0.87), abs=0.011)  # published interval
+    agreement = pd.read_csv(out / "agreement.tsv", sep="\t").set_index(["between", "who", "statistic"])
+    lesions = pd.read_csv(out / "lesions-lesions-generated.tsv", sep="\t").set_index("reader")
+    for reader, (original, generated, kappa, interval, _) in PUBLISHED.items():
+        assert tuple(counts[f"{reader} mprage"]) == original
+        assert tuple(counts[f"{reader} generated"]) == generated
+        row = agreement.loc[("mprage and generated", reader, "weighted kappa, analytic")]
+        assert row["items"] == 386
+        assert row["value"] == pytest.approx(kappa, abs=0.01)
+        assert (row["low"], row["high"]) == pytest.approx(interval, abs=0.015)
+        both, only_original, only_generated = LESIONS[reader]
+        found = lesions.loc[reader, ["detected mprage", "detected generated", "both", "only mprage", "only generated"]]
+        assert list(found) == [both + only_original, both + only_generated, both, only_original, only_generated]
 
 
 def test_a_study_half_read_is_analysed_and_says_so(make_study: Any, tmp_path: Path) -> None:
