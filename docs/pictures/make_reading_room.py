@@ -21,6 +21,8 @@ VIEWS = {
     "mta": ("tagawa2025", ("2", "1", "m")),
     "overlay": ("hagiwara2019-swelling", ("2",)),
     "rating": ("bottani2024", ("a", "z", "d", "d")),
+    "pair": ("preference", ("1",)),
+    "sheet": ("candidates", ("0", "0", "4")),
 }
 
 

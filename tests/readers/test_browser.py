@@ -199,3 +199,49 @@ def test_the_ruler_by_keys_measures_millimetres(make_study: Any, serving: Any, t
         page.key("ArrowRight", shift=True)  # the line no longer follows
         expected = f"ruler {(4**2 + 6**2) ** 0.5:.1f} mm"
         page.wait(f"document.querySelector('#position').textContent.includes('{expected}')")
+
+
+SPOT = """import('/planes.js').then(({ PLANES, isMirrored, lookup, paint, sides }) => {
+  const shape = [5, 7, 9], volume = new Uint16Array(5 * 7 * 9), found = {};
+  volume[1 + 5 * (5 + 7 * 6)] = 4000; // right is high: voxel 1 of 5 is on the left, 5 of 7 in front, 6 of 9 above
+  const table = lookup(4096, 2048, 4096);
+  for (const name of Object.keys(PLANES)) for (const convention of ['radiological', 'neurological']) {
+    const plane = PLANES[name], pixels = new Uint32Array(shape[plane.across] * shape[plane.up]);
+    paint(pixels, volume, null, 0, shape, plane, [1, 5, 6][plane.normal], isMirrored(plane, convention), table);
+    const at = pixels.findIndex((colour) => (colour & 255) > 100), wide = shape[plane.across];
+    const letters = sides(plane, convention);
+    found[`${name} ${convention}`] = [at % wide > wide / 2 ? letters.right : letters.left,
+      Math.floor(at / wide) > shape[plane.up] / 2 ? letters.bottom : letters.top, letters.left];
+  }
+  return found;
+})"""
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+def test_left_is_left_in_both_conventions_and_both_arms(make_study: Any, serving: Any, tab: Any) -> None:
+    study = make_study("mta", cases=2)  # a bright block on the patient's right; one arm's file has its axes turned
+    plan = read_plan(study.folder)
+    halves = """(() => { const c = document.querySelector('canvas.large'), d = c.getContext('2d')
+      .getImageData(0, 0, c.width, c.height).data; let sums = [0, 0];
+      for (let n = 0; n < d.length; n += 4) sums[(n / 4) % c.width < c.width / 2 ? 0 : 1] += d[n + 2];
+      return sums; })()"""
+    arms = set()
+    with serving(study) as server:
+        page = tab()
+        item = begin(page, server.link("A"))
+        spots = page.evaluate(SPOT)
+        for place in plan.items["A"]:
+            left, right = page.evaluate(halves)
+            assert left > 1.05 * right  # radiological: the patient's right is on the left
+            arms.add(place.arms)
+            page.key("1")
+            page.key("1")
+            page.key("Enter")
+            item = next_item(page, item)
+    assert arms == {("acquired",), ("synthetic",)}
+    assert spots == {
+        "axial radiological": ["L", "A", "R"], "axial neurological": ["L", "A", "L"],
+        "coronal radiological": ["L", "S", "R"], "coronal neurological": ["L", "S", "L"],
+        "sagittal radiological": ["A", "S", "A"], "sagittal neurological": ["A", "S", "A"],
+    }  # fmt: skip

@@ -193,7 +193,12 @@ export class Viewer {
       stroke(context, [[x, 0, x, y - free], [x, y + free, x, height], [0, y, x - free, y], [x + free, y, width, y]]);
     }
     const letters = sides(pane.plane, this.options.convention);
-    const text = (word, x, y, align) => { context.textAlign = align; context.fillText(word, x, y); };
+    const text = (word, x, y, align) => { // on a dark rim, so that it is read over the brightest image and on a line
+      Object.assign(context, { textAlign: align, strokeStyle: "#000", lineWidth: 4 * ratio });
+      context.strokeText(word, x, y);
+      Object.assign(context, { strokeStyle: "#a08a50", lineWidth: ratio });
+      context.fillText(word, x, y);
+    };
     text(letters.left, 6 * ratio, height / 2, "left");
     text(letters.right, width - 6 * ratio, height / 2, "right");
     text(letters.top, width / 2, 16 * ratio, "center");
