@@ -22,6 +22,19 @@ def test_rows_come_back_and_a_token_is_stored_once(tmp_path: Path) -> None:
     store.close()
 
 
+def test_rows_of_another_connection_are_seen_and_none_twice(tmp_path: Path) -> None:
+    first, second = AnswerStore(tmp_path / "a.sqlite"), AnswerStore(tmp_path / "a.sqlite")
+    assert first.of_reader("A") == []
+    for number, store in enumerate((first, second, second, first)):
+        store.add(f"t{number}", "A", "i", "part", {}, 1)
+        store.add(f"t{number}", "A", "i", "part", {}, 1)
+        expected = [f"t{n}" for n in range(number + 1)]
+        assert [record.token for record in first.of_reader("A")] == expected
+        assert [record.token for record in second.of_reader("A")] == expected
+    first.close()
+    second.close()
+
+
 def test_nothing_can_be_changed_or_removed(tmp_path: Path) -> None:
     store = AnswerStore(tmp_path / "a.sqlite")
     store.add("t1", "A", "i1", "answer", {}, 10)

@@ -79,6 +79,8 @@ class AnswerStore:
         """
         self.path = path
         self._lock = threading.Lock()
+        self._kept: dict[str, list[Record]] = {}  # rows read already: a rating of thousands of scans has many
+        self._version = -1
         try:
             self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
             path.chmod(0o600)
@@ -104,10 +106,15 @@ class AnswerStore:
                     "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (token) DO NOTHING",
                     row,
                 )
-                found = self._connection.execute("SELECT * FROM records WHERE token = ?", (token,)).fetchone()
+                found = _record(
+                    self._connection.execute("SELECT * FROM records WHERE token = ?", (token,)).fetchone()
+                )
+                kept = self._kept.get(found.reader)
+                if kept is not None and (not kept or kept[-1].number < found.number):
+                    kept.append(found)
         except sqlite3.Error as error:
             raise OutputError(f"cannot write {self.path}: {error}; nothing of this answer was stored") from error
-        return _record(found)
+        return found
 
     def of_token(self, token: str) -> Record | None:
         """The row of this token."""
@@ -118,8 +125,14 @@ class AnswerStore:
     def of_reader(self, reader: str) -> list[Record]:
         """All rows of a reader, oldest first."""
         with self._lock:
-            rows = self._connection.execute("SELECT * FROM records WHERE reader = ? ORDER BY number", (reader,))
-            return [_record(row) for row in rows.fetchall()]
+            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+            if version != self._version:  # another connection has written
+                self._kept.clear()
+                self._version = version
+            if reader not in self._kept:
+                rows = self._connection.execute("SELECT * FROM records WHERE reader = ? ORDER BY number", (reader,))
+                self._kept[reader] = [_record(row) for row in rows.fetchall()]
+            return list(self._kept[reader])
 
     def close(self) -> None:
         """Close the file."""
