@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,3 +64,55 @@ def test_no_file_has_no_rows_and_a_damaged_one_is_said(tmp_path: Path) -> None:
         read_records(tmp_path / "bad.sqlite")
     with pytest.raises(FormatError, match=r"bad\.sqlite"):
         AnswerStore(tmp_path / "bad.sqlite")
+
+
+CHILD = """
+import os, sys
+from pathlib import Path
+from recontrast.readers.answers import AnswerStore
+store = AnswerStore(Path(sys.argv[1]))
+for number in range(6):
+    store.add(f"{number:032x}", "A", f"i{number}", "answer", {"q": number}, 1)
+    os.write(1, b"told\\n")
+os._exit(0)
+"""
+WRITTEN = re.compile(r'pwrite64\(\d+<([^>]*)>, "((?:\\x[0-9a-f]{2})*)", \d+, (\d+)\)')
+HIDDEN = re.compile(r"<((?:\\x[0-9a-f]{2})+)>")  # names of files are escaped as well
+FLUSHED = re.compile(r"f(?:data)?sync\(\d+<([^>]*)>\)\s+= 0")
+
+
+def test_a_power_cut_after_an_answer_was_told_takes_nothing_of_it(tmp_path: Path) -> None:
+    """The calls to the system are recorded; after each told answer only what was flushed is kept, and opened again."""
+    program = shutil.which("strace")
+    if program is None:
+        pytest.skip("strace is not installed (apt-get install strace)")
+    path, trace = (tmp_path / "a.sqlite").resolve(), tmp_path / "trace"
+    calls = "trace=pwrite64,fsync,fdatasync,write"
+    command = [program, "-f", "-y", "-xx", "-s", "200000", "-e", calls, "-o", str(trace)]
+    done = subprocess.run([*command, sys.executable, "-c", CHILD, str(path)], capture_output=True, check=False)
+    if b"ptrace" in done.stderr or not trace.is_file():
+        pytest.skip("strace is not allowed here")
+    told = 0
+    cache: dict[str, bytes] = {}
+    disk: dict[str, bytes] = {}
+    for call in trace.read_text().splitlines():
+        line = HIDDEN.sub(lambda found: f"<{_bytes(found[1]).decode()}>", call)
+        written, flushed = WRITTEN.search(line), FLUSHED.search(line)
+        if written and written[1] in (str(path), f"{path}-wal"):
+            content, start = _bytes(written[2]), int(written[3])
+            old = cache.get(written[1], b"").ljust(start, b"\0")
+            cache[written[1]] = old[:start] + content + old[start + len(content) :]
+        elif flushed and flushed[1] in cache:
+            disk[flushed[1]] = cache[flushed[1]]
+        elif '"\\x74\\x6f\\x6c\\x64\\x0a"' in line:
+            told += 1
+            after = tmp_path / f"after-{told}"
+            after.mkdir()
+            for name, content in disk.items():
+                (after / Path(name).name).write_bytes(content)
+            assert [record.content["q"] for record in read_records(after / "a.sqlite")] == list(range(told))
+    assert told == 6
+
+
+def _bytes(escaped: str) -> bytes:
+    return bytes.fromhex(escaped.replace("\\x", ""))
