@@ -39,3 +39,4 @@ def test_help_on_size_follows_the_tests(make_study: Any) -> None:
     study = read_plan(make_study().folder).study
     (line, *_) = size_help(study, 34)
     assert "0.49 SD" in line or "0.50 SD" in line  # 34 pairs find 0.5 SD with 80 %
+    assert "0.8 SD needs 15 cases, 0.5 SD needs 34 cases, 0.3 SD needs 90 cases" in line  # G*Power's numbers

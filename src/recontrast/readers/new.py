@@ -15,7 +15,7 @@ from scipy import stats
 from recontrast.atomic import atomic_file, atomic_folder
 from recontrast.config import write_settings
 from recontrast.errors import ConfigError
-from recontrast.evaluation.statistics import smallest_effect
+from recontrast.evaluation.statistics import smallest_effect, subjects_needed
 from recontrast.execution.workers import Summary, progress
 from recontrast.provenance import write_provenance
 from recontrast.readers.blinding import blind_case, to_bytes
@@ -96,7 +96,8 @@ def size_help(study: Study, cases: int) -> list[str]:
         effect = smallest_effect(cases)
         lines.append(
             f"with {cases} cases a paired difference of {effect:.2f} SD of the differences is found with a chance of "
-            "80 % (paired t, two-sided 5 %, one reader)"
+            "80 % (paired t, two-sided 5 %, one reader); "
+            + ", ".join(f"{half / 10:.1f} SD needs {subjects_needed(half / 10, test='t')} cases" for half in (8, 5, 3))
         )
     readings = cases * (1 if study.paired else len(study.arms))
     if any(question.kind in ("origin", "which") for question in study.questions):
