@@ -87,7 +87,10 @@ class Connection(H11Protocol):
         if not self.transport.is_closing():
             level = logging.WARNING if self._heard else logging.DEBUG  # browsers open connections beforehand
             log.log(level, "refused: a connection from %s: %s", self._client(), why)
-            self.transport.abort()
+            if self._heard:
+                self.transport.abort()
+            else:
+                self.transport.close()
 
     def _client(self) -> str:
         return self.client[0] if self.client else "unknown"

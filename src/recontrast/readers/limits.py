@@ -102,7 +102,7 @@ class Limits:
         async def once() -> Message:
             nonlocal given
             if given:
-                return {"type": "http.disconnect"}
+                return await receive()  # comes when the client has gone; until then a long answer goes on
             given = True
             return {"type": "http.request", "body": body, "more_body": False}
 

@@ -14,9 +14,17 @@ export class Api {
 
   state() { return this.ask("/api/state").then((response) => response.json()); }
 
+  // Levels of a picture; what the net lost on its way is asked for again, what the server refuses is not.
   async image(item, number) {
-    const response = await this.ask(`/api/items/${item}/images/${number}`);
-    return new Uint16Array(await response.arrayBuffer());
+    for (const wait of [300, 1000, 3000, 0]) {
+      try {
+        const response = await this.ask(`/api/items/${item}/images/${number}`);
+        return new Uint16Array(await response.arrayBuffer());
+      } catch (error) {
+        if (error instanceof Refused || !wait) throw error;
+        await new Promise((done) => setTimeout(done, wait));
+      }
+    }
   }
 
   // Stores a record, however long the server is away; resolves to the new state.
