@@ -327,8 +327,8 @@ def ten_readers(folder: Path) -> None:
     )
 
 
-def ten_tabs(folder: Path) -> None:
-    """Ten readers at once in ten tabs of one browser, 1 mm heads: the browser and the server share the machine."""
+def ten_windows(folder: Path) -> None:
+    """Ten readers at once in ten windows of one browser, 1 mm heads: browser and server share the machine."""
     study = make_study(folder, 3, ONE_MM, 10)
 
     def read(page: Page, link: str) -> tuple[list[float], int]:
@@ -352,13 +352,13 @@ def ten_tabs(folder: Path) -> None:
 
     with Served(study) as server, browser() as started:
         links = [f"http://127.0.0.1:{server.port}/#{secret}" for secret in secrets_of(study).values()]
-        pages = [started.open() for _ in links]
+        pages = [started.open(window=True) for _ in links]
         with ThreadPoolExecutor(10) as pool:
             told = list(pool.map(read, pages, links))
     waits = [wait for one, _ in told for wait in one]
     stored = sum(r.kind == "answer" for r in read_records(study / "answers.sqlite"))
     print(
-        f"ten readers in ten tabs, 1 mm heads: {stored} of 60 answers stored, "
+        f"ten readers in ten windows, 1 mm heads: {stored} of 60 answers stored, "
         f"{sum(wrong for _, wrong in told)} errors, "
         f"next item median {statistics.median(waits):.2f} s, longest {max(waits):.2f} s"
     )
@@ -499,13 +499,13 @@ def print_attack(what: str, rows: np.ndarray, arms: np.ndarray, groups: np.ndarr
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--niivue", type=Path, default=None)
-    parser.add_argument("--only", default="speed,served,niivue,ten,tabs,killed,attack")
+    parser.add_argument("--only", default="speed,served,niivue,ten,windows,killed,attack")
     options = parser.parse_args()
     jobs = {
         "speed": speed,
         "served": served_slices,
         "ten": ten_readers,
-        "tabs": ten_tabs,
+        "windows": ten_windows,
         "killed": killed,
         "attack": attack,
     }

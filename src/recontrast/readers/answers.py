@@ -106,9 +106,7 @@ class AnswerStore:
                     "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (token) DO NOTHING",
                     row,
                 )
-                found = _record(
-                    self._connection.execute("SELECT * FROM records WHERE token = ?", (token,)).fetchone()
-                )
+                found = _record(self._connection.execute("SELECT * FROM records WHERE token = ?", (token,)).fetchone())
                 kept = self._kept.get(found.reader)
                 if kept is not None and (not kept or kept[-1].number < found.number):
                     kept.append(found)

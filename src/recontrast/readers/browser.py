@@ -176,8 +176,17 @@ class Browser:
         self.port = port
         self.pages: list[Page] = []
 
-    def open(self) -> Page:
-        """A new tab with a session store of its own."""
+    def open(self, window: bool = False) -> Page:
+        """A new tab with a session store of its own.
+
+        Args:
+            window: In a window of its own: what lies in a hidden tab is not painted, as for a reader who looks away.
+        """
+        if window and self.pages:
+            target = self.pages[0].call("Target.createTarget", url="about:blank", newWindow=True)["targetId"]
+            page = Page(f"ws://127.0.0.1:{self.port}/devtools/page/{target}")
+            self.pages.append(page)
+            return page
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}/json/new?about:blank", method="PUT")
         with urllib.request.urlopen(request, timeout=60) as response:
             page = Page(json.load(response)["webSocketDebuggerUrl"])
