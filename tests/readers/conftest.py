@@ -75,11 +75,9 @@ def write_images() -> Callable[..., None]:
 
 @pytest.fixture(scope="session")
 def make_study(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Made]:
-    def make(
-        design: str = "mta", more: str = "", cases: int = 5, text: str = DESIGN, shape: tuple[int, int, int] = SHAPE
-    ) -> Made:
+    def make(design: str = "mta", more: str = "", cases: int = 5, text: str = DESIGN) -> Made:
         folder = tmp_path_factory.mktemp("study")
-        write_cases(folder, cases, shape)
+        write_cases(folder, cases)
         (folder / "design.toml").write_text(text.format(design=design, more=more))
         new_study(NewSettings(design=folder / "design.toml", out=folder / "study"))
         rows = (folder / "study" / "links.tsv").read_text().splitlines()[1:]

@@ -81,25 +81,6 @@ def test_more_connections_than_places_keep_no_reader_out(make_study: Any, servin
     assert "all places are taken" in (study.folder.parent / "refused.log").read_text()
 
 
-def test_a_picture_that_is_taken_slowly_comes_whole(make_study: Any, serving: Any) -> None:
-    study = make_study(cases=2, shape=(120, 130, 110))
-    with serving(study, "--patience-s", "1.5") as server, socket.socket() as raw:
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32768)
-        raw.settimeout(60)
-        raw.connect(("127.0.0.1", server.port))
-        item = server.state("A")["item"]["id"]
-        head = f"GET /api/items/{item}/images/0 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-        raw.sendall(head.encode() + f"Authorization: Bearer {study.secret('A')}\r\n\r\n".encode())
-        received = b""
-        while piece := raw.recv(65536):
-            if len(received) < 20 * 65536:
-                time.sleep(0.1)  # longer together than the patience
-            received += piece
-    header, _, content = received.partition(b"\r\n\r\n")
-    assert b" 200 " in header
-    assert len(content) == 2 * 120 * 130 * 110
-
-
 def test_the_patience_is_that_of_the_settings() -> None:
     assert connection_class(3.0).patience_s == 3.0
     assert Connection.patience_s == 10.0
