@@ -99,3 +99,20 @@ def test_a_constant_image_is_refused(files: dict[str, Path], tmp_path: Path) -> 
 
 def test_step_of_continuous_values_is_none() -> None:
     assert grey_step(np.random.default_rng(0).random(20000) * 1000) == 0
+
+
+def test_bright_fat_of_the_scalp_does_not_leave_the_brain_dark(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    places = np.stack(np.meshgrid(*[np.arange(50) * 3.0 - 73.5] * 3, indexing="ij"))
+    radius = np.sqrt((places**2).sum(axis=0))
+    head = np.where(radius < 70, 400.0, 0.0)
+    head[(radius > 62) & (radius < 70)] = 3000.0  # scalp
+    head[radius < 52] = 1000.0
+    files = {}
+    for arm in ("acquired", "computed"):
+        noisy = np.abs(head + 20 * rng.standard_normal(head.shape)).astype(np.float32)
+        files[arm] = tmp_path / f"{arm}.nii.gz"
+        write_volume(files[arm], Volume(noisy, np.diag([3.0, 3.0, 3.0, 1.0])))
+    for levels in blind_case("c", files, "acquired").images.values():
+        assert levels[radius < 45].mean() > WHITE / 2  # by the percentiles of the whole head: a fifth of it
+        assert levels[(radius > 63) & (radius < 69)].min() > WHITE

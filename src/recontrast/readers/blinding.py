@@ -16,6 +16,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 
 from recontrast.errors import IntensityError, RecontrastWarning
 from recontrast.io.nifti import read_volume
@@ -30,6 +31,11 @@ WHITE = 2700
 """Level of the 99.5th percentile; brighter values keep their order up to 1.5 times of it."""
 
 PERCENTILES = (0.5, 99.5)
+
+DEPTH_MM = 15.0
+"""The percentiles are those of what lies deeper in the head than this: fat of the scalp would leave the brain dark."""
+
+_FEWEST_DEEP = 500
 
 _MOST_UNIQUE = 4096
 
@@ -63,7 +69,7 @@ def blind_case(
     """Read the images of a case and make everything equal that is not the picture itself.
 
     The grid is that of the acquired image with axes along RAS; the head is what is head in all arms. Values between the
-    0.5th and 99.5th percentile of the head become levels 0 to 2700. Before rounding, uniform noise as wide as the
+    0.5th and 99.5th percentile of the inner head become levels 0 to 2700. Before rounding, uniform noise as wide as the
     coarsest step between grey levels of any arm is added to every arm, so that no arm has gaps in its histogram.
 
     Args:
@@ -81,7 +87,8 @@ def blind_case(
     reference = _read(case, acquired, files[acquired])
     volumes = {arm: _on(reference, _read(case, arm, path), f"case {case}, arm '{arm}'") for arm, path in files.items()}
     head = _common_head(case, volumes)
-    ranges = {arm: np.percentile(volume.data[head], PERCENTILES) for arm, volume in volumes.items()}
+    inside = _deep(head, reference.spacing)
+    ranges = {arm: np.percentile(volume.data[inside], PERCENTILES) for arm, volume in volumes.items()}
     scaled = {}
     for arm, volume in volumes.items():
         low, high = ranges[acquired if scale == "reference" else arm]
@@ -130,6 +137,13 @@ def _common_head(case: str, volumes: Mapping[str, Volume]) -> NDArray[np.bool_]:
             stacklevel=3,
         )
     return common
+
+
+def _deep(head: NDArray[np.bool_], spacing: tuple[float, float, float]) -> NDArray[np.bool_]:
+    """The head without its outer `DEPTH_MM`; the whole head where little would be left."""
+    padded = np.pad(head, 1)  # a head that is cut by the edge of the grid ends there
+    deep = np.asarray(distance_transform_edt(padded, sampling=spacing)[1:-1, 1:-1, 1:-1] > DEPTH_MM)
+    return deep if deep.sum() >= _FEWEST_DEEP else head
 
 
 def _read(case: str, arm: str, path: Path) -> Volume:
