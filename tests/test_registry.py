@@ -23,6 +23,8 @@ def family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry[object]:
         "from family_for_test import MEMBERS\n\n\n@MEMBERS.register('one')\ndef one(*, width, depth=2):\n"
         "    return width, depth\n"
     )
+    (package / "apart").mkdir()
+    (package / "apart" / "__init__.py").write_text("raise RuntimeError('a folder is no member')\n")
     monkeypatch.syspath_prepend(tmp_path)
     import family_for_test  # type: ignore[import-not-found]
 

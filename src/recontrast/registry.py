@@ -90,5 +90,6 @@ class Registry(Generic[T]):
             return
         package = importlib.import_module(self._package)
         for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"{self._package}.{module.name}")
+            if not module.ispkg:  # a member is a file; a folder beside it is something else
+                importlib.import_module(f"{self._package}.{module.name}")
         self._searched = True

@@ -268,12 +268,12 @@ def test_every_papers_table_comes_from_folders_of_images(settings: EvaluateSetti
 
 
 @pytest.mark.slow
-def test_evaluates_without_torch(settings: EvaluateSettings, tmp_path: Path) -> None:
+def test_evaluates_without_torch_and_scikit_learn(settings: EvaluateSettings, tmp_path: Path) -> None:
     code = f"""
 import sys
 class Refuse:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("torch", "lightning", "lightning_fabric"):
+        if name.split(".")[0] in ("torch", "lightning", "lightning_fabric", "sklearn"):
             raise ImportError("blocked: " + name)
 sys.meta_path.insert(0, Refuse())
 from pathlib import Path

@@ -189,8 +189,10 @@ def _scored(job: CaseJob) -> CaseResult:
 
 def _scale_doubt(protocol: Protocol, reference: NDArray[np.float32]) -> str | None:
     """A protocol with a full scale in fixed units flatters images in other units."""
+    if protocol.normaliser != NATIVE or protocol.steps:
+        return None
     span = float(np.percentile(reference, 99.9) - reference.min())
-    if protocol.normaliser != NATIVE or protocol.steps or protocol.data_range <= _SPANS * span:
+    if protocol.data_range <= _SPANS * span:
         return None
     return f"{SCALE_DOUBT} {protocol.data_range:g}, the reference spans {span:.4g}"
 

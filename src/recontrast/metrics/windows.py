@@ -7,8 +7,9 @@ the work. The result equals scipy's `correlate1d` to rounding.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Literal
 
@@ -139,13 +140,25 @@ def _controller() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def one_thread() -> AbstractContextManager[object]:
+_limited = threading.local()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
     """Context that holds matrix products to one thread; cases are worked on side by side instead.
 
     Ours are small, and threads that wait for each other cost more than they bring as soon as the machine is shared.
+    Inside another such context nothing is done: asking the libraries takes as long as a small product.
     """
-    limited: AbstractContextManager[object] = _controller().limit(limits=1, user_api="blas")
-    return limited
+    if getattr(_limited, "here", False):
+        yield
+        return
+    _limited.here = True
+    try:
+        with _controller().limit(limits=1, user_api="blas"):
+            yield
+    finally:
+        _limited.here = False
 
 
 def _precision(image: Array) -> str:

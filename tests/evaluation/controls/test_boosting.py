@@ -1,7 +1,11 @@
 from __future__ import annotations
 
-import numpy as np
+import pickle
 
+import numpy as np
+import pytest
+
+from recontrast.evaluation.controls import boosting
 from recontrast.evaluation.controls.boosting import Boosting
 
 
@@ -13,11 +17,12 @@ def test_learns_what_no_polynomial_does(rng: np.random.Generator) -> None:
     assert np.sqrt(np.mean((control.predict(sources) - target) ** 2)) < 0.15
 
 
-def test_the_table_and_the_trees_agree(rng: np.random.Generator) -> None:
+def test_the_table_and_the_trees_agree(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     sources = rng.random((4000, 2)).astype(np.float32)
-    control = Boosting()
-    control.fit(sources, sources.sum(axis=1), 0)
-    by_table = control.predict(sources)
-    assert control._table is not None
-    control._table = None
-    assert np.array_equal(by_table, control.predict(sources))
+    by_table, by_trees = Boosting(), Boosting()
+    by_table.fit(sources, sources.sum(axis=1), 0)
+    monkeypatch.setattr(boosting, "_LARGEST_TABLE", 0)
+    by_trees.fit(sources, sources.sum(axis=1), 0)
+    assert b"sklearn" not in pickle.dumps(by_table)
+    assert b"sklearn" in pickle.dumps(by_trees)
+    assert np.array_equal(by_table.predict(sources), by_trees.predict(sources))

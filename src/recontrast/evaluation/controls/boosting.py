@@ -34,7 +34,7 @@ class Boosting(Control):
         levels = np.linspace(0, 1, _BINS + 1)[1:-1]
         self._edges = [np.unique(np.quantile(column, levels)).astype(np.float32) for column in sources.T]
         self._sizes = tuple(edges.size + 1 for edges in self._edges)
-        self._model = HistGradientBoostingRegressor(
+        model = HistGradientBoostingRegressor(
             max_iter=_TREES,
             max_leaf_nodes=_LEAVES,
             min_samples_leaf=_VOXELS_IN_LEAF,
@@ -42,23 +42,20 @@ class Boosting(Control):
             random_state=seed,
         )
         with _one_thread():
-            self._model.fit(self._bins(sources), target)
-        self._table: NDArray[Any] | None = None
+            model.fit(self._bins(sources), target)
+        # The table alone is kept where there is one: worker processes that get it need not import scikit-learn.
+        self._fitted: Any = model
         if np.prod(self._sizes) <= _LARGEST_TABLE:
             everything = np.stack(np.unravel_index(np.arange(np.prod(self._sizes)), self._sizes), axis=1)
-            self._table = self._predicted(everything.astype(np.float32))
+            self._fitted = _sum_of_trees(model, everything.astype(np.float32))
         return f"{_TREES} trees of at most {_LEAVES} leaves on {sources.shape[1]} source(s) in {_BINS} bins"
 
     def predict(self, sources: NDArray[Any]) -> NDArray[Any]:
         """Sum of the trees."""
         bins = self._bins(sources)
-        if self._table is None:
-            return self._predicted(bins)
-        return self._table[np.ravel_multi_index(tuple(bins.T.astype(np.intp)), self._sizes)]
-
-    def _predicted(self, bins: NDArray[np.float32]) -> NDArray[Any]:
-        with _one_thread():
-            return np.asarray(self._model.predict(bins))
+        if isinstance(self._fitted, np.ndarray):
+            return np.asarray(self._fitted[np.ravel_multi_index(tuple(bins.T.astype(np.intp)), self._sizes)])
+        return _sum_of_trees(self._fitted, bins)
 
     def _bins(self, sources: NDArray[Any]) -> NDArray[np.float32]:
         columns = [
@@ -66,6 +63,11 @@ class Boosting(Control):
             for edges, column in zip(self._edges, sources.T.astype(np.float32), strict=True)
         ]
         return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _sum_of_trees(model: Any, bins: NDArray[np.float32]) -> NDArray[Any]:
+    with _one_thread():
+        return np.asarray(model.predict(bins))
 
 
 def _one_thread() -> threadpool_limits:

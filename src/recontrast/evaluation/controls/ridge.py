@@ -6,9 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import Ridge as RidgeRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from recontrast.evaluation.controls import CONTROLS, Control
 
@@ -24,6 +21,10 @@ class Ridge(Control):
 
     def fit(self, sources: NDArray[Any], target: NDArray[Any], seed: int) -> str:
         """Closed form; features standardised, penalty 1."""
+        from sklearn.linear_model import Ridge as RidgeRegression  # two seconds, for every process that scores
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+
         self._model = make_pipeline(
             PolynomialFeatures(_DEGREE, include_bias=False), StandardScaler(), RidgeRegression(alpha=_PENALTY)
         )
