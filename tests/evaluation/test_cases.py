@@ -97,8 +97,20 @@ def test_voxels_that_are_not_finite_are_refused(make_job, write_synthetic, value
 def test_a_constant_synthetic_image_is_scored_when_its_scale_is_declared(make_job, write_synthetic) -> None:
     result = evaluate_case(make_job(write_synthetic("04", data=np.full((20, 24, 18), 900.0))))
     assert psnr(result) < 15
+    assert result.message == "the synthetic image has one value everywhere"
     with pytest.raises(IntensityError, match="desc-synthetic"):
         evaluate_case(make_job(write_synthetic("04", data=np.full((20, 24, 18), 900.0), sidecar=False, folder="other")))
+
+
+def test_a_constant_reference_is_no_reference(make_job) -> None:
+    job = make_job()
+    path = job.expected.images["T2w"]
+    volume = read_volume(path)
+    write_volume(path, volume.with_data(np.full_like(volume.data, 7)))
+    with pytest.raises(
+        IntensityError, match=r"desc-prepared_T2w\.nii\.gz: all voxels have the value 7; nothing can be"
+    ):
+        evaluate_case(job)
 
 
 def test_integer_images_do_not_overflow(make_job, write_synthetic) -> None:
@@ -182,6 +194,8 @@ def test_negative_intensities_are_scored_as_they_are(make_job, write_synthetic) 
     records = {(r.region, r.metric): r.value for r in evaluate_case(make_job(path)).records[SYNTHETIC]}
     assert records["brain", "mae"] == pytest.approx(0.25, abs=0.01)
     assert psnr(straight) > 30
+    assert straight.message == ""
+    assert "negative intensities in the head:" in evaluate_case(make_job(path)).message
 
 
 def test_the_oracle_sees_the_reference_and_is_better_than_the_fitted_table(make_job, prepared: Path) -> None:

@@ -210,14 +210,17 @@ def test_a_leak_is_refused_or_stands_in_every_table(settings: EvaluateSettings, 
 def test_a_prediction_without_a_reference_is_counted_and_said(settings: EvaluateSettings, write_synthetic) -> None:
     write_synthetic("09")
     summary = evaluate(settings)
-    assert any("1 synthetic images without a reference were left out: sub-09" in line for line in summary.done)
+    assert any("1 synthetic image without a reference was left out: sub-09" in line for line in summary.done)
     assert described(settings)["synthetic_not_expected"] == ["sub-09"]
     assert "sub-09" not in set(tables(settings)["scores"]["case"])
 
 
 def test_further_regions_are_scored(settings: EvaluateSettings) -> None:
-    evaluate(dataclasses.replace(settings, regions=("brain&axial[25%:75%]", "tumour")))
+    summary = evaluate(dataclasses.replace(settings, regions=("brain&axial[25%:75%]", "tumour")))
     scores = tables(settings)["scores"]
+    missing = next(line for line in summary.done if line.startswith("no value in tumour for mae, mse"))
+    assert missing.endswith("in 3 of 3 cases (sub-04, sub-05, sub-06): the case has no such region")
+    assert missing in described(settings)["undefined"]
     assert {"brain&axial[25%:75%]", "tumour", "brain"} <= set(scores["region"])
     assert set(scores[scores["region"] == "tumour"]["status"]) == {"the case has no such region"}
 

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from recontrast.atomic import write_json
 from recontrast.errors import GeometryError, IntensityError, LayoutError, MissingContrastError, RecontrastError
 from recontrast.evaluation.bloch import NEEDED, bloch_signal, target_sequence
+from recontrast.evaluation.doubts import intensity_doubts
 from recontrast.evaluation.fitting import FittedControl, Sample, compartments, sample_case
 from recontrast.evaluation.matching import ExpectedCase
-from recontrast.evaluation.protocols import NATIVE, PROTOCOLS, Protocol, SyntheticScale
+from recontrast.evaluation.protocols import PROTOCOLS, Protocol, SyntheticScale
 from recontrast.evaluation.scores import SYNTHETIC, Blocks, CaseScorer, Record
 from recontrast.evaluation.segmentation import SegmentationInput
 from recontrast.io.bids import Case, read_sidecar
@@ -30,12 +31,6 @@ from recontrast.preparation.regions import read_regions
 from recontrast.preparation.resample import resample
 from recontrast.provenance import sha256_of
 from recontrast.volume import Volume, require_same_grid, same_grid
-
-SCALE_DOUBT = "the protocol's full scale is"
-"""Beginning of the message on images in other units than the protocol is made for."""
-
-_SPANS = 3.0
-"""A full scale of more than this many times the reference's own range is doubted: 10 dB of PSNR come from it."""
 
 TISSUES = ("GM", "WM", "CSF")
 """Regions that `tissues_from` makes."""
@@ -156,6 +151,11 @@ def case_regions(expected: ExpectedCase, reference: Volume) -> dict[str, NDArray
 def _scored(job: CaseJob) -> CaseResult:
     expected, protocol = job.expected, PROTOCOLS.get(job.protocol)
     reference, synthetic = _read(expected.images[job.target]), _read(job.synthetic)
+    if float(np.ptp(reference.data)) == 0:
+        raise IntensityError(
+            f"{expected.images[job.target]}: all voxels have the value {float(reference.data.flat[0]):g}; nothing can "
+            "be compared with it: convert the scan again, or leave the case out of both folders"
+        )
     notes = []
     if job.resample and not same_grid(reference, synthetic):
         synthetic = resample(synthetic, reference)
@@ -170,11 +170,10 @@ def _scored(job: CaseJob) -> CaseResult:
     if job.tissues_from and not set(TISSUES) <= set(regions):
         regions, note = _with_tissues(job, reference, regions)
         notes.append(note)
-    scaled = scale.apply(reference.data)
+    scaled, judged = scale.apply(reference.data), synthetic_scale.apply(synthetic.data)
     scorer = CaseScorer(protocol, scaled, regions, reference.spacing, job.regions, job.lpips_weights)
-    if (doubt := _scale_doubt(protocol, scaled)) is not None:
-        notes.append(doubt)
-    records: dict[str, Sequence[Record]] = {SYNTHETIC: scorer.score(synthetic_scale.apply(synthetic.data))}
+    notes += intensity_doubts(protocol, scaled, judged, regions["head"])
+    records: dict[str, Sequence[Record]] = {SYNTHETIC: scorer.score(judged)}
     not_scored: dict[str, str] = {}
     masks = compartments(regions["head"], regions.get("brain"))
     for names, sources in _sources_of_controls(job, reference, protocol, not_scored):
@@ -185,16 +184,6 @@ def _scored(job: CaseJob) -> CaseResult:
                 not_scored[name] = str(reason)
     message = "; ".join([*notes, *([message] if message else [])])
     return CaseResult(expected.case, records, scale, synthetic_scale, message, not_scored)
-
-
-def _scale_doubt(protocol: Protocol, reference: NDArray[np.float32]) -> str | None:
-    """A protocol with a full scale in fixed units flatters images in other units."""
-    if protocol.normaliser != NATIVE or protocol.steps:
-        return None
-    span = float(np.percentile(reference, 99.9) - reference.min())
-    if protocol.data_range <= _SPANS * span:
-        return None
-    return f"{SCALE_DOUBT} {protocol.data_range:g}, the reference spans {span:.4g}"
 
 
 def _with_tissues(

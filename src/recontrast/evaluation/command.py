@@ -17,8 +17,9 @@ import pandas as pd
 from recontrast.atomic import make_folder, write_json
 from recontrast.config import to_plain
 from recontrast.errors import ConfigError, RecontrastWarning
-from recontrast.evaluation.cases import SCALE_DOUBT, CaseJob, CaseResult, evaluate_case, sample_training_case
+from recontrast.evaluation.cases import CaseJob, CaseResult, evaluate_case, sample_training_case
 from recontrast.evaluation.controls import CONTROLS
+from recontrast.evaluation.doubts import undefined_values, warnings_of
 from recontrast.evaluation.fidelity import (
     Fidelity,
     FidelitySettings,
@@ -312,7 +313,8 @@ def _write(
         "split": work.reference.split,
         "regions": regions,
         "regions_made": _describe_regions(settings),
-        "warnings": _warnings(results, protocol),
+        "warnings": warnings_of({key: result.message for key, result in results.items()}, protocol),
+        "undefined": undefined_values({key: result.records for key, result in results.items()}),
         "cases": {"expected": len(expected), "scored": len(results), "not_scored": len(problems)},
         "controls": controls,
         "interval": _describe_interval(statistics),
@@ -333,10 +335,11 @@ def _write(
     lines = [f"{len(results)} of {len(expected)} cases scored by protocol {protocol.name}: {out}"]
     if content["synthetic_not_expected"]:
         without = content["synthetic_not_expected"]
-        lines.append(f"{len(without)} synthetic images without a reference were left out: {', '.join(without)}")
+        images_are = "image without a reference was" if len(without) == 1 else "images without a reference were"
+        lines.append(f"{len(without)} synthetic {images_are} left out: {', '.join(without)}")
     if leak.status != "passed":
         lines.append("; ".join([f"leak check: {leak.status}", *leak.reasons]))
-    return lines + list(content["warnings"]) + sentences
+    return [*lines, *content["undefined"], *(f"warning: {text}" for text in content["warnings"]), *sentences]
 
 
 def _cases_table(work: _Work, results: Mapping[str, CaseResult], problems: Problems) -> pd.DataFrame:
@@ -386,19 +389,6 @@ def _describe_controls(
         if reasons:
             described[name]["not_scored_in"] = reasons
     return described
-
-
-def _warnings(results: Mapping[str, CaseResult], protocol: Protocol) -> list[str]:
-    """What must be known before any number of this evaluation is believed."""
-    doubted = [key for key, result in results.items() if SCALE_DOUBT in result.message]
-    if not doubted:
-        return []
-    told = (
-        f"Protocol {protocol.name} is made for images in fixed units, with a full scale of {protocol.data_range:g}; in "
-        f"{len(doubted)} of {len(results)} cases the reference spans less than a third of it. PSNR is too high by that "
-        "and can only be compared among images on this very scale."
-    )
-    return [told]
 
 
 def _describe_regions(settings: EvaluateSettings) -> dict[str, str]:

@@ -192,6 +192,8 @@ def read_margins(texts: Sequence[str]) -> dict[str, Margin]:
             is_there = ""
         if not is_there:
             raise ConfigError(f"margin '{text}': write metric=value:reason, for example psnr=0.5:seed noise in dB")
+        if not name.strip():
+            raise ConfigError(f"margin '{text}': say where it comes from, for example psnr=0.5:seed noise in dB")
         margins[metric.strip()] = Margin(number, name.strip())
     return margins
 

@@ -1,0 +1,124 @@
+"""What must be known before a number is believed: odd intensities, units that do not fit, values that do not exist."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recontrast.evaluation.protocols import NATIVE, Protocol
+from recontrast.evaluation.scores import OK, Record
+
+_SCALE = "the protocol's full scale is"
+_CONSTANT = "the synthetic image has one value everywhere"
+_NEGATIVE = "negative intensities in the head:"
+
+_BELOW_ZERO, _SHARE_BELOW_ZERO = 0.01, 0.001
+"""More than a thousandth of the head below zero by more than a hundredth of full scale is said: networks stray a little
+below zero everywhere."""
+
+_SPANS = 3.0
+"""A full scale of more than this many times the reference's own range is doubted: 10 dB of PSNR come from it."""
+
+_NAMED = 3
+"""So many cases are named; all are in the tables."""
+
+
+def intensity_doubts(
+    protocol: Protocol, reference: NDArray[np.float32], synthetic: NDArray[np.float32], head: NDArray[np.bool_]
+) -> list[str]:
+    """What is doubtful about the intensities of a pair that is scored all the same.
+
+    Args:
+        protocol: How it is scored.
+        reference: The reference on the protocol's scale.
+        synthetic: The synthetic image on that scale, same shape.
+        head: Where the head is, same shape.
+    """
+    notes = []
+    if (doubt := _scale_doubt(protocol, reference)) is not None:
+        notes.append(doubt)
+    if float(np.ptp(synthetic)) == 0:
+        notes.append(_CONSTANT)
+    native = protocol.normaliser == NATIVE
+    span = float(np.ptp(reference)) if native else protocol.data_range
+    below = {
+        name: float(np.mean(image[head] < -_BELOW_ZERO * span)) if head.any() else 0.0
+        for name, image in (("the reference", reference), ("the synthetic image", synthetic))
+    }
+    odd = {name: share for name, share in below.items() if share > _SHARE_BELOW_ZERO}
+    if odd and not (native and "the reference" in odd):  # Hounsfield units are below zero by right
+        words = " and ".join(f"{100 * share:.2g} % of {name}" for name, share in odd.items())
+        notes.append(f"{_NEGATIVE} {words}")
+    return notes
+
+
+def warnings_of(messages: Mapping[str, str], protocol: Protocol) -> list[str]:
+    """Sentences on the doubts of all cases together.
+
+    Args:
+        messages: Scored case to its message, parts joined by "; ".
+        protocol: How they were scored.
+
+    Example:
+        >>> from recontrast.evaluation.protocols import PROTOCOLS
+        >>> warnings_of({"sub-01": ""}, PROTOCOLS.get("recontrast"))
+        []
+    """
+    found: dict[str, dict[str, str]] = {beginning: {} for beginning in (_SCALE, _CONSTANT, _NEGATIVE)}
+    for key, message in messages.items():
+        for part in message.split("; "):
+            for beginning, cases in found.items():
+                if part.startswith(beginning):
+                    cases[key] = part
+    told = []
+    if found[_SCALE]:
+        told.append(
+            f"Protocol {protocol.name} is made for images in fixed units, with a full scale of {protocol.data_range:g};"
+            f" in {len(found[_SCALE])} of {len(messages)} cases the reference spans less than a third of it. PSNR is "
+            "too high by that and can only be compared among images on this very scale."
+        )
+    for beginning in (_CONSTANT, _NEGATIVE):
+        cases = found[beginning]
+        if cases:
+            first = next(iter(cases.values()))
+            told.append(
+                f"{first[0].upper()}{first[1:]} ({_some(cases)}; {len(cases)} of {len(messages)} cases in all). It is "
+                "scored as it is: look at the image and at its scale."
+            )
+    return told
+
+
+def undefined_values(records: Mapping[str, Mapping[str, Sequence[Record]]]) -> list[str]:
+    """Values that do not exist, one line for each region and reason; `scores.tsv` has every single one.
+
+    Args:
+        records: Scored case to estimator to its values.
+    """
+    found: dict[tuple[str, str], tuple[dict[str, None], dict[str, None]]] = {}
+    for key, estimators in records.items():
+        for values in estimators.values():
+            for record in values:
+                if record.status != OK:
+                    metrics, cases = found.setdefault((record.region, record.status), ({}, {}))
+                    metrics[record.metric] = cases[key] = None
+    return [
+        f"no value in {region} for {', '.join(metrics)} in {len(cases)} of {len(records)} cases ({_some(cases)}): {why}"
+        for (region, why), (metrics, cases) in found.items()
+    ]
+
+
+def _some(cases: Mapping[str, object]) -> str:
+    keys = list(cases)
+    return ", ".join(keys[:_NAMED]) + (", …" if len(keys) > _NAMED else "")
+
+
+def _scale_doubt(protocol: Protocol, reference: NDArray[np.float32]) -> str | None:
+    """A protocol with a full scale in fixed units flatters images in other units."""
+    if protocol.normaliser != NATIVE or protocol.steps:
+        return None
+    span = float(np.percentile(reference, 99.9) - reference.min())
+    if protocol.data_range <= _SPANS * span:
+        return None
+    return f"{_SCALE} {protocol.data_range:g}, the reference spans {span:.4g}"

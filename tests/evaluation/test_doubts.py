@@ -1,0 +1,79 @@
+"""What must be known before a number is believed."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from recontrast.evaluation.doubts import intensity_doubts, undefined_values, warnings_of
+from recontrast.evaluation.protocols import PROTOCOLS
+from recontrast.evaluation.scores import OK, Record
+
+OURS = PROTOCOLS.get("recontrast")
+REFERENCE = np.linspace(0, 1, 4000, dtype=np.float32).reshape(10, 20, 20)
+HEAD = np.ones(REFERENCE.shape, dtype=bool)
+
+
+def test_an_ordinary_pair_is_not_doubted_even_where_it_strays_a_little_below_zero() -> None:
+    assert intensity_doubts(OURS, REFERENCE, REFERENCE - 0.009, HEAD) == []
+
+
+def test_one_value_everywhere() -> None:
+    told = intensity_doubts(OURS, REFERENCE, np.full_like(REFERENCE, 0.4), HEAD)
+    assert told == ["the synthetic image has one value everywhere"]
+    (sentence,) = warnings_of({"sub-01": told[0], "sub-02": ""}, OURS)
+    assert sentence.startswith(
+        "The synthetic image has one value everywhere (sub-01; 1 of 2 cases in all). It is scored"
+    )
+
+
+def test_negative_intensities_name_the_image_and_the_share() -> None:
+    half = np.where(np.arange(10)[:, None, None] < 5, -0.5, REFERENCE).astype(np.float32)
+    assert intensity_doubts(OURS, REFERENCE, half, HEAD) == [
+        "negative intensities in the head: 50 % of the synthetic image"
+    ]
+    assert intensity_doubts(OURS, half, REFERENCE, HEAD) == ["negative intensities in the head: 50 % of the reference"]
+    outside = np.arange(10)[:, None, None] * np.ones_like(REFERENCE) >= 5
+    assert intensity_doubts(OURS, REFERENCE, half, outside) == []
+    assert intensity_doubts(OURS, REFERENCE, half, np.zeros_like(HEAD)) == []
+
+
+def test_hounsfield_units_are_below_zero_by_right() -> None:
+    protocol = PROTOCOLS.get("synthrad2023")
+    hounsfield = 2000 * REFERENCE - 1000
+    assert intensity_doubts(protocol, hounsfield, hounsfield - 3, HEAD) == []
+    shifted = 3000 * REFERENCE
+    assert intensity_doubts(protocol, shifted, shifted - 1500, HEAD) == [
+        "negative intensities in the head: 49 % of the synthetic image"
+    ]
+
+
+def test_four_doubted_cases_are_counted_and_three_named() -> None:
+    message = "resampled; negative intensities in the head: 5 % of the reference"
+    (told,) = warnings_of({f"sub-{n}": message for n in range(4)}, OURS)
+    assert told.startswith(
+        "Negative intensities in the head: 5 % of the reference (sub-0, sub-1, sub-2, …; 4 of 4 cases in all)."
+    )
+
+
+def test_units_that_do_not_fit_are_counted() -> None:
+    protocol = PROTOCOLS.get("hagiwara2019")
+    (doubt,) = intensity_doubts(protocol, 100 * REFERENCE, 100 * REFERENCE + 1, HEAD)
+    (told,) = warnings_of({"sub-01": doubt, "sub-02": ""}, protocol)
+    assert "in 1 of 2 cases the reference spans less than a third of it" in told
+
+
+def test_values_that_do_not_exist_stand_in_one_line_for_each_region_and_reason() -> None:
+    def values(status: str) -> list[Record]:
+        number = 1.0 if status == OK else math.nan
+        return [Record("lesion", metric, "volume", number, status) for metric in ("mae", "psnr")]
+
+    records = {
+        "sub-01": {"synthetic": values("the region is empty"), "identity": values("the region is empty")},
+        "sub-02": {"synthetic": values(OK), "identity": values(OK)},
+    }
+    assert undefined_values(records) == [
+        "no value in lesion for mae, psnr in 1 of 2 cases (sub-01): the region is empty"
+    ]
+    assert undefined_values({"sub-02": records["sub-02"]}) == []
