@@ -10,7 +10,7 @@ from recontrast.io.tables import read_table, write_table
 from recontrast.reporting.evidence import Evaluation, find_evidence
 from recontrast.reporting.page import Fold, Picture, Table, Text
 from recontrast.reporting.scoretables import protocol_facts, score_tables, values_picture
-from recontrast.reporting.verdict import Primary, choose_primary
+from recontrast.reporting.verdict import Primary, choose_primary, judge
 
 
 @pytest.fixture
@@ -44,6 +44,46 @@ def test_differences_are_marked_by_what_the_evaluation_decided(evaluation: Evalu
     assert boosting[1].text == "▲ +2.00"
     assert list(boosting[1].small) == ["[1.40, 2.60]", "p = 0.030"]
     assert boosting[2].text.startswith("▲ −")
+
+
+def test_a_difference_that_the_test_does_not_confirm_is_only_a_hint(example: Any) -> None:
+    path = example.evaluation / "statistics.tsv"
+    table = read_table(path)
+    write_table(path, table.assign(p=table["p"].where(table["p"].isna(), 0.09)))
+    evaluation = find_evidence(example.root).evaluations[0]
+    primary = choose_primary(evaluation, "recontrast")
+    assert primary is not None
+    differences = score_tables(evaluation, "recontrast", primary)[1]
+    assert isinstance(differences, Table)
+    assert differences.rows[0][1].text == "△ +2.00"
+    assert differences.rows[0][1].look == ""
+    assert "a hint only" in differences.caption
+    assert "The interval excludes zero, but p is 0.090" in judge(evaluation, primary).sentence
+
+
+def test_many_metrics_become_several_tables_of_one_order(example: Any) -> None:
+    path = example.evaluation / "statistics.tsv"
+    table = read_table(path)
+    more = [table[table["metric"] == "mae"].assign(metric=f"mae_{n}") for n in range(7)]
+    write_table(path, pd.concat([table, *more]))
+    evaluation = find_evidence(example.root).evaluations[0]
+    blocks = score_tables(evaluation, "recontrast", choose_primary(evaluation, "recontrast"))
+    first, second = blocks[:2]
+    assert isinstance(first, Table)
+    assert isinstance(second, Table)
+    assert [len(part.header) for part in (first, second)] == [7, 6]  # 9 metrics, estimator and subjects
+    assert [row[0].text for row in first.rows] == [row[0].text for row in second.rows]
+    assert (first.note, second.note.startswith("Intervals: ")) == ("", True)
+
+
+def test_why_values_are_undefined_is_said(example: Any) -> None:
+    path = example.evaluation / "evaluation.json"
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    line = "no value in lesion for psnr in 1 of 3 cases (sub-01): the region is empty"
+    path.write_text(json.dumps({**facts, "undefined": [line]}), encoding="utf-8")
+    evaluation = find_evidence(example.root).evaluations[0]
+    blocks = score_tables(evaluation, "recontrast", choose_primary(evaluation, "recontrast"))
+    assert f"N{line[1:]}." in [block.text for block in blocks if isinstance(block, Text)]
 
 
 def test_undefined_values_and_absent_rows_are_shown(example: Any) -> None:

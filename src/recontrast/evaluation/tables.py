@@ -216,6 +216,7 @@ def conclusions(statistics: pd.DataFrame, protocol: Protocol, region: str) -> li
             region=region,
             difference=row["difference"],
             interval=Interval(row["difference_ci_low"], row["difference_ci_high"], row["interval"]),
+            p=row["p"],
         )
         for row in chosen
     ]

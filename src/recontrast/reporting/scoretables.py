@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -11,6 +11,7 @@ import pandas as pd
 from recontrast.errors import FormatError
 from recontrast.evaluation.paper_table import TABLE, TABLE_COLUMNS
 from recontrast.evaluation.scores import SYNTHETIC
+from recontrast.evaluation.statistics import at_odds
 from recontrast.io.tables import read_table, require_columns
 from recontrast.reporting import figures
 from recontrast.reporting.evidence import Evaluation, records
@@ -26,7 +27,11 @@ from recontrast.reporting.verdict import (
 )
 
 _MARKS = {"synthetic": "▲", "control": "▼", "undecided": "○"}
+_HOLLOW = {"▲": "△", "▼": "▽"}  # the interval decides, the adjusted p does not
 _LOOKS = {"synthetic": "good", "control": "bad"}
+
+_MOST_MEANS, _MOST_DIFFERENCES = 6, 7
+"""Metrics beside each other in one table; more would not fit a printed page."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +70,12 @@ def score_tables(evaluation: Evaluation, protocol: str, primary: Primary | None)
         frame = _Frame(protocol, str(region), measures, leak_remark(evaluation))
         names = [str(name) for name in dict.fromkeys(plain["estimator"])]
         controls = _titles_of_controls(evaluation, names) if not place else ""
-        place.append(_means(plain, frame, f"Intervals: {interval_words(evaluation, plain)}.{controls}"))
+        place += _means(plain, frame, f"Intervals: {interval_words(evaluation, plain)}.{controls}")
         if len(compared):
-            place.append(_differences(compared, plain, frame, f"Intervals: {interval_words(evaluation, compared)}."))
+            place += _differences(compared, plain, frame, f"Intervals: {interval_words(evaluation, compared)}.")
     open_blocks.extend(_over_slices(evaluation, protocol))
     open_blocks.extend(_controls_not_scored(evaluation))
+    open_blocks.extend(_undefined(evaluation))
     said = what_may_be_said(evaluation, primary) if primary else []
     if said:
         open_blocks.append(Text("What may be concluded: " + " ".join(said)))
@@ -176,6 +182,12 @@ def _controls_not_scored(evaluation: Evaluation) -> list[Block]:
     ]
 
 
+def _undefined(evaluation: Evaluation) -> list[Block]:
+    """Why some values do not exist, region by region."""
+    found = evaluation.facts.get("undefined")
+    return [Text(f"{str(line)[:1].upper()}{str(line)[1:]}.", KIND_WARNING) for line in found or () if line]
+
+
 def _titles_of_controls(evaluation: Evaluation, names: Sequence[str]) -> str:
     """What each control is, in a few words, where the evaluation says so."""
     controls = evaluation.facts.get("controls")
@@ -197,10 +209,24 @@ def interval_words(evaluation: Evaluation, rows: pd.DataFrame) -> str:
     return str(stated).rstrip(".") if stated else "the evaluation does not say what they are over"
 
 
-def _means(plain: pd.DataFrame, frame: _Frame, note: str) -> Table:
+def _parts(frame: _Frame, most: int) -> list[_Frame]:
+    """The columns of a table in as many tables as fit the width of a page, of about the same size."""
+    amount = max(1, -(-len(frame.measures) // most))
+    size = max(1, -(-len(frame.measures) // amount))
+    return [replace(frame, measures=frame.measures[k : k + size]) for k in range(0, len(frame.measures), size)] or [
+        frame
+    ]
+
+
+def _means(plain: pd.DataFrame, whole: _Frame, note: str) -> list[Block]:
+    tables = [_means_of(plain, frame, whole.measures) for frame in _parts(whole, _MOST_MEANS)]
+    return [*tables[:-1], replace(tables[-1], note=note)]
+
+
+def _means_of(plain: pd.DataFrame, frame: _Frame, all_measures: Sequence[Measure]) -> Table:
     measures = frame.measures
     cells = {(row["estimator"], row["metric"]): row for row in records(plain)}
-    names = _ordered(plain, measures)
+    names = _ordered(plain, all_measures)
     best = {m.label: _best(plain, m) for m in measures}
     subjects = {
         name: max((_whole(cells[k].get("subjects")) for k in cells if k[0] == name), default=0) for name in names
@@ -225,7 +251,7 @@ def _means(plain: pd.DataFrame, frame: _Frame, note: str) -> Table:
         f"better, ↓ lower is better; the best mean is bold.{frame.leak}"
     )
     header = [Cell("estimator"), *_header(measures), Cell("subjects")]
-    return Table(caption, header, rows, len(measures) + 1, note)
+    return Table(caption, header, rows, len(measures) + 1)
 
 
 def _header(measures: Sequence[Measure]) -> list[Cell]:
@@ -246,29 +272,38 @@ def _mean_cell(row: Mapping[str, Any] | None, decimals: int, best: bool, subject
     return Cell(number(row.get("mean"), decimals) + spread, remarks, "best" if best else "")
 
 
-def _differences(compared: pd.DataFrame, plain: pd.DataFrame, frame: _Frame, note: str) -> Table:
+def _differences(compared: pd.DataFrame, plain: pd.DataFrame, whole: _Frame, note: str) -> list[Block]:
+    adjusted = (
+        "p values are adjusted for the number of controls, not for the number of metrics and regions; the intervals "
+        "are not adjusted."
+        if "p_unadjusted" in compared
+        else "p values are not adjusted for the number of comparisons."
+    )
+    tests = ", ".join(str(test) for test in dict.fromkeys(compared["test"].dropna())) if "test" in compared else ""
+    tested = f"{note} Test: {tests or 'not stated'}." + (f" {adjusted}" if compared["p"].notna().any() else "")
+    tables = [_differences_of(compared, plain, frame, whole.measures) for frame in _parts(whole, _MOST_DIFFERENCES)]
+    return [*tables[:-1], replace(tables[-1], note=tested)]
+
+
+def _differences_of(
+    compared: pd.DataFrame, plain: pd.DataFrame, frame: _Frame, all_measures: Sequence[Measure]
+) -> Table:
     measures = frame.measures
     cells = {(row["control"], row["metric"]): row for row in records(compared)}
-    names = [name for name in _ordered(plain, measures) if name in set(compared["control"])]
+    names = [name for name in _ordered(plain, all_measures) if name in set(compared["control"])]
     names += [name for name in dict.fromkeys(compared["control"]) if name not in names]
     decimals = {m.label: decimals_for(compared.loc[compared["metric"] == m.label, "difference"], 3) for m in measures}
     rows = [
         [Cell(name), *(_difference_cell(cells.get((name, m.label)), decimals[m.label]) for m in measures)]
         for name in names
     ]
-    adjusted = (
-        "p values are adjusted for the number of controls, not for the number of metrics and regions."
-        if "p_unadjusted" in compared
-        else "p values are not adjusted for the number of comparisons."
-    )
-    tests = ", ".join(str(test) for test in dict.fromkeys(compared["test"].dropna())) if "test" in compared else ""
     caption = (
         f"Protocol {frame.protocol}, region {frame.region}: synthetic minus each control, mean of differences within "
-        "subjects [95 % interval], p value, g: difference in SD of the differences (Hedges). ▲ synthetic better, "
-        f"▼ control better, ○ undecided.{frame.leak}"
+        "subjects [95 % interval], p value, g: difference in SD of the differences (Hedges). By the interval: ▲ "
+        "synthetic better, ▼ control better, ○ undecided; hollow (△ ▽) where p is not below 0.05, a hint only."
+        f"{frame.leak}"
     )
-    tested = f"{note} Test: {tests or 'not stated'}." + (f" {adjusted}" if compared["p"].notna().any() else "")
-    return Table(caption, [Cell("synthetic −"), *_header(measures)], rows, len(measures), tested)
+    return Table(caption, [Cell("synthetic −"), *_header(measures)], rows, len(measures))
 
 
 def _difference_cell(row: Mapping[str, Any] | None, decimals: int) -> Cell:
@@ -278,8 +313,10 @@ def _difference_cell(row: Mapping[str, Any] | None, decimals: int) -> Cell:
     ends = interval(row.get("difference_ci_low"), row.get("difference_ci_high"), decimals)
     effect = f"g {number(row['hedges_g'], 2, signed=True)}" if is_number(row.get("hedges_g")) else ""
     remarks = [ends if ends != ABSENT else "", p_value(row.get("p")), effect]
-    text = f"{_MARKS.get(better, '')} {number(row['difference'], decimals, signed=True)}".strip()
-    return Cell(text, [remark for remark in remarks if remark], _LOOKS.get(better, ""))
+    mark = _MARKS.get(better, "")
+    hint = is_number(row.get("p")) and at_odds(better, float(row["p"]))
+    text = f"{_HOLLOW.get(mark, mark) if hint else mark} {number(row['difference'], decimals, signed=True)}".strip()
+    return Cell(text, [remark for remark in remarks if remark], "" if hint else _LOOKS.get(better, ""))
 
 
 def _ordered(plain: pd.DataFrame, measures: Sequence[Measure]) -> list[str]:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from recontrast.errors import UnknownNameError
 from recontrast.evaluation.scores import SYNTHETIC
-from recontrast.evaluation.statistics import needed_in_words, sample_in_words
+from recontrast.evaluation.statistics import needed_in_words, odds_in_words, sample_in_words
 from recontrast.reporting.evidence import Evaluation, records
 from recontrast.reporting.numbers import Measure, count, decimals_for, interval, is_number, number
 
@@ -141,6 +141,8 @@ def _sentence(
     where = f"in {primary.place}" + (f", {subjects_in_words(evaluation, subjects)}" if subjects else "")
     verb = {"beats": "beats", "worse": "is WORSE than", "not": "does NOT beat"}[outcome]
     end = " This is one subject: it says nothing of other people." if _is_one_subject(row) else ""
+    odds = odds_in_words(str(row.get("better", "")), float(row["p"])) if is_number(row.get("p")) else ""
+    end += f" {odds}" if odds else ""
     if outcome == "not":
         signed = primary.measure.amount(gain[0], decimals, signed=True)
         return f"The translator {verb} the best control ({control}): its gain is {signed} {within} {where}.{end}"

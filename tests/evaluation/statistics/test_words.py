@@ -60,6 +60,17 @@ def test_the_words_say_no_more_than_the_numbers() -> None:
     assert "in this one subject" in verdict_in_words("synthetic", difference=6.0, interval=one, **arguments)
 
 
+def test_where_interval_and_test_disagree_it_is_said() -> None:
+    arguments = {"difference": 0.5, "interval": Interval(0.1, 0.9, "t over 7 subjects"), **PLACE}
+    assert verdict_in_words("synthetic", p=0.04, **arguments) == verdict_in_words("synthetic", **arguments)
+    hint = verdict_in_words("synthetic", p=0.078, **arguments)
+    assert "The interval excludes zero, but p is 0.078" in hint
+    assert hint.endswith("take it as a hint, not as shown.")
+    other = verdict_in_words("undecided", p=0.02, **arguments)
+    assert "The interval holds zero, but p is 0.020" in other
+    assert verdict_in_words("undecided", p=0.2, **arguments).endswith("This does not show that they are equal.")
+
+
 def test_margins_are_named_and_absence_of_proof_is_not_proof() -> None:
     wide, narrow = Margin(0.5, "seed noise"), Margin(0.01, "rounding")
     shown = margin_in_words(equivalence(SMALL, wide), **PLACE)

@@ -30,8 +30,10 @@ from recontrast.evaluation.statistics.paired import (
 from recontrast.evaluation.statistics.power import power, smallest_effect, subjects_needed
 from recontrast.evaluation.statistics.several import Friedman, Pair, critical_difference, friedman, post_hoc
 from recontrast.evaluation.statistics.words import (
+    at_odds,
     margin_in_words,
     needed_in_words,
+    odds_in_words,
     sample_in_words,
     several_in_words,
     verdict,
@@ -55,6 +57,7 @@ __all__ = [
     "PairedResult",
     "PairedTest",
     "adjust",
+    "at_odds",
     "benjamini_hochberg",
     "bonferroni",
     "bootstrap_interval",
@@ -70,6 +73,7 @@ __all__ = [
     "needed_in_words",
     "no_interval",
     "non_inferiority",
+    "odds_in_words",
     "paired_test",
     "post_hoc",
     "power",

@@ -32,8 +32,39 @@ def verdict(difference: Interval, *, higher_is_better: bool) -> Literal["synthet
     return "synthetic" if (difference.low > 0) == higher_is_better else "control"
 
 
+def at_odds(better: str, p: float) -> bool:
+    """Whether the adjusted p of the test and the interval, which is not adjusted, say different things.
+
+    Args:
+        better: What `verdict` said of the interval.
+        p: Adjusted p of the same differences; nan where nothing was tested.
+
+    Example:
+        >>> at_odds("synthetic", 0.08), at_odds("synthetic", 0.01), at_odds("undecided", float("nan"))
+        (True, False, False)
+    """
+    return bool(np.isfinite(p)) and (better == "undecided") == (p < LEVEL)
+
+
+def odds_in_words(better: str, p: float) -> str:
+    """A sentence where test and interval disagree; empty where they agree.
+
+    Example:
+        >>> odds_in_words("synthetic", 0.078)[:51]
+        'The interval excludes zero, but p is 0.078 (adjuste'
+    """
+    if not at_odds(better, p):
+        return ""
+    if better == "undecided":
+        return f"The interval holds zero, but p is {_p(p)} (adjusted): take it as a hint, not as shown."
+    return (
+        f"The interval excludes zero, but p is {_p(p)} (adjusted for the controls, as the interval is not), not below "
+        f"{LEVEL:g}: take it as a hint, not as shown."
+    )
+
+
 def verdict_in_words(
-    better: str, *, control: str, metric: str, region: str, difference: float, interval: Interval
+    better: str, *, control: str, metric: str, region: str, difference: float, interval: Interval, p: float = np.nan
 ) -> str:
     """A sentence about the synthetic image and one control.
 
@@ -44,6 +75,7 @@ def verdict_in_words(
         region: Name of the region.
         difference: Mean of synthetic - control.
         interval: Its interval.
+        p: Adjusted p of the test beside it; where they disagree it is said.
 
     Example:
         >>> verdict_in_words("synthetic", control="ridge", metric="psnr", region="brain", difference=0.5,
@@ -60,11 +92,13 @@ def verdict_in_words(
     if better == "undecided":
         return (
             f"{where}: it is not shown that the synthetic image is better or worse than {control} ({numbers}). "
-            "This does not show that they are equal."
-        )
+            f"This does not show that they are equal. {odds_in_words(better, p)}"
+        ).rstrip()
     best = "better" if better == "synthetic" else "worse"
     scope = ", in this one subject" if interval.over.startswith(WITHIN) else ""
-    return f"{where}: the synthetic image is {best} than {control}{scope} ({numbers})."
+    return (
+        f"{where}: the synthetic image is {best} than {control}{scope} ({numbers}). {odds_in_words(better, p)}".rstrip()
+    )
 
 
 def margin_in_words(result: MarginResult, *, control: str, metric: str, region: str) -> str:
