@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from recontrast.evaluation.doubts import intensity_doubts, undefined_values, warnings_of
+from recontrast.evaluation.doubts import OWN_SCALE, RESAMPLED, intensity_doubts, undefined_values, warnings_of
 from recontrast.evaluation.protocols import PROTOCOLS
-from recontrast.evaluation.scores import OK, Record
+from recontrast.evaluation.scores import NO_REGION, OK, Record
 
 OURS = PROTOCOLS.get("recontrast")
 REFERENCE = np.linspace(0, 1, 4000, dtype=np.float32).reshape(10, 20, 20)
@@ -77,3 +77,17 @@ def test_values_that_do_not_exist_stand_in_one_line_for_each_region_and_reason()
         "no value in lesion for mae, psnr in 1 of 2 cases (sub-01): the region is empty"
     ]
     assert undefined_values({"sub-02": records["sub-02"]}) == []
+
+
+def test_how_images_were_read_is_told_of_all_together() -> None:
+    messages = {"sub-01": f"{RESAMPLED}; no scale is declared: {OWN_SCALE}", "sub-02": "", "sub-03": OWN_SCALE}
+    assert [text.split(";")[0] for text in warnings_of(messages, OURS)] == [
+        "2 of 3 synthetic images were scaled by their own intensities, which forgives a wrong brightness",
+        "1 of 3 synthetic images were resampled onto the grid of the reference, which blurs them",
+    ]
+
+
+def test_tissues_that_no_mask_shows_have_a_remedy() -> None:
+    nothing = Record("GM", "psnr", "volume", math.nan, NO_REGION)
+    (line,) = undefined_values({"sub-01": {"synthetic": [nothing]}})
+    assert line.endswith("the case has no such region; give masks, or find them with --tissues-from T1w")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from recontrast.atomic import write_json
 from recontrast.errors import GeometryError, IntensityError, LayoutError, MissingContrastError, RecontrastError
 from recontrast.evaluation.bloch import NEEDED, bloch_signal, target_sequence
-from recontrast.evaluation.doubts import intensity_doubts
+from recontrast.evaluation.doubts import OWN_SCALE, RESAMPLED, intensity_doubts
 from recontrast.evaluation.fitting import FittedControl, Sample, compartments, sample_case
 from recontrast.evaluation.matching import ExpectedCase
 from recontrast.evaluation.protocols import PROTOCOLS, Protocol, SyntheticScale
@@ -159,7 +159,7 @@ def _scored(job: CaseJob) -> CaseResult:
     notes = []
     if job.resample and not same_grid(reference, synthetic):
         synthetic = resample(synthetic, reference)
-        notes.append("the synthetic image was resampled onto the grid of the reference, which blurs it")
+        notes.append(RESAMPLED)
     try:
         require_same_grid(reference, synthetic, f"{expected.case.key}: reference and synthetic {job.target}")
     except GeometryError as error:
@@ -290,7 +290,7 @@ def _scale_of_synthetic(job: CaseJob, synthetic: Volume, reference: Scale, proto
             note = f"the sidecar declares a '{scale.name}' scale, the protocol needs '{protocol.normaliser.name}'"
         else:
             note = "the synthetic image declares no scale in its sidecar"
-        message = f"{note}: it was scaled by its own intensities, which forgives a wrong brightness"
+        message = f"{note}: {OWN_SCALE}"
     elif way == "own":
         message = "synthetic image scaled by its own intensities" if job.synthetic_scale else ""
     else:

@@ -8,11 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recontrast.evaluation.protocols import NATIVE, Protocol
-from recontrast.evaluation.scores import OK, Record
+from recontrast.evaluation.scores import NO_REGION, OK, Record
 
 _SCALE = "the protocol's full scale is"
 _CONSTANT = "the synthetic image has one value everywhere"
 _NEGATIVE = "negative intensities in the head:"
+
+OWN_SCALE = "it was scaled by its own intensities, which forgives a wrong brightness"
+RESAMPLED = "the synthetic image was resampled onto the grid of the reference, which blurs it"
+"""What `cases` says of the way a synthetic image was read."""
+
+_TISSUES = ("GM", "WM", "CSF")
 
 _BELOW_ZERO, _SHARE_BELOW_ZERO = 0.01, 0.001
 """More than a thousandth of the head below zero by more than a hundredth of full scale is said: networks stray a little
@@ -79,6 +85,13 @@ def warnings_of(messages: Mapping[str, str], protocol: Protocol) -> list[str]:
             f" in {len(found[_SCALE])} of {len(messages)} cases the reference spans less than a third of it. PSNR is "
             "too high by that and can only be compared among images on this very scale."
         )
+    for words, told_of in (
+        (OWN_SCALE, "scaled by their own intensities, which forgives a wrong brightness"),
+        (RESAMPLED, "resampled onto the grid of the reference, which blurs them"),
+    ):
+        cases = {key: message for key, message in messages.items() if words in message}
+        if cases:
+            told.append(f"{len(cases)} of {len(messages)} synthetic images were {told_of}; cases.tsv says why.")
     for beginning in (_CONSTANT, _NEGATIVE):
         cases = found[beginning]
         if cases:
@@ -105,6 +118,7 @@ def undefined_values(records: Mapping[str, Mapping[str, Sequence[Record]]]) -> l
                     metrics[record.metric] = cases[key] = None
     return [
         f"no value in {region} for {', '.join(metrics)} in {len(cases)} of {len(records)} cases ({_some(cases)}): {why}"
+        + ("; give masks, or find them with --tissues-from T1w" if why == NO_REGION and region in _TISSUES else "")
         for (region, why), (metrics, cases) in found.items()
     ]
 

@@ -24,6 +24,8 @@ SYNTHETIC = "synthetic"
 OK = "ok"
 """Status of a value that is defined."""
 
+NO_REGION = "the case has no such region"
+
 IDENTICAL = "infinite: estimate and reference are identical in the region"
 
 BLOCK_MM = 10.0
@@ -146,8 +148,9 @@ class CaseScorer:
             for use in uses:
                 work = maps[kind_of(use)]
                 region = work.stage.regions.get(found[name])
-                absent = "the case has no such region"
-                records.append(_nothing(found[name], use, absent) if region is None else self._score(use, region, work))
+                records.append(
+                    _nothing(found[name], use, NO_REGION) if region is None else self._score(use, region, work)
+                )
         return records
 
     def _prepared(self, estimate: Array, uses: Sequence[MetricUse]) -> dict[Any, Maps]:
