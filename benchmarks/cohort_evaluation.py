@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import resource
 import tempfile
 import time
 from pathlib import Path
@@ -129,6 +130,14 @@ def ceiling(folder: Path, cases: int, rounds: int) -> float:
     return min(alone) / min(both)
 
 
+def processor_seconds() -> tuple[float, float]:
+    """Processor time of this process, and of its processes that have ended."""
+    return tuple(  # type: ignore[return-value]
+        used.ru_utime + used.ru_stime
+        for used in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
+
+
 def main() -> None:
     """Write the cohort, evaluate it on one and on two workers, print times and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -142,9 +151,10 @@ def main() -> None:
         write_cohort(folder, arguments.heads, arguments.size)
         most = ceiling(folder, min(arguments.heads, arguments.ceiling), arguments.rounds)
         times: dict[int, list[float]] = {1: [], 2: []}
+        processor: dict[int, tuple[float, float]] = {}
         for number in range(arguments.rounds):
             for workers, found in times.items():
-                start = time.perf_counter()
+                start, before = time.perf_counter(), processor_seconds()
                 summary = evaluate(
                     EvaluateSettings(
                         synthetic=folder / "synthetic", reference=folder / "prepared",
@@ -153,11 +163,20 @@ def main() -> None:
                 )  # fmt: skip
                 found.append(time.perf_counter() - start)
                 end_processes()  # two workers start anew in every round
-                print(f"{workers} worker(s): {found[-1]:.1f} s; {summary.done[0].split(':')[0]}", flush=True)
+                own, others = (now - then for now, then in zip(processor_seconds(), before, strict=True))
+                processor[workers] = (own, others)
+                print(
+                    f"{workers} worker(s): {found[-1]:.1f} s, processor {own:.1f} s here, {others:.1f} s in workers; "
+                    f"{summary.done[0].split(':')[0]}",
+                    flush=True,
+                )
         ratio = min(times[1]) / min(times[2])
+        here, elsewhere = processor[2]
+        free = sum(processor[1]) / (here + elsewhere / 2)
         print(
             f"{arguments.heads} heads of {arguments.size}^3 voxels: {ratio:.2f} times as fast on two; "
-            f"two processes that know nothing of each other: {most:.2f} times, the ceiling of this machine"
+            f"two processes that know nothing of each other: {most:.2f} times, the ceiling of this machine; "
+            f"by processor seconds, were both cores free: {free:.2f} times"
         )
 
 

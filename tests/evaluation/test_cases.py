@@ -195,7 +195,7 @@ def test_negative_intensities_are_scored_as_they_are(make_job, write_synthetic) 
     assert records["brain", "mae"] == pytest.approx(0.25, abs=0.01)
     assert psnr(straight) > 30
     assert straight.message == ""
-    assert "negative intensities in the head:" in evaluate_case(make_job(path)).message
+    assert "negative intensities:" in evaluate_case(make_job(path)).message
 
 
 def test_the_oracle_sees_the_reference_and_is_better_than_the_fitted_table(make_job, prepared: Path) -> None:

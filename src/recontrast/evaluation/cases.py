@@ -172,7 +172,7 @@ def _scored(job: CaseJob) -> CaseResult:
         notes.append(note)
     scaled, judged = scale.apply(reference.data), synthetic_scale.apply(synthetic.data)
     scorer = CaseScorer(protocol, scaled, regions, reference.spacing, job.regions, job.lpips_weights)
-    notes += intensity_doubts(protocol, scaled, judged, regions["head"])
+    notes += intensity_doubts(protocol, scaled, judged)
     records: dict[str, Sequence[Record]] = {SYNTHETIC: scorer.score(judged)}
     not_scored: dict[str, str] = {}
     masks = compartments(regions["head"], regions.get("brain"))

@@ -12,7 +12,7 @@ from recontrast.evaluation.scores import NO_REGION, OK, Record
 
 _SCALE = "the protocol's full scale is"
 _CONSTANT = "the synthetic image has one value everywhere"
-_NEGATIVE = "negative intensities in the head:"
+_NEGATIVE = "negative intensities:"
 
 OWN_SCALE = "it was scaled by its own intensities, which forgives a wrong brightness"
 RESAMPLED = "the synthetic image was resampled onto the grid of the reference, which blurs it"
@@ -20,9 +20,9 @@ RESAMPLED = "the synthetic image was resampled onto the grid of the reference, w
 
 _TISSUES = ("GM", "WM", "CSF")
 
-_BELOW_ZERO, _SHARE_BELOW_ZERO = 0.01, 0.001
-"""More than a thousandth of the head below zero by more than a hundredth of full scale is said: networks stray a little
-below zero everywhere."""
+_BELOW_ZERO, _SHARE_BELOW_ZERO = 0.05, 0.001
+"""More than a thousandth of the voxels below zero by more than a twentieth of full scale is said: networks stray a
+little below zero in the background."""
 
 _SPANS = 3.0
 """A full scale of more than this many times the reference's own range is doubted: 10 dB of PSNR come from it."""
@@ -31,16 +31,13 @@ _NAMED = 3
 """So many cases are named; all are in the tables."""
 
 
-def intensity_doubts(
-    protocol: Protocol, reference: NDArray[np.float32], synthetic: NDArray[np.float32], head: NDArray[np.bool_]
-) -> list[str]:
+def intensity_doubts(protocol: Protocol, reference: NDArray[np.float32], synthetic: NDArray[np.float32]) -> list[str]:
     """What is doubtful about the intensities of a pair that is scored all the same.
 
     Args:
         protocol: How it is scored.
         reference: The reference on the protocol's scale.
         synthetic: The synthetic image on that scale, same shape.
-        head: Where the head is, same shape.
     """
     notes = []
     if (doubt := _scale_doubt(protocol, reference)) is not None:
@@ -50,7 +47,7 @@ def intensity_doubts(
     native = protocol.normaliser == NATIVE
     span = float(np.ptp(reference)) if native else protocol.data_range
     below = {
-        name: float(np.mean(image[head] < -_BELOW_ZERO * span)) if head.any() else 0.0
+        name: float(np.mean(image < -_BELOW_ZERO * span))
         for name, image in (("the reference", reference), ("the synthetic image", synthetic))
     }
     odd = {name: share for name, share in below.items() if share > _SHARE_BELOW_ZERO}
