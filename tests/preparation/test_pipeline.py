@@ -34,6 +34,7 @@ from recontrast.preparation.cohort import read_cohort
 from recontrast.preparation.pipeline import PrepareSettings, prepare
 from recontrast.preparation.placement import Placement
 from recontrast.preparation.quality import QUALITY_COLUMNS
+from recontrast.preparation.splits import read_splits
 from recontrast.volume import Volume, same_grid
 
 
@@ -338,6 +339,26 @@ def test_copies_and_grades_by_hand_are_in_the_quality_table(settings, head, tmp_
     assert rows.loc[("sub-02", "T1w"), "duplicate_of"] == "sub-03"
     assert rows.loc[("sub-01", "T1w"), "tier"] == "low"
     assert rows.loc[("sub-01", "T1w"), "graded_by"] == "person"
+
+
+def test_subjects_with_a_low_image_are_tested_on_when_asked(settings, tmp_path):
+    """As in Bottani 2024: good and medium pairs train, pairs with a low image are a test set of their own."""
+    grades = tmp_path / "grades.tsv"
+    lines = [
+        f"sub-0{i}\t{c}\t{'low' if (i, c) == (1, 'T1w') else 'good'}\n" for i in range(1, 5) for c in ("T1w", "T2w")
+    ]
+    grades.write_text("case\tcontrast\ttier\n" + "".join(lines))
+    asked = replace(settings, grades=grades, test=("04",), validation=("03",), low_quality="test")
+    assert prepare(asked).done[2] == "subjects: 1 train, 1 validation, 2 test"
+    assert read_splits(settings.out / "splits.tsv") == {"01": "test", "02": "train", "03": "validation", "04": "test"}
+    assert prepare(asked).done[2] == "subjects: 1 train, 1 validation, 2 test"
+
+
+def test_a_cohort_of_low_images_alone_cannot_be_learned_from(settings, tmp_path):
+    grades = tmp_path / "grades.tsv"
+    grades.write_text("case\tcontrast\ttier\n" + "".join(f"sub-0{i}\tT1w\tlow\n" for i in range(1, 5)))
+    with pytest.raises(DataError, match=r"every subject to learn from has an image of low quality; see quality.tsv"):
+        prepare(replace(settings, grades=grades, low_quality="test"))
 
 
 def test_unknown_tools_are_refused(settings):

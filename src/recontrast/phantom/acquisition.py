@@ -70,6 +70,33 @@ def move(image: Array, grid: Grid, motion: Motion) -> Array:
     return np.asarray(sitk.GetArrayFromImage(sitk.Resample(still, still, steps, sitk.sitkLinear, 0.0)))
 
 
+def wandering(images: Sequence[NDArray[np.complex64]], rng: np.random.Generator) -> NDArray[np.complex64]:
+    """The image of a head that moved while k-space was filled.
+
+    Lines are acquired one after the other along the second axis (anterior-posterior). Between two of the positions the
+    head jerks at a random time; the middle of k-space is acquired in the first position, where it then seems to lie.
+    What was acquired elsewhere rings along that axis.
+
+    Args:
+        images: The head at each of its positions, all on one grid; the first is that of the middle of k-space.
+        rng: Source of the times.
+    """
+    count = images[0].shape[1]
+    spectrum = scipy.fft.fft(images[0], axis=1, workers=1)
+    middle, quiet = count // 2, max(2, count // 10)
+    # Position in time of the lines: from the most negative frequency to the most positive one.
+    times = np.sort(rng.choice(np.arange(1, count), size=len(images) - 1, replace=False))
+    parts = np.searchsorted(times, np.arange(count), side="right")
+    where = (parts + len(images) - parts[middle]) % len(images)
+    where[middle - quiet : middle + quiet + 1] = 0
+    where = np.fft.ifftshift(where)
+    for position in range(1, len(images)):
+        lines = np.flatnonzero(where == position)
+        if lines.size:
+            spectrum[:, lines] = scipy.fft.fft(images[position], axis=1, workers=1)[:, lines]
+    return np.asarray(scipy.fft.ifft(spectrum, axis=1, workers=1, overwrite_x=True), np.complex64)
+
+
 def interpolation_loss(count: int) -> NDArray[np.float32]:
     """Mean loss of linear interpolation at unknown positions, by frequency of a discrete Fourier transform: sinc^2."""
     return np.sinc(scipy.fft.fftfreq(count)).astype(np.float32) ** 2

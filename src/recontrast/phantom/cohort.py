@@ -23,9 +23,13 @@ from recontrast.phantom.protocols import scans_of
 from recontrast.phantom.scanner import stream
 from recontrast.phantom.subject import finished, simulate_subject
 from recontrast.phantom.tissues import tissues_at
+from recontrast.phantom.warehouse import Grades, check_shares, draw_grades, scanner_of
 from recontrast.provenance import FILE_NAME, version, write_provenance
 
 PATHOLOGIES = (*KINDS, "mixed")
+
+GRADES = "grades.tsv"
+"""True quality of each scan, beside the truth of the heads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +68,13 @@ class SimulateSettings:
     """Share of the magnetisation that the inversion pulse of FLAIR turns; scanners reach about 0.96."""
     gain: float = 0.0
     """Share of full scale that a signal of 1 (all of pure water) is stored as; 0: every scan has its own gain."""
+    scanners: tuple[str, ...] = ()
+    """Scanners of a clinical warehouse (mprage-3t, mprage-1.5t, spgr-3t); each subject lies in one of them. Their field
+    strength, T1w sequence, noise and coil take the place of those above. None: one scanner, as above."""
+    medium_quality: float = 0.0
+    """Share of scans of medium quality: noisier, moved during the scan, or of weaker contrast."""
+    low_quality: float = 0.0
+    """Share of scans of low quality, but for the first contrast, which is never worse than medium."""
     seed: int = 0
     """Seed: the same seed gives the same bytes."""
     workers: int = 2
@@ -92,7 +103,10 @@ def simulate(settings: SimulateSettings) -> Summary:
     _require_same(settings)
     remove_partial_files(out)
     _write_frame(settings)
-    cases = {Case(f"{i + 1:02d}").key: (settings, i, plan_subject(settings, i)) for i in range(settings.subjects)}
+    cases = {
+        Case(f"{i + 1:02d}").key: (settings, i, {**plan_subject(settings, i), "quality": grades_of(settings, i)})
+        for i in range(settings.subjects)
+    }
     todo = {key: arguments for key, arguments in cases.items() if not finished(out, Case.parse(key))}
     # One thread a subject: the sums of linear algebra then run in the same order on every machine setting.
     with threadpool_limits(limits=1):
@@ -104,6 +118,20 @@ def simulate(settings: SimulateSettings) -> Summary:
     if kept:
         done.append(f"kept {_count(kept)} finished before")
     return Summary(done, failed)
+
+
+def _grades_table(settings: SimulateSettings) -> pd.DataFrame:
+    """True grades, as `recontrast prepare --grades` reads them."""
+    rows = []
+    for index in range(settings.subjects):
+        for label, grades in grades_of(settings, index).items():
+            for scan in scans_of(label):
+                rows.append({
+                    "case": Case(f"{index + 1:02d}").key, "contrast": scan.contrast.label,
+                    "grade_contrast": grades.contrast, "grade_motion": grades.motion, "grade_noise": grades.noise,
+                    "tier": grades.tier,
+                })  # fmt: skip
+    return pd.DataFrame(rows)
 
 
 def _count(subjects: int) -> str:
@@ -122,7 +150,20 @@ def plan_subject(settings: SimulateSettings, index: int) -> dict[str, Any]:
     sex = "F" if rng.random() < 0.5 else "M"
     first = int(stream(settings.seed, 0, "pathology").integers(len(KINDS)))
     kind = KINDS[(first + index) % len(KINDS)] if settings.pathology == "mixed" else settings.pathology
-    return {"age": age, "sex": sex, "pathology": kind}
+    plan = {"age": age, "sex": sex, "pathology": kind}
+    if settings.scanners:
+        chosen = stream(settings.seed, index, "scanner").integers(len(settings.scanners))
+        plan["scanner"] = settings.scanners[int(chosen)]
+    return plan
+
+
+def grades_of(settings: SimulateSettings, index: int) -> dict[str, Grades]:
+    """Quality of each contrast of a subject; depends on seed and index only."""
+    found = {}
+    for position, label in enumerate(settings.contrasts):
+        low = settings.low_quality if position else 0.0
+        found[label] = draw_grades(stream(settings.seed, index, f"quality of {label}"), settings.medium_quality, low)
+    return found
 
 
 def check(settings: SimulateSettings) -> None:
@@ -141,6 +182,9 @@ def check(settings: SimulateSettings) -> None:
     if settings.label_table is not None:
         read_label_table(settings.label_table)
     tissues_at(settings.field_strength_t)
+    for name in settings.scanners:
+        scanner_of(name)
+    check_shares(settings.medium_quality, settings.low_quality)
     for contrast in settings.contrasts:
         scans_of(contrast)
 
@@ -208,10 +252,13 @@ def _write_frame(settings: SimulateSettings) -> None:
     write_description(truth, "Truth of simulated heads", version=version(), derivative=True, sources=["../.."])
     # Files that BIDS does not know.
     write_text(out / ".bidsignore", f"{FILE_NAME}\n")
-    write_text(truth / ".bidsignore", "*_simulation.json\n")
+    write_text(truth / ".bidsignore", f"*_simulation.json\n{GRADES}\n")
+    if settings.medium_quality or settings.low_quality:
+        write_table(truth / GRADES, _grades_table(settings))
     plans = [plan_subject(settings, i) for i in range(settings.subjects)]
     rows = [{"participant_id": Case(f"{i + 1:02d}").key, **plan} for i, plan in enumerate(plans)]
     write_table(out / "participants.tsv", pd.DataFrame(rows))
+    described = {"scanner": {"Description": "Scanner of the simulated warehouse"}} if settings.scanners else {}
     write_json(out / "participants.json", {
         "age": {"Description": "Age the simulated head was given; ventricles and sulci widen with it", "Units": "year"},
         "sex": {"Description": "Sex the simulated subject was given; it has no effect",
@@ -221,4 +268,5 @@ def _write_frame(settings: SimulateSettings) -> None:
             "Levels": {"none": "none", "ms": "multiple sclerosis", "tumour": "high-grade tumour with oedema",
                        "infarct": "old infarct"},
         },
+        **described,
     })  # fmt: skip

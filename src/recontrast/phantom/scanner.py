@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_closing, binary_fill_holes, label
 
-from recontrast.phantom.acquisition import Motion, add_noise, move, sensitivity, slice_profile, truncate
+from recontrast.phantom.acquisition import Motion, add_noise, move, sensitivity, slice_profile, truncate, wandering
 from recontrast.phantom.anatomy import Anatomy
 from recontrast.phantom.grids import Array, Grid, average_boxes, covering, smooth_field
 from recontrast.phantom.protocols import Scan
@@ -229,6 +229,7 @@ def acquire(
     rng: np.random.Generator,
     slice_mm: float = 0.0,
     gap_mm: float = 0.0,
+    wander: Sequence[Motion] = (),
 ) -> list[Image]:
     """Acquire the images of one contrast, which share position, noise level and phase.
 
@@ -243,15 +244,19 @@ def acquire(
         rng: Source of noise and phase.
         slice_mm: Slice thickness of 2D scans, mm; 0: isotropic.
         gap_mm: Distance between slices, mm.
+        wander: Further positions of the head while a scan is made; empty: it lies still.
     """
     signals = [fine_signal(subject, scan) for scan in scans]
     sigma = max(_white_matter_mean(subject, signal) for signal in signals) / snr
     phase_rng, *noise_rngs = rng.spawn(1 + len(scans))
+    jerk_rng = rng.spawn(1)[0] if wander else rng
     phase = None
     images = []
     for scan, signal, noise_rng in zip(scans, signals, noise_rngs, strict=True):
         grid = image_grid(subject.view, scan, slice_mm, gap_mm)
-        image = _encode(subject, signal, motion, grid, 0.0 if scan.three_dimensional else slice_mm)
+        thickness = 0.0 if scan.three_dimensional else slice_mm
+        seen = [_encode(subject, signal, position, grid, thickness) for position in (motion, *wander)]
+        image = wandering(seen, jerk_rng) if wander else seen[0]
         if scan.phase:
             if phase is None:
                 phase = np.exp(0.8j * smooth_field(phase_rng, grid, 70.0, subject.view.region)).astype(np.complex64)

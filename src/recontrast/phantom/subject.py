@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ from recontrast.phantom.scanner import (
     truth_of,
 )
 from recontrast.phantom.tissues import LESIONAL, Tissue, draw_tissues, tissues_at
+from recontrast.phantom.warehouse import GOOD, Grades, Scanner, as_on, draw_wander, scanner_of
 from recontrast.volume import Volume
 
 if TYPE_CHECKING:
@@ -48,8 +49,15 @@ def simulate_subject(settings: SimulateSettings, index: int, plan: Mapping[str, 
     Args:
         settings: Settings of the cohort.
         index: Number of the subject, from 0.
-        plan: Its age, sex and pathology.
+        plan: Its age, sex and pathology; `scanner`, its name in a warehouse; `quality`, grades of its contrasts.
     """
+    quality: Mapping[str, Grades] = plan.get("quality", {})
+    scanner = scanner_of(plan["scanner"]) if "scanner" in plan else None
+    if scanner is not None:
+        settings = replace(
+            settings, field_strength_t=scanner.field_strength_t, snr=settings.snr * scanner.snr,
+            bias=settings.bias * scanner.bias,
+        )  # fmt: skip
     case = Case(f"{index + 1:02d}")
     view = field_of_view(settings.spacing_mm)
     head, means = _template(settings, index, view)
@@ -80,12 +88,20 @@ def simulate_subject(settings: SimulateSettings, index: int, plan: Mapping[str, 
         amount = 0.0 if position == 0 else settings.motion
         motion = draw_motion(stream(settings.seed, index, f"motion of {requested}"), amount)
         rng = stream(settings.seed, index, f"noise of {requested}")
-        scans = scans_of(requested)
-        images = acquire(subject, scans, motion, settings.snr or np.inf, rng, settings.slice_mm, settings.slice_gap_mm)
+        grades = quality.get(requested, GOOD)
+        scans = [as_on(scan, scanner, grades) for scan in scans_of(requested)]
+        wander = draw_wander(stream(settings.seed, index, f"jerks of {requested}"), motion, grades)
+        snr = settings.snr * grades.snr or np.inf
+        images = acquire(subject, scans, motion, snr, rng, settings.slice_mm, settings.slice_gap_mm, wander)
         gain = settings.gain * FULL_SCALE or receiver_gain([np.abs(image.values) for image in images], rng)
         for image in images:
             motions[image.scan.contrast.label] = motion
-            files += _write_image(settings, case, image, gain)
+            files += _write_image(settings, case, image, gain, scanner)
+    graded = {label: asdict(grades) for label, grades in quality.items() if grades != GOOD}
+    plan = {
+        **{key: value for key, value in plan.items() if key != "quality"},
+        **({"quality": graded} if graded else {}),
+    }
     _write_record(settings.out, case, plan, shape, subject, motions, files)
 
 
@@ -123,11 +139,15 @@ def _numbers(head: Head) -> dict[str, int]:
     return {name: number for number, name in enumerate(names, start=1)}
 
 
-def _write_image(settings: SimulateSettings, case: Case, image: Image, gain: float) -> list[str]:
+def _write_image(
+    settings: SimulateSettings, case: Case, image: Image, gain: float, scanner: Scanner | None
+) -> list[str]:
     """Write magnitude, and phase where the scan has one, with sidecars; returns the paths below the data set."""
     scan, affine = image.scan, image.grid.affine
     folder = settings.out / case.folder / "anat"
     sidecar = _sidecar(settings, scan, image.grid.spacing)
+    if scanner is not None:
+        sidecar["ManufacturersModelName"] = scanner.model
     entities = {**scan.entities, **({"part": "mag"} if scan.phase else {})}
     path = folder / BidsName.of(case, scan.contrast, **entities).filename
     write_volume(path, Volume(to_integers(np.abs(image.values), gain), affine), np.int16)

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -101,6 +101,9 @@ class PrepareSettings:
 
     validation: tuple[str, ...] = ()
     """subjects to validate with; empty: 16 % at random"""
+
+    low_quality: Literal["learn", "test"] = "learn"
+    """subjects with an image of the tier low: learn (split like all others), or test (tested on, never learned from)"""
 
     seed: int = 0
     """seed of the random split and of the alignment"""
@@ -329,6 +332,9 @@ def _finish(
         for message in report.doubts:
             warnings.warn(message, RecontrastWarning, stacklevel=3)
     _write_tables(settings.out, outcomes, reports)
+    if settings.low_quality == "test":
+        splits = _low_to_test(splits, reports)
+        write_splits(settings.out / "splits.tsv", splits)
     inputs = {name: digest for report in reports.values() for name, digest in report.inputs.items()}
     provenance.write_provenance(settings.out, "prepare", settings, extra={"inputs": inputs})
     version = provenance.version()
@@ -348,6 +354,15 @@ def _finish(
         "subjects: " + ", ".join(f"{count} {split}" for split, count in counts.items()),
     ]
     return Summary(done, failed)
+
+
+def _low_to_test(splits: Mapping[str, str], reports: Mapping[str, CaseReport]) -> dict[str, str]:
+    """Splits in which no subject with an image of low quality is learned from or chosen by."""
+    low = {Case.parse(key).subject for key, report in reports.items() for row in report.quality if row["tier"] == "low"}
+    found = {subject: "test" if subject in low else split for subject, split in splits.items()}
+    if "train" in splits.values() and "train" not in found.values():
+        raise DataError("every subject to learn from has an image of low quality; see quality.tsv, or grade by hand")
+    return found
 
 
 def _write_tables(out: Path, outcomes: Sequence[Outcome], reports: Mapping[str, CaseReport]) -> None:

@@ -1,0 +1,193 @@
+"""A clinical warehouse: several scanners, and scans of good, medium and low quality.
+
+The scans of a hospital differ in more than the head: field strength, sequence, coil and noise go with the scanner, and
+some scans are noisy, moved or of weak contrast. Bottani et al (BMC Med Imaging 2024;24:67) graded each of these three
+0, 1 or 2; here the grades come first and the scan is made to match, so that they are truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from recontrast.contrasts import Contrast
+from recontrast.errors import ConfigError, UnknownNameError
+from recontrast.phantom.acquisition import Motion, draw_motion
+from recontrast.phantom.protocols import Scan
+from recontrast.phantom.sequences import InversionPreparedGradientEcho, SpoiledGradientEcho
+from recontrast.phantom.sequences import Sequence as PulseSequence
+
+
+@dataclass(frozen=True)
+class Scanner:
+    """A scanner of the warehouse.
+
+    Attributes:
+        model: Its name in sidecars.
+        field_strength_t: Field strength, T.
+        t1w: The sequence of its `T1w`; other contrasts are those of `protocols`.
+        snr: Its signal-to-noise ratio beside the cohort's.
+        bias: Unevenness of its receive coil beside the cohort's.
+    """
+
+    model: str
+    field_strength_t: float
+    t1w: PulseSequence
+    snr: float = 1.0
+    bias: float = 1.0
+
+
+SCANNERS: Mapping[str, Scanner] = {
+    "mprage-3t": Scanner("virtual scanner A", 3.0, InversionPreparedGradientEcho(2.3, 0.9, 0.00298, 9.0, 0.0071, 176)),
+    "mprage-1.5t": Scanner(
+        "virtual scanner B", 1.5, InversionPreparedGradientEcho(2.1, 0.95, 0.0033, 15.0, 0.0075, 160), 0.7, 0.6,
+    ),
+    "spgr-3t": Scanner("virtual scanner C", 3.0, SpoiledGradientEcho(0.0095, 0.0041, 18.0), snr=0.9, bias=1.3),
+}  # fmt: skip
+"""Scanners by name: two vendors' kinds of 3D T1w, two field strengths. To add one, add a line."""
+
+_NOISE = (1.0, 0.3, 0.12)
+"""Signal-to-noise ratio at the grades 0, 1, 2, beside that of a good scan."""
+
+_WANDER = (0.0, 1.0, 3.0)
+"""Motion during the scan at the grades 0, 1, 2: standard deviation of each jerk, mm and degrees."""
+
+_JERKS = 4
+"""Times the head moves during a scan of grade 1 or 2."""
+
+_INVERSION = (1.0, 1.2, 1.45)
+"""Inversion time at the grades 0, 1, 2 of contrast, beside the right one: too late, everything has recovered."""
+
+_FLIP = (1.0, 0.6, 0.35)
+"""Flip angle of a spoiled gradient echo at the grades 0, 1, 2: below the Ernst angle T1 weighting is lost."""
+
+
+@dataclass(frozen=True)
+class Grades:
+    """Quality of a scan as people grade it: 0 good, 1 medium, 2 low.
+
+    Attributes:
+        contrast: How weak the contrast of grey and white matter is.
+        motion: How much the head moved during the scan.
+        noise: How noisy it is.
+
+    Example:
+        >>> Grades(noise=1).tier
+        'medium'
+    """
+
+    contrast: int = 0
+    motion: int = 0
+    noise: int = 0
+
+    @property
+    def tier(self) -> str:
+        """good, medium or low: the worst grade, as in Bottani 2024."""
+        return ("good", "medium", "low")[max(self.contrast, self.motion, self.noise)]
+
+    @property
+    def snr(self) -> float:
+        """Signal-to-noise ratio beside that of a good scan."""
+        return _NOISE[self.noise]
+
+
+GOOD = Grades()
+
+
+def scanner_of(name: str) -> Scanner:
+    """A scanner by its name.
+
+    Raises:
+        UnknownNameError: There is none of that name.
+
+    Example:
+        >>> scanner_of("mprage-1.5t").field_strength_t
+        1.5
+    """
+    if name not in SCANNERS:
+        raise UnknownNameError.among("scanner", name, SCANNERS)
+    return SCANNERS[name]
+
+
+def check_shares(medium: float, low: float) -> None:
+    """Refuse shares that are none.
+
+    Raises:
+        ConfigError: A share lies outside 0 to 1, or both together above 1.
+    """
+    for name, share in (("medium_quality", medium), ("low_quality", low)):
+        if not 0 <= share <= 1:
+            raise ConfigError(f"{name} is a share of scans from 0 to 1, got {share:g}")
+    if medium + low > 1:
+        raise ConfigError(f"medium_quality {medium:g} and low_quality {low:g} are more than all scans together")
+
+
+def draw_grades(rng: np.random.Generator, medium: float, low: float) -> Grades:
+    """Grades of a scan: one figure decides its tier, the others are as good or better.
+
+    Args:
+        rng: Source of random numbers.
+        medium: Share of scans of medium quality.
+        low: Share of scans of low quality.
+    """
+    chance, worst, lesser = rng.random(), int(rng.integers(3)), rng.integers(0, 2, 3)
+    grade = 2 if chance < low else 1 if chance < low + medium else 0
+    if grade == 0:
+        return GOOD
+    found = [int(value) for value in lesser] if grade == 2 else [0, 0, 0]
+    found[worst] = grade
+    return Grades(*found)
+
+
+def as_on(scan: Scan, scanner: Scanner | None, grades: Grades) -> Scan:
+    """A scan as this scanner makes it, with the T1 weighting that its grade of contrast says.
+
+    Without a scanner the sequence is that of the protocol. Only gradient echoes are weakened.
+
+    Example:
+        >>> from recontrast.phantom.protocols import scans_of
+        >>> as_on(scans_of("T1w")[0], scanner_of("spgr-3t"), Grades(contrast=2)).sequence.flip_angle_deg
+        6.3
+    """
+    if scanner is not None and (scan.contrast.suffix, _acquisition(scan.contrast)) == ("T1w", ""):
+        scan = replace(scan, sequence=scanner.t1w)
+    sequence = scan.sequence
+    if isinstance(sequence, InversionPreparedGradientEcho):
+        late = round(sequence.inversion_time_s * _INVERSION[grades.contrast], 3)
+        return replace(scan, sequence=replace(sequence, inversion_time_s=late))
+    if isinstance(sequence, SpoiledGradientEcho):
+        angle = round(sequence.flip_angle_deg * _FLIP[grades.contrast], 2)
+        return replace(scan, sequence=replace(sequence, flip_angle_deg=angle))
+    return scan
+
+
+def draw_wander(rng: np.random.Generator, motion: Motion, grades: Grades) -> Sequence[Motion]:
+    """Positions the head takes during a scan, one after the other; empty where it lies still.
+
+    Args:
+        rng: Source of random numbers.
+        motion: Where it lies when the middle of k-space is acquired.
+        grades: Of the scan.
+    """
+    amount = _WANDER[grades.motion]
+    if amount == 0:
+        return ()
+    jerks = [draw_motion(rng, amount) for _ in range(_JERKS)]
+    return tuple(
+        replace(
+            motion,
+            rotation_deg=_sum(motion.rotation_deg, jerk.rotation_deg),
+            shift_mm=_sum(motion.shift_mm, jerk.shift_mm),
+        )
+        for jerk in jerks
+    )
+
+
+def _sum(one: tuple[float, float, float], other: tuple[float, float, float]) -> tuple[float, float, float]:
+    return one[0] + other[0], one[1] + other[1], one[2] + other[2]
+
+
+def _acquisition(contrast: Contrast) -> str:
+    return dict(contrast.entities).get("acq", "")
