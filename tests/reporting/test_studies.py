@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from recontrast.reporting.curves import read_curves
-from recontrast.reporting.studies import plot_all_curves, plot_networks, plot_sheet
+from recontrast.reporting.studies import plot_all_curves, plot_networks, plot_sheet, plot_volume_differences
 
 
 def test_all_runs_on_one_page() -> None:
@@ -34,3 +34,15 @@ def test_networks_have_a_signed_difference_row() -> None:
     assert np.allclose(below.get_array(), 0.1)
     assert (below.norm.vmin, below.norm.vmax) == (-0.2, 0.2)
     assert not figure.axes[4].images
+
+
+def test_volume_differences_have_a_strip_a_method_and_a_panel_a_tissue():
+    values = {
+        name: {tissue: {"untranslated": [-5.0, -3.0], "unet": [1.0, float("nan")]} for tissue in ("GM", "CSF")}
+        for name in ("good sources", "low sources")
+    }
+    figure = plot_volume_differences(values, "VD, cm³")
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        "GM, good sources", "CSF, good sources", "GM, low sources", "CSF, low sources",
+    ]  # fmt: skip
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["unet", "untranslated"]

@@ -38,6 +38,28 @@ def test_it_is_simulated_and_prepared(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert read == tmp_path / "prepared"
 
 
+def test_true_grades_of_a_simulated_warehouse_are_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    calls: list[Any] = []
+
+    def simulate(settings: Any) -> None:
+        path = settings.out / "derivatives" / "truth" / cohort.GRADES
+        path.parent.mkdir(parents=True)
+        path.write_text("case\tcontrast\n")
+
+    monkeypatch.setattr(cohort, "simulate", simulate)
+    monkeypatch.setattr(cohort, "prepare", calls.append)
+    monkeypatch.setattr(cohort, "read_cohort", calls.append)
+    cohort.make_cohort(DataSource(simulate={"contrasts": ["T1w"]}), tmp_path / "p", tmp_path / "out", None, 1)
+    assert calls[0].grades == tmp_path / "out" / "cohort" / "derivatives" / "truth" / cohort.GRADES
+
+
+def test_a_subject_is_low_when_one_of_its_sessions_is(tmp_path: Path) -> None:
+    rows = ["01_ses-1\tT1w\tlow", "01_ses-2\tT1w\tgood", "02\tT1w\tmedium", "02\tT2w\tlow"]
+    (tmp_path / "quality.tsv").write_text("case\tcontrast\ttier\n" + "".join(f"sub-{row}\n" for row in rows))
+    assert cohort.source_tiers(tmp_path, "T1w") == {"01": "low", "02": "good"}
+    assert cohort.source_tiers(tmp_path / "none", "T1w") == {}
+
+
 def test_maps_are_fitted_between(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     calls: list[str] = []
     for name in ("simulate", "prepare", "read_cohort"):

@@ -14,6 +14,7 @@ from recontrast.study.command import StudySettings, study_paper
 pytestmark = pytest.mark.slow
 
 SPLITS = {"01": "train", "02": "validation", "03": "test", "04": "test"}
+UNTRANSLATED = ('citation = "Nobody 2026"', 'citation = "Nobody 2026"\nuntranslated = true')
 ONE = ('["mse", "l1"]', '["l1"]')
 
 
@@ -22,7 +23,7 @@ def settings(study: Path, prepared: Path, **other: object) -> StudySettings:
 
 
 def test_a_study_from_file_to_page(make_study, make_prepared) -> None:  # type: ignore[no-untyped-def]
-    prepared, path = make_prepared(SPLITS), make_study(ONE)
+    prepared, path = make_prepared(SPLITS), make_study(ONE, UNTRANSLATED)
     wanted = settings(path, prepared)
     summary = study_paper(wanted)
     assert summary.failed == {}
@@ -37,6 +38,15 @@ def test_a_study_from_file_to_page(make_study, make_prepared) -> None:  # type: 
     orderings = read_table(out / "orderings.tsv")
     assert orderings["subjects"].tolist() == [2, 0]
     assert orderings["verdict"].tolist()[1] == "not tested"
+    source = read_table(out / "test" / "T1w-T2w" / "untranslated" / "evaluation-recontrast" / "scores.tsv")
+    (network,) = [
+        folder for folder in (out / "test" / "T1w-T2w").glob("*/evaluation-recontrast") if "untr" not in str(folder)
+    ]
+    control = read_table(network / "scores.tsv")
+    keys = ["case", "region", "metric"]
+    same = source.merge(control[control["estimator"] == "identity"], on=keys, suffixes=("", "_control"))
+    assert len(same) == len(source) > 0
+    pd.testing.assert_series_equal(same["value"], same["value_control"], check_names=False, rtol=1e-6)
     page = (out / "study.html").read_text(encoding="utf-8")
     for said in ("30.0 ± 1.0", "It says nothing of people.", "Learning curves of all runs", "8 steps for every run"):
         assert said in page
@@ -55,6 +65,6 @@ def test_a_study_from_file_to_page(make_study, make_prepared) -> None:  # type: 
     assert any("the readers' pick" in line and "psnr" in line for line in again.done)
     assert {path: path.read_bytes() for path in out.glob("runs/**/log.jsonl")} == logs
 
-    other = make_study(ONE, ("steps = 8", "steps = 4"), name="other.toml")
+    other = make_study(ONE, UNTRANSLATED, ("steps = 8", "steps = 4"), name="other.toml")
     with pytest.raises(ConfigError, match="another 'budget'"):
         study_paper(settings(other, prepared))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,39 @@ def test_verdicts(tested: list[Finding]) -> None:
     shared = int(row["subjects"])
     assert row["wilcoxon_p"] == pytest.approx(2 * 0.5**shared)  # all differences have one sign
     assert np.isnan(table.loc[("d", ""), "wilcoxon_p"])
+
+
+def test_subjects_of_a_tier_alone(tested: list[Finding]) -> None:
+    tiers = {"0": "good", "1": "low", "2": "good", "3": "good"}
+    tested = [replace(item, tiers=tiers) for item in tested]
+    good = values_of(tested, Side(method="first", tier="good"), "recontrast", "psnr")
+    assert good is not None
+    assert good.tolist() == [30, 32, 33]
+    claim = Ordering(claim="a", better=Side(method="first", tier="low"), worse=Side(method="second"))
+    row = check_orderings([claim], tested).iloc[0]
+    assert (row["subjects"], row["verdict"]) == (1, "undecided")  # the other side is of the same tier
+
+
+def test_volumes_are_compared_structure_by_structure(tested: list[Finding]) -> None:
+    for item, error in zip(tested, (2.0, 5.0), strict=True):
+        rows = [
+            (f"sub-{number}", f"{number}", "", structure, "ok", value + number / 10, 0.9)
+            for number in range(4)
+            for structure, value in (("GM", error), ("CSF", 99.0))
+        ]
+        columns = ["case", "subject", "session", "structure", "status", "avd", "dice"]
+        path = item.evaluations["recontrast"] / "volumes.tsv"
+        pd.DataFrame(rows, columns=columns).to_csv(path, sep="\t", index=False)
+    first, second = Side(method="first"), Side(method="second")
+    claims = [
+        Ordering(claim=name, better=first, worse=second, metric=f"volumes.{metric}", region=region)
+        for name, metric, region in (("error", "avd", "GM"), ("overlap", "dice", "GM"), ("none", "avd", "WM"))
+    ]
+    table = check_orderings(claims, tested).set_index("claim")
+    assert table.loc["error", "verdict"] == "agrees"
+    assert table.loc["error", "difference"] == pytest.approx(3.0)
+    assert table.loc["overlap", "difference"] == pytest.approx(0.0)
+    assert table.loc["none", "verdict"] == "not tested"
 
 
 def test_one_subject_decides_nothing(tested: list[Finding]) -> None:

@@ -38,12 +38,24 @@ def test_the_budget_is_stated() -> None:
         ('controls = ["identity", "affine"]', 'control = ["identity"]', "controls"),
         ('grid = { "recipe', 'start = "second"\ngrid = { "recipe', "must stand before it"),
         ('metrics = ["psnr", "ssim"]', 'metrics = ["psnr"]\nprotocol = "osman2022"', "among the study's evaluations"),
+        ('metrics = ["psnr", "ssim"]', 'metrics = ["volumes.dise"]', "dice"),
+        ('claim = "better than the source"', 'claim = "x"\nmetric = "volumes.advd"', "avd"),
+        ('worse = { estimator = "identity" }', 'worse = { tier = "medium" }', "tier of test subjects"),
         ('target = "T2w" }', 'target = "T2w", name = "a/b" }', "name of a folder"),
     ],
 )
 def test_what_is_wrong_is_named(make_study, old: str, new: str, message: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ConfigError, match=message):
         read_study(make_study((old, new)), "cpu")
+
+
+def test_no_method_may_be_called_untranslated(make_study) -> None:  # type: ignore[no-untyped-def]
+    path = make_study(
+        ('citation = "Nobody 2026"', "untranslated = true"),
+        ('preset = "osman2022"', 'preset = "osman2022"\nname = "untranslated"'),
+    )
+    with pytest.raises(ConfigError, match="is the source itself"):
+        read_study(path, "cpu")
 
 
 def test_unknown_studies_and_data_are_named(make_study) -> None:  # type: ignore[no-untyped-def]

@@ -71,6 +71,36 @@ def plot_sheet(rows: Mapping[str, Sequence[Image]], tops: Sequence[float]) -> Fi
     return figure
 
 
+def plot_volume_differences(values: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]], label: str) -> Figure:
+    """Differences of volume around zero: a row a set of subjects, a panel a tissue, a strip a method.
+
+    Args:
+        values: Set of subjects to tissue to method to one value a subject.
+        label: Axis label, with the unit.
+    """
+    tissues = list(dict.fromkeys(tissue for found in values.values() for tissue in found))
+    methods = list(dict.fromkeys(m for found in values.values() for by in found.values() for m in by))
+    with style():
+        figure = new_figure((0.5 + 0.2 * len(methods)) * len(values) + 0.3, layout="constrained")
+        grid = figure.subplots(len(values), len(tissues), squeeze=False, sharey=True, sharex="col")
+        for line, (name, found) in zip(grid, values.items(), strict=True):
+            for axes, tissue in zip(line, tissues, strict=True):
+                axes.axvline(0, color="#999999", linewidth=0.7)
+                for place, method in enumerate(reversed(methods)):
+                    row = np.asarray(found.get(tissue, {}).get(method, ()), dtype=float)
+                    spread = 0.14 * np.sin(2.4 * np.arange(len(row)))
+                    axes.scatter(row, place + spread, s=8, color=SYNTHETIC_COLOUR, alpha=0.7, linewidths=0)
+                    if np.isfinite(row).any():
+                        mean = {"s": 30, "marker": "D", "facecolor": "none", "edgecolor": ACCENT_COLOUR, "zorder": 4}
+                        axes.scatter([np.nanmean(row)], [place], **mean)
+                axes.set_yticks(range(len(methods)), labels=list(reversed(methods)))
+                axes.tick_params(labelsize=6)
+                axes.set_title(f"{tissue}, {name}" if name else tissue, loc="left", fontsize=7)
+        for axes in grid[-1]:
+            axes.set_xlabel(label, fontsize=6)
+    return figure
+
+
 def plot_networks(columns: Mapping[str, Image], reference: str, top: float, limit: float) -> Figure:
     """One slice by every network, and under each its difference from the acquired image.
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from recontrast.config import build_settings
 from recontrast.errors import LayoutError
-from recontrast.phantom.cohort import SimulateSettings, simulate
+from recontrast.io.bids import Case
+from recontrast.io.tables import read_table
+from recontrast.phantom.cohort import GRADES, SimulateSettings, simulate
 from recontrast.preparation.cohort import PreparedCohort, read_cohort
 from recontrast.preparation.pipeline import PrepareSettings, prepare
 from recontrast.relaxometry.derived import add_synthetic
@@ -20,7 +22,7 @@ def make_cohort(data: DataSource, prepared: Path, out: Path, bids: Path | None, 
     """Read the prepared folder, and make it first where it is absent or unfinished.
 
     Args:
-        data: What the study file says of its data.
+        data: What the study file says of its data; the true grades of a simulated warehouse are used as people's.
         prepared: The prepared folder.
         out: Folder of the study; a simulated data set is written to `cohort` in it.
         bids: Folder of real scans; None when the data are simulated.
@@ -52,6 +54,26 @@ def make_cohort(data: DataSource, prepared: Path, out: Path, bids: Path | None, 
         for case, reason in add_synthetic(raw, workers).failed.items():
             log.warning("%s: %s", case, reason)
     log.info("preparing …")
-    settings = {"workers": workers, **data.prepare, "bids": raw, "out": prepared}
+    graded = raw / "derivatives" / "truth" / GRADES
+    given = {"grades": graded} if data.simulate and graded.is_file() else {}
+    settings = {"workers": workers, **given, **data.prepare, "bids": raw, "out": prepared}
     prepare(build_settings(PrepareSettings, settings, "the study's data, prepare"))
     return read_cohort(prepared)
+
+
+def source_tiers(prepared: Path, contrast: str) -> dict[str, str]:
+    """Subject to the quality of its image of a contrast: low where that of any session is, else good.
+
+    Args:
+        prepared: Prepared folder, with its `quality.tsv`.
+        contrast: Label of the source.
+    """
+    path = prepared / "quality.tsv"
+    if not path.is_file():
+        return {}
+    table = read_table(path, text_columns=("case", "contrast", "tier"))
+    tiers: dict[str, str] = {}
+    for row in table[table["contrast"] == contrast].to_dict("records"):
+        subject = Case.parse(row["case"]).subject
+        tiers[subject] = "low" if "low" in (row["tier"], tiers.get(subject)) else "good"
+    return tiers

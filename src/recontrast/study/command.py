@@ -20,13 +20,14 @@ from recontrast.io.tables import write_table
 from recontrast.preparation.cohort import PreparedCohort
 from recontrast.provenance import FILE_NAME, write_provenance
 from recontrast.study import cohort as cohorts
+from recontrast.study.cohort import source_tiers
 from recontrast.study.compare import TABLE as ORDERINGS
 from recontrast.study.compare import Finding, check_orderings
 from recontrast.study.layouts import LAYOUTS
 from recontrast.study.pages import Findings, write_page
 from recontrast.study.plan import Candidate, TrainingJob, candidates_of, groups_of, plan_jobs
 from recontrast.study.run import run_jobs
-from recontrast.study.score import Scoring, score_translator
+from recontrast.study.score import IMAGES, Scoring, score_images, score_translator
 from recontrast.study.select import (
     TABLE,
     Choice,
@@ -37,8 +38,9 @@ from recontrast.study.select import (
     rule_of,
     score_candidates,
 )
-from recontrast.study.settings import DataSource, Study, read_study
+from recontrast.study.settings import UNTRANSLATED, DataSource, Study, read_study
 from recontrast.study.sheet import codes_of, write_sheet
+from recontrast.study.untranslated import write_untranslated
 
 log = logging.getLogger(__name__)
 
@@ -200,7 +202,34 @@ def _test(work: _Work, choices: Sequence[Choice], failed: dict[str, str]) -> lis
             except RecontrastError as error:
                 failed[f"test {direction}/{candidate.name}"] = str(error)
                 continue
-            tested.append(Finding(direction, method, rule, candidate.name, evaluations))
+            tiers = source_tiers(settings.prepared, candidate.job.direction.source[0])
+            tested.append(Finding(direction, method, rule, candidate.name, evaluations, tiers))
+    return [*tested, *(_test_untranslated(work, scoring, failed) if work.study.untranslated else ())]
+
+
+def _test_untranslated(work: _Work, scoring: Scoring, failed: dict[str, str]) -> list[Finding]:
+    """Score the sources themselves, one finding a direction."""
+    tested = []
+    for direction in {job.direction.label: job.direction for job in work.jobs}.values():
+        folder = work.settings.out / TESTS / direction.label / UNTRANSLATED
+        log.info("testing %s/%s …", direction.label, UNTRANSLATED)
+        cases = work.cohort.split("test")
+        try:
+            for case in write_untranslated(cases, direction, folder / IMAGES):
+                failed[f"test {direction.label}/{UNTRANSLATED} {case}"] = "has no source or no target"
+            origin = f"{UNTRANSLATED} {work.settings.prepared.resolve()} {direction.source[0]}"
+            options = {"sources": direction.source, "controls": ()}
+            evaluations = {
+                evaluation.protocol: score_images(
+                    folder, origin, scoring, evaluation.protocol, {**evaluation.options, **options}
+                )
+                for evaluation in work.study.evaluations
+            }
+        except RecontrastError as error:
+            failed[f"test {direction.label}/{UNTRANSLATED}"] = str(error)
+            continue
+        tiers = source_tiers(work.settings.prepared, direction.source[0])
+        tested.append(Finding(direction.label, UNTRANSLATED, "", UNTRANSLATED, evaluations, tiers))
     return tested
 
 

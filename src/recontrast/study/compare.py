@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +14,8 @@ from recontrast.evaluation.scores import SYNTHETIC
 from recontrast.evaluation.statistics import Interval, bootstrap_interval, paired_test, shapiro_wilk
 from recontrast.io.tables import read_table
 from recontrast.study.score import primary_region, read_scores, subject_values
-from recontrast.study.settings import Ordering, Side
+from recontrast.study.settings import UNTRANSLATED, Ordering, Side
+from recontrast.study.volumes import higher_is_better, is_volume, volume_values
 
 TABLE = "orderings.tsv"
 AGREES, DISAGREES, UNDECIDED, ABSENT = "agrees", "disagrees", "undecided", "not tested"
@@ -30,6 +31,7 @@ class Finding:
         rule: Metric that chose it; empty: the study's own choice.
         candidate: Its name.
         evaluations: Protocol to evaluation folder.
+        tiers: Subject to the quality of its source: good (or medium) or low.
     """
 
     direction: str
@@ -37,6 +39,19 @@ class Finding:
     rule: str
     candidate: str
     evaluations: Mapping[str, Path]
+    tiers: Mapping[str, str] = field(default_factory=dict)
+
+    def values(self, side: Side, protocol: str, metric: str, region: str) -> pd.Series[float]:
+        """One value a subject of the side's estimator and tier; `volumes.avd` and the like come from its volumes."""
+        evaluation = self.evaluations[protocol]
+        region = region or primary_region(evaluation)
+        if is_volume(metric):
+            values = volume_values(evaluation, metric, region)
+        else:
+            values = subject_values(read_scores(evaluation), metric, region, side.estimator)
+        if side.tier:
+            values = values[[self.tiers.get(str(subject)) == side.tier for subject in values.index]]
+        return values
 
 
 def values_of(
@@ -54,9 +69,7 @@ def values_of(
         fits = [t for t in tested if t.direction == direction and side.method in ("", t.method) and t.rule == side.rule]
         for item in fits[:1]:
             if protocol in item.evaluations:
-                evaluation = item.evaluations[protocol]
-                scores = read_scores(evaluation)
-                parts.append(subject_values(scores, metric, region or primary_region(evaluation), side.estimator))
+                parts.append(item.values(side, protocol, metric, region))
     parts = [part for part in parts if len(part)]
     if not parts:
         return None
@@ -73,7 +86,7 @@ def check_orderings(orderings: Sequence[Ordering], tested: Sequence[Finding]) ->
     """
     rows = []
     for ordering in orderings:
-        methods = dict.fromkeys(t.method for t in tested)
+        methods = dict.fromkeys(t.method for t in tested if t.method != UNTRANSLATED)
         each = [ordering.better.method] if ordering.better.method else list(methods)
         for method in each:
             rows.append(_check(ordering, method, tested))
@@ -87,7 +100,8 @@ def _check(ordering: Ordering, method: str, tested: Sequence[Finding]) -> dict[s
     direction = ordering.better.direction or (only.pop() if len(only) == 1 else "")
     better = Side(**{**vars(ordering.better), "method": method, "direction": direction})
     other = ordering.worse
-    worse = Side(**{**vars(other), "method": other.method or method, "direction": other.direction or better.direction})
+    filled = {"method": other.method or method, "direction": other.direction or better.direction}
+    worse = Side(**{**vars(other), **filled, "tier": other.tier or better.tier})
     protocol = PROTOCOLS.get(ordering.protocol)
     metric = ordering.metric or protocol.primary_metric
     row: dict[str, object] = {
@@ -99,7 +113,10 @@ def _check(ordering: Ordering, method: str, tested: Sequence[Finding]) -> dict[s
         first, second = (
             values_of(tested, side, ordering.protocol, metric, ordering.region) for side in (better, worse)
         )
-        higher = all(protocol.higher_is_better(label) for label in metric.split("+"))
+        if is_volume(metric):
+            higher = higher_is_better(metric)
+        else:
+            higher = all(protocol.higher_is_better(label) for label in metric.split("+"))
     except RecontrastError as error:
         return row | {"interval": str(error)}
     shared = first.index.intersection(second.index) if first is not None and second is not None else pd.Index([])
@@ -128,6 +145,8 @@ def _within_subject(
     tested: Sequence[Finding], better: Side, worse: Side, ordering: Ordering, metric: str, higher: bool
 ) -> Interval | None:
     """With one test subject, and a control on the other side: the evaluation's interval over slabs of that subject."""
+    if better.tier or is_volume(metric):
+        return None  # the evaluation's interval is over all its subjects, and over scores
     same = better.direction and (worse.direction, worse.method, worse.rule) == (
         better.direction, better.method, better.rule,
     )  # fmt: skip
@@ -152,5 +171,6 @@ def in_words(side: Side) -> str:
     'unit T1w-T2w'
     """
     chosen = f"chosen by {side.rule}" if side.rule else ""
-    words = [side.method, side.direction, "" if side.estimator == SYNTHETIC else side.estimator, chosen]
+    tier = f"{side.tier} sources" if side.tier else ""
+    words = [side.method, side.direction, "" if side.estimator == SYNTHETIC else side.estimator, chosen, tier]
     return " ".join(word for word in words if word) or "all"

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from recontrast.atomic import write_text
 from recontrast.evaluation.protocols import PROTOCOLS
+from recontrast.evaluation.volume_tables import TISSUES
 from recontrast.io.nifti import read_volume
 from recontrast.io.tables import read_table
 from recontrast.preparation.cohort import PreparedCase, PreparedCohort
@@ -23,19 +24,23 @@ from recontrast.reporting.montage import nice_limit
 from recontrast.reporting.page import Block, Facts, Heading, Headline, Picture, Section, Text, Tile, frame_table, render
 from recontrast.reporting.planes import choose_slices, picture
 from recontrast.reporting.report import STATEMENT
-from recontrast.reporting.studies import plot_all_curves, plot_networks
+from recontrast.reporting.studies import plot_all_curves, plot_networks, plot_volume_differences
 from recontrast.study.compare import ABSENT, AGREES, DISAGREES, Finding
 from recontrast.study.plan import TrainingJob
 from recontrast.study.score import IMAGES, read_scores, subject_values, synthetic_scale
 from recontrast.study.select import Choice, ranks_in_words
-from recontrast.study.settings import DataSource, Study
+from recontrast.study.settings import TIERS_OF_TESTS, DataSource, Side, Study
 from recontrast.study.sheet import SHEETS
+from recontrast.study.volumes import PREFIX
 from recontrast.training.log import read_log
 
 FILE_NAME = "study.html"
 
 _REGIONS = ("image", "head", "brain", "lesion", "tumour")
 """Regions shown on the page, where they were scored; the tables of the evaluations have all."""
+
+
+_SETS = {"": "", "good": "good or medium sources", "low": "low sources"}
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,7 @@ def write_page(findings: Findings) -> Path:
         _orderings(findings),
         _networks(findings),
         _scores(findings),
+        _volumes(findings),
         _planes(findings),
         _selection(findings),
         _curves(findings),
@@ -249,6 +255,36 @@ def _gains(compared: pd.DataFrame) -> pd.DataFrame:
             }
         )  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def _volumes(findings: Findings) -> Section:
+    """Differences of tissue volume, where an evaluation segmented the images."""
+    blocks: list[Block] = []
+    tiers = [name for name in TIERS_OF_TESTS if any(name in item.tiers.values() for item in findings.tested)]
+    sets = tiers if len(tiers) > 1 else [""]
+    for evaluation in findings.study.evaluations:
+        for direction in dict.fromkeys(item.direction for item in findings.tested):
+            tested = [item for item in findings.tested if item.direction == direction and not item.rule]
+            values = {
+                _SETS[name]: {
+                    tissue: {
+                        item.method: item.values(Side(tier=name), evaluation.protocol, f"{PREFIX}vd", tissue).tolist()
+                        for item in tested
+                    }
+                    for tissue in TISSUES
+                }
+                for name in sets
+            }
+            if not any(len(v) for found in values.values() for by in found.values() for v in by.values()):
+                continue
+            uri = data_uri(png(plot_volume_differences(values, "VD, cm³ (acquired − synthetic)")), "image/png")
+            caption = (
+                "Volume in the acquired image less volume in the synthetic one, on the mean head; negative: the "
+                "synthetic image has too much. One dot a subject, ◇ mean."
+            )
+            blocks.append(Picture(uri, f"{direction}: volume differences", caption, direction))
+    nothing = Text("No evaluation of this study compared volumes of tissue.", "absent")
+    return Section("volumes", "Volumes of tissue", blocks or [nothing])
 
 
 def _planes(findings: Findings) -> Section:

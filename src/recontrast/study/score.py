@@ -58,6 +58,19 @@ def score_translator(
     """
     weights = json.loads((translator / "translator.json").read_text(encoding="utf-8"))["weights_sha256"]
     _translate_once(translator, folder, scoring, weights)
+    return score_images(folder, weights, scoring, protocol, options)
+
+
+def score_images(folder: Path, origin: str, scoring: Scoring, protocol: str, options: Mapping[str, Any]) -> Path:
+    """Evaluate the images of a folder; return the evaluation folder.
+
+    Args:
+        folder: Where `synthetic` is and `evaluation-PROTOCOL` is written.
+        origin: What made the images: an evaluation of the same origin and settings is kept.
+        scoring: How.
+        protocol: Name of the protocol.
+        options: Further settings of `recontrast evaluate`.
+    """
     out = folder / f"evaluation-{protocol}"
     values = {
         "workers": scoring.workers,
@@ -70,7 +83,7 @@ def score_translator(
         "protocol": protocol,
         "split": scoring.split,
     }
-    key = _key(weights, {name: str(value) for name, value in values.items() if name != "workers"})
+    key = _key(origin, {name: str(value) for name, value in values.items() if name != "workers"})
     if not _is_done(out, key):
         shutil.rmtree(out, ignore_errors=True)
         evaluate(build_settings(EvaluateSettings, values, "the study's evaluation"))

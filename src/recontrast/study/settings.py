@@ -13,7 +13,14 @@ from recontrast.evaluation.command import EvaluateSettings
 from recontrast.evaluation.protocols import PROTOCOLS
 from recontrast.phantom.cohort import SimulateSettings
 from recontrast.preparation.pipeline import PrepareSettings
+from recontrast.study.volumes import is_volume
 from recontrast.training.plan import SCALES
+
+UNTRANSLATED = "untranslated"
+"""Method whose images are the sources themselves."""
+
+TIERS_OF_TESTS = ("good", "low")
+"""Test subjects by the quality of their source: good or medium, and low, as Bottani 2024 kept them apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,6 +200,14 @@ class Side:
     rule: str = ""
     """Selection rule (a metric of `selection.also`); left out: the study's own choice."""
 
+    tier: str = ""
+    """good: only subjects whose source is of good or medium quality; low: only those whose source is of low quality."""
+
+    def __post_init__(self) -> None:
+        """Check the name of the tier."""
+        if self.tier not in ("", *TIERS_OF_TESTS):
+            raise UnknownNameError.among("tier of test subjects", self.tier, TIERS_OF_TESTS)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ordering:
@@ -303,6 +318,9 @@ class Study:
     evaluations: tuple[Evaluation, ...] = (Evaluation(),)
     """How the chosen ones are scored on the test subjects."""
 
+    untranslated: bool = False
+    """Also test the source itself as if it were a translator's image, under the name of a method: untranslated."""
+
     orderings: tuple[Ordering, ...] = ()
     """What the paper found, to be checked."""
 
@@ -320,6 +338,10 @@ class Study:
         for method in self.methods:
             if method.start and method.start not in methods[: methods.index(method.label)]:
                 raise ConfigError(f"method {method.label} starts from {method.start}, which must stand before it")
+        if self.untranslated and UNTRANSLATED in methods:
+            raise ConfigError(f"'{UNTRANSLATED}' is the source itself; call the method otherwise")
+        for label in (*(o.metric for o in self.orderings), *(m for p in self.published for m in p.metrics)):
+            is_volume(label)
         scored = [evaluation.protocol for evaluation in self.evaluations]
         _require_once(scored, "protocol of an evaluation")
         for protocol in (*(o.protocol for o in self.orderings), *(p.protocol for p in self.published)):

@@ -9,9 +9,11 @@ import pandas as pd
 from recontrast.evaluation.protocols import PROTOCOLS
 from recontrast.evaluation.statistics import bootstrap_interval
 from recontrast.reporting.numbers import Measure, decimals_for, interval, number
+from recontrast.study import volumes
 from recontrast.study.compare import Finding, values_of
 from recontrast.study.layouts import LAYOUTS
 from recontrast.study.settings import Published
+from recontrast.study.volumes import is_volume
 
 
 @LAYOUTS.register("scores")
@@ -37,6 +39,8 @@ def scores(published: Published, tested: Sequence[Finding]) -> pd.DataFrame:
 
 def title(label: str, protocol: str) -> str:
     """Name, unit and direction of a column; a mean of metrics keeps its label's first word."""
+    if is_volume(label):
+        return volumes.title(label)
     metric = PROTOCOLS.get(protocol).use(label.partition("+")[0]).metric
     measure = Measure(metric if "+" in label else label, metric)
     return measure.title

@@ -1,0 +1,70 @@
+"""Volumes that a segmentation found, as values by subject: metrics of a study called `volumes.dice`, `volumes.avd` …"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from recontrast.errors import UnknownNameError
+from recontrast.evaluation.fidelity import VOLUMES
+from recontrast.evaluation.volume_tables import MEASURES
+from recontrast.io.tables import read_table
+
+PREFIX = "volumes."
+_TITLES = {"dice": "Dice ↑", "avd": "AVD (cm³) ↓", "vd": "VD (cm³)", "aspc": "ASPC (%) ↓", "hd95_mm": "HD95 (mm) ↓"}
+
+
+def is_volume(metric: str) -> bool:
+    """Whether a metric's label names a measure of volumes.
+
+    Raises:
+        UnknownNameError: It does, and there is no such measure.
+
+    Example:
+        >>> is_volume("volumes.avd"), is_volume("psnr")
+        (True, False)
+    """
+    if not metric.startswith(PREFIX):
+        return False
+    measure = metric.removeprefix(PREFIX)
+    if measure not in MEASURES:
+        raise UnknownNameError.among("measure of volumes", measure, MEASURES)
+    return True
+
+
+def higher_is_better(metric: str) -> bool:
+    """Whether more of a measure is better: Dice alone.
+
+    >>> higher_is_better("volumes.dice"), higher_is_better("volumes.avd")
+    (True, False)
+    """
+    return metric == f"{PREFIX}dice"
+
+
+def title(metric: str) -> str:
+    """Name, unit and direction of a measure.
+
+    >>> title("volumes.avd")
+    'AVD (cm³) ↓'
+    """
+    measure = metric.removeprefix(PREFIX)
+    return _TITLES.get(measure, measure)
+
+
+def volume_values(evaluation: Path, metric: str, structure: str) -> pd.Series[float]:
+    """One value a subject, sessions averaged; empty where no segmenter was asked or the structure was not found.
+
+    Args:
+        evaluation: Evaluation folder.
+        metric: Label like `volumes.avd`.
+        structure: GM, WM, CSF …
+    """
+    path = evaluation / VOLUMES
+    if not path.is_file():
+        return pd.Series(dtype=float)
+    table = read_table(path, text_columns=("case", "subject", "session", "structure", "status"))
+    found = table[table["structure"] == structure]
+    values = pd.to_numeric(found[metric.removeprefix(PREFIX)], errors="coerce").groupby(found["subject"]).mean()
+    kept: pd.Series[float] = values.dropna()
+    return kept

@@ -1,0 +1,29 @@
+"""Volumes as metrics of a study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from recontrast.errors import UnknownNameError
+from recontrast.study.volumes import is_volume, title, volume_values
+
+
+def test_sessions_are_averaged_and_undefined_values_left_out(tmp_path: Path) -> None:
+    rows = [
+        "sub-01_ses-1\t01\t1\tGM\t2.0", "sub-01_ses-2\t01\t2\tGM\t4.0", "sub-02\t02\t\tGM\tn/a",
+    ]  # fmt: skip
+    (tmp_path / "volumes.tsv").write_text("case\tsubject\tsession\tstructure\tavd\n" + "\n".join(rows) + "\n")
+    assert volume_values(tmp_path, "volumes.avd", "GM").to_dict() == {"01": 3.0}
+
+
+def test_nothing_was_segmented(tmp_path: Path) -> None:
+    assert volume_values(tmp_path, "volumes.avd", "GM").empty
+
+
+def test_names() -> None:
+    assert not is_volume("psnr")
+    assert title("volumes.vd") == "VD (cm³)"
+    with pytest.raises(UnknownNameError, match="avd"):
+        is_volume("volumes.avdd")
