@@ -140,15 +140,15 @@ class Server:
 
 @contextmanager
 def start(study: Made, *options: str) -> Iterator[Server]:
-    command = [sys.executable, "-m", "recontrast", "readers", "serve", str(study.folder), "--port", "0", *options]
+    port = () if "--port" in options else ("--port", "0")
+    command = [sys.executable, "-m", "recontrast", "readers", "serve", str(study.folder), *port, *options]
     log = (study.folder.parent / "server.log").open("a")
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=log, text=True)
     try:
         assert process.stderr is not None
         line = process.stderr.readline()
         assert line.startswith("serving"), line
-        port = int(line.split(" (")[0].rpartition(":")[2])
-        yield Server(port, process, study)
+        yield Server(int(line.split(" (")[0].rpartition(":")[2]), process, study)
     finally:
         if process.poll() is None:
             process.terminate()
