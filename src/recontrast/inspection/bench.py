@@ -241,6 +241,7 @@ def _read(
         require_same_grid(grid, volume, f"{case.key}: head mask and {name}")
     scaled = {label: case.scales[label].apply(volume.data) for label, volume in volumes.items()}
     if translator is not None:
+        scaled = translator.levelled(scaled)
         synthetic = translator.predict_scaled(scaled)
     else:
         image, cohort = made or (grid, None)

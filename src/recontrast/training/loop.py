@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from recontrast.datasets.cases import cache_cases
+from recontrast.datasets.augment import AugmentSettings
+from recontrast.datasets.cases import CachedCase, cache_cases
 from recontrast.datasets.patches import Batch, SliceBatches
 from recontrast.datasets.unpaired import UnpairedBatches
 from recontrast.datasets.volumes import VolumeBatches
@@ -107,6 +109,8 @@ class Learned:
         seconds_per_step: Median time of a step, in this part of the run.
         spacing_mm: Median voxel size of the training cases along R, A, S.
         image_hashes: SHA-256 of the training images.
+        share: Part of what the network adds to its control that is kept, from data it did not learn from; None: all,
+            there was no such data or no control.
     """
 
     state: State
@@ -117,6 +121,7 @@ class Learned:
     seconds_per_step: float
     spacing_mm: tuple[float, float, float]
     image_hashes: tuple[str, ...]
+    share: float | None = None
 
 
 def learn(fabric: Any, job: Job) -> Learned:
@@ -155,6 +160,7 @@ def learn(fabric: Any, job: Job) -> Learned:
         seconds_per_step=statistics.median(training.times) if training.times else 0.0,
         spacing_mm=(i, j, k),
         image_hashes=tuple(sorted({digest for case in batches.cases for digest in case.hashes})),
+        share=training.share_to_keep(judged),
     )
 
 
@@ -213,6 +219,22 @@ class _Training:
             state = self.state
             self.log.write("end", step=state.step, reason=reason, seconds=state.seconds, best_step=state.best_step)
         return reason
+
+    def share_to_keep(self, judged: Sequence[CachedCase]) -> float | None:
+        """Part of what the best weights add to the control that is kept: the one of least squared error on held data.
+
+        Held data are slices of validation cases; without those, what `data.held_out` kept from learning.
+        """
+        if not self.learner.starts_from_control or not isinstance(self.batches, SliceBatches):
+            return None
+        if judged:
+            one_plane = {"planes": (), "held_out": 0.0}
+            as_is = dataclasses.replace(self.job.plan.data, augment=AugmentSettings(), **one_plane)
+            held = iter([type(self.batches)(judged, as_is, self.loop.seed).as_they_are(_SLICES_OF_A_CONTROL)])
+        else:
+            held = self.batches.held_out()
+        self.learner.network.load_state_dict(load_checkpoint(self.job.run / BEST).part("network"))
+        return self.learner.share_to_keep(held)
 
     def _reason_to_end(self) -> str:
         loop, state = self.loop, self.state

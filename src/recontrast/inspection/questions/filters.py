@@ -75,8 +75,6 @@ class Filters(Question):
         import torch
         from torch import nn
 
-        from recontrast.translation.slices import SliceStack
-
         translator = bench.require_translator()
         about, network, case = translator.description, translator.network.eval(), bench.cases[0]
         layers = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Conv2d)]
@@ -84,7 +82,7 @@ class Filters(Question):
             raise NotAsked("the network has no two-dimensional convolution to look into")
         others = tuple(a for a in range(3) if a != bench.normal)
         index = int(np.argmax(np.count_nonzero(case.inside, axis=others)))
-        stack = SliceStack([case.sources[label] for label in about.sources], about.plane, about.neighbours)
+        stack = translator.slices_of([case.sources[label] for label in about.sources])
         given = torch.from_numpy(stack.batch([index]))
         chosen = [layers[n] for n in np.unique(np.linspace(0, len(layers) - 1, MOST_LAYERS).astype(int))]
         maps: dict[str, NDArray[np.float64]] = {}

@@ -187,15 +187,13 @@ def gradient_reach(bench: Bench, points: Sequence[Point]) -> NDArray[np.float64]
     """
     import torch
 
-    from recontrast.translation.slices import SliceStack
-
     translator = bench.require_translator()
     about, axis = translator.description, bench.normal
     total = np.zeros(2 * max(max(case.shape) for case in bench.cases))
     device = next((p.device for p in translator.network.parameters()), torch.device("cpu"))
     for point in points:
         case = bench.cases[point.case]
-        stack = SliceStack([case.sources[label] for label in about.sources], about.plane, about.neighbours)
+        stack = translator.slices_of([case.sources[label] for label in about.sources])
         given = torch.from_numpy(stack.batch([point.voxel[axis]])).to(device).requires_grad_()
         row, column = (v for a, v in enumerate(point.voxel) if a != axis)
         output = translator.network.eval()(given)[0, 0, row, column]
