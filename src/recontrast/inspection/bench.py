@@ -126,6 +126,18 @@ class Bench:
         """What the translator is; None without one."""
         return None if self.translator is None else self.translator.description
 
+    def require_local(self) -> None:
+        """Make sure that the output of a slice follows from that slice and its neighbours.
+
+        Raises:
+            NotAsked: The translator sees more, through channels that tell of the whole head.
+        """
+        if self.description is not None and self.description.context_voxels:
+            raise NotAsked(
+                "the translator also sees the sources blurred over the whole head and the place in it: no window around "
+                "a voxel decides its value, and a slice by itself means nothing to it"
+            )
+
     @property
     def normal(self) -> int:
         """Axis along which the slices follow each other; 2 without a translator."""

@@ -170,6 +170,7 @@ class _Training:
     def __init__(
         self, fabric: Any, job: Job, batches: SliceBatches | UnpairedBatches, validator: Validator | None
     ) -> None:
+        began = time.perf_counter()  # fitting a control is part of the budget
         self.fabric, self.job, self.loop = fabric, job, job.plan.loop
         self.batches, self.validator = batches, validator
         self.total_steps = _total_steps(self.loop, batches.epoch_length)
@@ -193,7 +194,7 @@ class _Training:
             self._log_start(resumed_at)
         self.times: list[float] = []
         self.saved_at = time.perf_counter()
-        self.started_at = time.perf_counter() - self.state.seconds
+        self.started_at = began - self.state.seconds
 
     def run(self) -> str:
         """Steps until there is a reason to end, which is returned."""

@@ -76,6 +76,7 @@ class Filters(Question):
         from torch import nn
 
         translator = bench.require_translator()
+        bench.require_local()
         about, network, case = translator.description, translator.network.eval(), bench.cases[0]
         layers = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Conv2d)]
         if not layers:

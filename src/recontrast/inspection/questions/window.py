@@ -130,6 +130,7 @@ class Window(Question):
     def ask(self, bench: Bench) -> Answer:
         """Follow outputs at points spread over the cases."""
         about = bench.require_translator().description
+        bench.require_local()
         points = draw_points(bench, POINTS)
         slab = (bench.normal, about.neighbours)
         across = [axis for axis in range(3) if axis != bench.normal]
