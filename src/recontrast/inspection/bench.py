@@ -134,8 +134,8 @@ class Bench:
         """
         if self.description is not None and self.description.context_voxels:
             raise NotAsked(
-                "the translator also sees the sources blurred over the whole head and the place in it: no window around "
-                "a voxel decides its value, and a slice by itself means nothing to it"
+                "the translator also sees the sources blurred over the whole head and the place in it: no window "
+                "around a voxel decides its value, and a slice by itself means nothing to it"
             )
 
     @property
