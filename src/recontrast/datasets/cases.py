@@ -356,7 +356,7 @@ def _write(case: PreparedCase, contrasts: Sequence[str], target: str, settings: 
     first = read_volume(case.images[contrasts[0]]).reoriented("RAS")
     head = _region(case, "head", first)
     regions = np.stack([head, _region(case, "brain", first) if "brain" in case.regions else head])
-    images: dict[str, NDArray[np.float32]] = {}
+    images: list[NDArray[np.float32]] = []
     air: list[float] = []
     for label in contrasts:
         volume = read_volume(case.images[label]).reoriented("RAS")
@@ -364,13 +364,14 @@ def _write(case: PreparedCase, contrasts: Sequence[str], target: str, settings: 
         scaled = case.scales[label].apply(volume.data)
         if not np.isfinite(scaled).all():
             raise IntensityError(f"{case.images[label]}: has values that are not finite; prepare {case.key} again")
-        images[label] = scaled
+        images.append(scaled)
         air.append(float(case.scales[label].apply(np.zeros(1))[0]))
-    given = [images[label] for label in contrasts if label != target]
-    around = context_channels(given, settings.context_voxels) if given else []
-    air[len(given) : len(given)] = [float(channel[0, 0, 0]) for channel in around]
+    count = len(contrasts) - (target in contrasts)  # of sources: the target is the last
+    around = context_channels(images[:count], settings.context_voxels) if count else []
+    images[count:count] = around
+    air[count:count] = [float(channel[0, 0, 0]) for channel in around]
     lows, steps, channels = [], [], []
-    for scaled in (*given, *around, *(images[label] for label in contrasts if label == target)):
+    for scaled in images:
         low, step = 0.0, 1.0
         stored = scaled
         if settings.cache_type == "uint16":
@@ -384,7 +385,7 @@ def _write(case: PreparedCase, contrasts: Sequence[str], target: str, settings: 
     _save(paths.regions, np.stack([slices_first(region, paths.plane) for region in regions], axis=1))
     along = PLANES[paths.plane]
     spacing = [first.spacing[along], *(mm for axis, mm in enumerate(first.spacing) if axis != along)]
-    counted = {"sources": len(given) + len(around)}
+    counted = {"sources": count + len(around)}
     write_json(paths.numbers, {"lows": lows, "steps": steps, "air": air, "spacing": spacing, **counted})
 
 
