@@ -77,8 +77,9 @@ def test_steps_fit_into_the_time() -> None:
     assert "0.5 s" in reason
     with_validation, _ = fit_steps(plan, 3.0, True, lambda _: 0.5)
     assert with_validation.loop.steps < plan.loop.steps
-    with pytest.raises(ConfigError, match=r"a step takes 60\.0 s here, so 3 minutes are 2 steps"):
-        fit_steps(plan, 3.0, False, lambda _: 60.0)
+    few, reason = fit_steps(plan, 3.0, False, lambda _: 60.0)
+    assert few.loop.steps == 2
+    assert "too few to learn much" in reason
     with pytest.raises(ConfigError, match="give it some"):
         decide(dataclasses.replace(HEADS, minutes=0.0))
 

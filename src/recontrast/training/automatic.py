@@ -7,6 +7,7 @@ into `RUN/plan.toml`, with the reason of each choice, and nothing else decides h
 from __future__ import annotations
 
 import dataclasses
+import logging
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,6 +22,8 @@ from recontrast.errors import ConfigError
 from recontrast.execution.runtime import supports_bf16
 from recontrast.training.fingerprint import Fingerprint
 from recontrast.training.plan import Plan
+
+log = logging.getLogger(__name__)
 
 AUTO = "auto"
 """Name of the preset that configures itself."""
@@ -43,8 +46,8 @@ _SHARE_OF_TIME = {True: 0.75, False: 0.9}
 _SHARE_OF_MEMORY = 0.7
 """Part of the free memory that a step may take."""
 
-_FEWEST_STEPS = 10
-"""With fewer steps nothing is learned."""
+_FEWEST_STEPS = 40
+"""With fewer steps a network learns next to nothing; what is left are the controls it starts from, if any."""
 
 _VALIDATIONS = 4
 _HELD_OUT = 0.06
@@ -164,23 +167,18 @@ def fit_steps(plan: Plan, minutes: float, validated: bool, seconds: Callable[[Pl
         minutes: Wall-clock budget.
         validated: Whether there are validation subjects.
         seconds: Seconds of one step of a plan, as measured on this machine.
-
-    Raises:
-        ConfigError: The time is too short for any training.
     """
     pace = seconds(plan)
-    steps = int(60 * minutes * _SHARE_OF_TIME[validated] / pace)
+    steps = max(1, int(60 * minutes * _SHARE_OF_TIME[validated] / pace))
+    words = f"a step took {pace:.3g} s: {steps} fit into {minutes:g} minutes"
     if steps < _FEWEST_STEPS:
-        raise ConfigError(
-            f"a step takes {pace:.1f} s here, so {minutes:g} minutes are {steps} steps and nothing would be learned: "
-            f"give at least {_FEWEST_STEPS * pace / 60 / _SHARE_OF_TIME[validated]:.0f} minutes (--minutes), or a "
-            "smaller model.options.width or data.batch (--set)"
-        )
+        words += ", too few to learn much; more minutes, or a smaller model.options.width or data.batch, would help"
+        log.warning("%s", words)
     loop = dataclasses.replace(
         plan.loop, steps=steps, epochs=0, patience=0, minutes=minutes,
         warmup_steps=min(plan.loop.warmup_steps, steps // 10), validate_every=-(-steps // _VALIDATIONS),
     )  # fmt: skip
-    return dataclasses.replace(plan, loop=loop), f"a step took {pace:.3g} s: {steps} fit into {minutes:g} minutes"
+    return dataclasses.replace(plan, loop=loop), words
 
 
 def write_plan(path: Path, plan: Plan, about: Fingerprint, reasons: Mapping[str, str]) -> None:
