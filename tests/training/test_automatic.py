@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -190,3 +191,17 @@ def test_the_pace_of_a_step_is_measured() -> None:
     }
     assert 0 < pace.seconds_of_step(plan, options, (32, 32)) < 60
     assert automatic.AUTO == "auto"
+
+
+def test_validation_subjects_say_what_is_kept(
+    make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "seconds_of_step", lambda *_: 20.0)
+    given = TrainSettings(prepared=make_prepared(), run=tmp_path / "run", source=("T1w",), target="T2w",
+                          set=TINY, minutes=3.0)  # fmt: skip
+    summary = train(given)
+    assert any("kept of what the network adds" in line for line in summary.done)
+    plan = read_plan(str(given.run / "plan.toml"), "cpu")
+    assert (plan.loop.steps, plan.loop.validate_every, plan.data.held_out) == (6, 2, 0.0)
+    kept = json.loads((given.run / "provenance.json").read_text())["result"]["kept_share"]
+    assert 0 <= kept <= 1
