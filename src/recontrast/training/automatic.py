@@ -213,7 +213,7 @@ def fit_memory(plan: Plan, about: Fingerprint) -> tuple[Plan, str]:
     size, limit = seen_size(plan.data, about), _SHARE_OF_MEMORY * about.memory_gb
     reason = ""
     while True:
-        sized = dataclasses.replace(plan.data, **{"size" if plan.data.spatial_dims == 2 else "patch": size})
+        sized = _of_size(plan.data, size)
         need = training_memory(dataclasses.replace(plan, data=sized), about.sources, "fp32").most / 1e9
         if need <= limit:
             return plan, reason
@@ -225,6 +225,12 @@ def fit_memory(plan: Plan, about: Fingerprint) -> tuple[Plan, str]:
             )
         reason = f"a larger batch would take {need:.1f} GB of {about.memory_gb:g}"
         plan = dataclasses.replace(plan, data=dataclasses.replace(plan.data, batch=plan.data.batch // 2))
+
+
+def _of_size(data: DataSettings, size: tuple[int, ...]) -> DataSettings:
+    if len(size) == 2:
+        return dataclasses.replace(data, size=(size[0], size[1]))
+    return dataclasses.replace(data, patch=(size[0], size[1], size[2]))
 
 
 def _words(value: Any) -> str:

@@ -229,8 +229,7 @@ class _Training:
         if not self.learner.starts_from_control or not isinstance(self.batches, SliceBatches):
             return None
         if judged:
-            one_plane = {"planes": (), "held_out": 0.0}
-            as_is = dataclasses.replace(self.job.plan.data, augment=AugmentSettings(), **one_plane)
+            as_is = dataclasses.replace(self.job.plan.data, augment=AugmentSettings(), planes=(), held_out=0.0)
             held = iter([type(self.batches)(judged, as_is, self.loop.seed).as_they_are(_SLICES_OF_A_CONTROL)])
         else:
             held = self.batches.held_out()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import logging
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from recontrast.config import merge, read_toml
+from recontrast.config import read_toml
 from recontrast.errors import ConfigError
 from recontrast.preparation.cohort import PreparedCase
 from recontrast.training.automatic import AUTO, MINUTES, PLAN_FILE, decide, fit_memory, fit_steps, seen_size, write_plan
@@ -76,7 +75,9 @@ def plan_run(wanted: Wanted, plan: Plan, train: Sequence[PreparedCase], validati
     kept = wanted.run / PLAN_FILE
     if kept.is_file():
         return Planned(_kept_plan(wanted, kept))
-    given = functools.reduce(merge, parsed(wanted.overrides), {}).get("loop", {})
+    given: dict[str, Any] = {}
+    for override in parsed(wanted.overrides):
+        given |= override.get("loop", {})
     minutes = wanted.minutes or float(given.get("minutes", 0)) or MINUTES
     about = take_fingerprint(train, validation, wanted.sources, minutes)
     reasons: dict[str, str] = {}
