@@ -123,7 +123,7 @@ class ResidualEncoder(nn.Module):
 
     @torch.no_grad()
     def _in_parts(self, module: nn.Module, source: Tensor) -> Tensor:
-        return torch.cat([module(part) for part in source.split(8)])
+        return torch.cat([module(part) for part in torch.split(source, 8)])
 
     @torch.no_grad()
     def agreement(self, source: Tensor, target: Tensor, mask: Tensor) -> tuple[float, float]:

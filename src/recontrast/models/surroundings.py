@@ -7,6 +7,7 @@ hundreds of thousands of voxels are learned from in seconds: the cheapest way th
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -48,8 +49,8 @@ class Surroundings(nn.Module):
         widths = [channels, *[_WIDTH] * _HIDDEN]
         self.layers = nn.ModuleList(layer(a, b, 1) for a, b in pairwise(widths))
         self.last = layer(_WIDTH, 1, 1)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        for parameter in self.last.parameters():
+            nn.init.zeros_(parameter)
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("deviation", torch.ones(channels))
 
@@ -98,6 +99,7 @@ class Surroundings(nn.Module):
         return result
 
     def _of_rows(self, rows: Tensor) -> Tensor:
-        for layer in self.layers:
+        hidden: Any = self.layers
+        for layer in hidden:
             rows = functional.leaky_relu(functional.linear(rows, layer.weight.flatten(1), layer.bias), _SLOPE)
         return functional.linear(rows, self.last.weight.flatten(1), self.last.bias)

@@ -47,7 +47,10 @@ CACHE = Path("cache")
 
 
 _SLICES_OF_A_CONTROL = 256
-"""Training slices from which a network that starts from a control fits it."""
+"""Training slices from which a network that starts from a control fits it, at most."""
+
+_VALUES_OF_A_CONTROL = 60_000_000
+"""Numbers in those slices, at most: where slices are large or have many channels there are fewer of them."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +187,9 @@ class _Training:
             self.learner.restore(checkpoint)
             self.state = State(**{name: checkpoint.state[name] for name in State.__dataclass_fields__})
         elif isinstance(batches, SliceBatches) and self.learner.starts_from_control:
-            self.learner.begin(batches.as_they_are(_SLICES_OF_A_CONTROL))
+            values = job.description.channels * int(np.prod(batches.size))
+            slices = min(_SLICES_OF_A_CONTROL, max(16, _VALUES_OF_A_CONTROL // values))
+            self.learner.begin(batches.as_they_are(slices))
         self.chief = fabric.is_global_zero
         self.live = LiveLine(self.chief)
         self.log: RunLog | None = None
