@@ -69,7 +69,12 @@ def make_translator(folder: Path, steps: int) -> tuple[Path, Path, Path]:
     prepare(PrepareSettings(bids=folder / "cohort", out=folder / "prepared", align=False, test=("02",)))
     overrides = (f"loop.steps={steps}", "data.batch=8", "loop.minutes=10", "loop.warmup_steps=5")
     settings = TrainSettings(
-        prepared=folder / "prepared", run=folder / "run", source=("T1w",), target="T2w", set=overrides
+        prepared=folder / "prepared",
+        run=folder / "run",
+        source=("T1w",),
+        target="T2w",
+        preset="osman2022",
+        set=overrides,
     )
     train(settings)
     anat = folder / "cohort" / "sub-02" / "anat"

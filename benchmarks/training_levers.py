@@ -172,7 +172,12 @@ def print_scores(steps: int, seeds: int) -> None:
                 sources = ("T1w", "T2w")
                 train(
                     TrainSettings(
-                        prepared=folder / "prepared", run=run, source=sources, target="FLAIR", set=(*budget, *overrides)
+                        prepared=folder / "prepared",
+                        run=run,
+                        source=sources,
+                        target="FLAIR",
+                        preset="osman2022",
+                        set=(*budget, *overrides),
                     )
                 )
                 scores += [e["metrics"]["psnr"] for e in read_log(run) if e["event"] == "validation"]

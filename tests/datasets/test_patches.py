@@ -138,3 +138,27 @@ def test_a_volume_of_one_slice(make_case: MakeCase, tmp_path: Path) -> None:
     batch = SliceBatches(cases, settings, seed=0).batch(0)
     assert batch.source.shape[1] == 3
     assert torch.isfinite(batch.source).all()
+
+
+@pytest.mark.parametrize("plane", ["axial", "coronal"])
+def test_the_target_of_a_held_out_slab_is_never_learned_from(make_case: MakeCase, tmp_path: Path, plane: str) -> None:
+    planes = {"plane": "axial", "planes": (plane,)}
+    settings = DataSettings(batch=2, held_out=0.2, slices="head", **planes)  # type: ignore[arg-type]
+    cached = cache_cases([make_case("01")], ["T1w"], "T2w", settings, tmp_path)
+    case = next(case for case in cached if case.plane == plane)
+    slab = case.held_slab(settings)
+    assert slab.stop > slab.start
+    batches = SliceBatches([case], settings, seed=0)
+    rng = np.random.default_rng(0)
+    seen = 0
+    for number, index in batches.places:
+        sample = batches.sample(number, index, rng)
+        seen += int(sample.mask.sum())
+        if plane == "axial":
+            assert not slab.start <= index < slab.stop
+    head = np.asarray(case.regions[:, 0])
+    held = head[slab].sum() if plane == "axial" else head[..., slab].sum()
+    assert seen == head[case.chosen_slices(settings)].sum() - held
+    axial = next(case for case in cached if case.plane == "axial")
+    kept = sum(int(batch.mask.sum()) for batch in SliceBatches([axial], settings, seed=0).held_out())
+    assert kept == np.asarray(axial.regions[:, 0])[slab].sum()

@@ -32,7 +32,7 @@ MakePrepared = Callable[..., Path]
 @pytest.fixture
 def settings(tmp_path: Path, tiny: tuple[str, ...]) -> Callable[..., TrainSettings]:
     def make(prepared: Path, *overrides: str, **others: object) -> TrainSettings:
-        values = {"run": tmp_path / "run", "source": ("T1w",), "target": "T2w", **others}
+        values = {"run": tmp_path / "run", "source": ("T1w",), "target": "T2w", "preset": "osman2022", **others}
         return TrainSettings(prepared=prepared, set=(*tiny, "loop.steps=3", *overrides), **values)  # type: ignore[arg-type]
 
     return make
@@ -282,7 +282,8 @@ def test_unpaired_learning_takes_subjects_that_have_one_contrast_only(
     description = read_description(given.run)
     assert len(description.training_subjects) == 3
     assert len(description.training_images) == 3
-    paired = TrainSettings(prepared=prepared, run=tmp_path / "paired", source=("T1w",), target="T2w")
+    paired = TrainSettings(prepared=prepared, run=tmp_path / "paired", source=("T1w",), target="T2w",
+                           preset="osman2022")  # fmt: skip
     with pytest.warns(RecontrastWarning, match="left out"), pytest.raises(LayoutError, match="no training subject"):
         train(paired)
 

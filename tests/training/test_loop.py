@@ -38,6 +38,7 @@ def learn_from(make_prepared: MakePrepared, tmp_path: Path, tiny: tuple[str, ...
             run=tmp_path / name,
             source=("T1w", "FLAIR"),
             target="T2w",
+            preset="osman2022",
             set=(*tiny, "loop.steps=12", "loop.validate_every=4", "loop.checkpoint_minutes=0", *overrides),
             resume=resume,
         )
@@ -307,6 +308,7 @@ def test_whole_volumes_are_learned_from_several_sizes_and_planes(
             run=tmp_path / plane,
             source=("T1w",),
             target="T2w",
+            preset="osman2022",
             set=(*tiny, "loop.steps=2", f"data.plane={plane}", "data.neighbours=1", "data.cache_type=uint16"),
         )
         train(settings)

@@ -56,3 +56,13 @@ def test_an_oblique_grid_at_45_degrees_comes_back_to_itself(rng: np.random.Gener
     for sign in (1.0, -1.0):
         volume = Volume(rng.random((4, 5, 6), dtype=np.float32), affine @ np.diag([sign, 1, 1, 1]))
         assert np.array_equal(from_ras(to_ras(volume), volume).data, volume.data)
+
+
+def test_further_channels_come_last_and_show_nothing_by_themselves(rng: np.random.Generator) -> None:
+    data, further = np.zeros((4, 5, 6), np.float32), rng.random((4, 5, 6), dtype=np.float32)
+    data[1, 2, 3] = 1.0
+    stack = SliceStack([data], "axial", 1, [further])
+    assert stack.with_signal() == [2, 3, 4]
+    batch = stack.batch([3])
+    assert batch.shape == (1, 6, 4, 5)
+    assert np.array_equal(batch[0, 4], further[..., 3])

@@ -22,7 +22,10 @@ class AugmentSettings:
     """Largest shift along each axis that the network sees, in voxels."""
 
     source_gain: float = 0.0
-    """Standard deviation of the logarithm of a random gain on each source channel (the target keeps its scale)."""
+    """Standard deviation of the logarithm of a random gain on each source contrast (the target keeps its scale)."""
+
+    source_gamma: float = 0.0
+    """Standard deviation of the logarithm of a random exponent on each source contrast, where it is positive."""
 
     source_noise: float = 0.0
     """Standard deviation of Gaussian noise added to the source, in units of the intensity scale."""
@@ -32,8 +35,8 @@ class AugmentSettings:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        if min(self.shift_voxels, self.source_gain, self.source_noise) < 0:
-            raise ConfigError("data.augment: shift_voxels, source_gain and source_noise must not be negative")
+        if min(self.shift_voxels, self.source_gain, self.source_gamma, self.source_noise) < 0:
+            raise ConfigError("data.augment: shift_voxels, source_gain, _gamma and _noise must not be negative")
 
 
 def random_shift(settings: AugmentSettings, rng: np.random.Generator, axes: int = 2) -> tuple[int, ...]:
@@ -50,6 +53,7 @@ def augment(
     mask: NDArray[np.bool_],
     settings: AugmentSettings,
     rng: np.random.Generator,
+    slices: int = 1,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
     """Change one slice or volume at random; shifts are made when it is cut out (see `random_shift`).
 
@@ -59,6 +63,7 @@ def augment(
         mask: (1, I, J[, K]).
         settings: What to change.
         rng: Random numbers of this slice.
+        slices: Neighbouring channels of the source that are slices of one contrast, and are changed alike.
 
     Returns:
         New source, target and mask; the inputs themselves where nothing is changed.
@@ -69,10 +74,20 @@ def augment(
         True
     """
     if settings.source_gain > 0:
-        gain = np.exp(settings.source_gain * rng.standard_normal((source.shape[0], *[1] * (source.ndim - 1))))
-        source = source * gain.astype(np.float32)
+        source = source * _random_factors(settings.source_gain, source, slices, rng)
+    if settings.source_gamma > 0:
+        exponent = _random_factors(settings.source_gamma, source, slices, rng)
+        source = np.where(source > 0, np.power(np.maximum(source, 0), exponent), source)
     if settings.source_noise > 0:
         source = source + np.float32(settings.source_noise) * rng.standard_normal(source.shape, dtype=np.float32)
     if settings.mirror and rng.random() < 0.5:
         source, target, mask = source[:, ::-1], target[:, ::-1], mask[:, ::-1]
     return source, target, mask
+
+
+def _random_factors(
+    deviation: float, source: NDArray[np.float32], slices: int, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Positive factors around 1, one a contrast, shaped to be applied to the channels of the source."""
+    drawn = np.exp(deviation * rng.standard_normal((source.shape[0] // slices, *[1] * (source.ndim - 1))))
+    return np.repeat(drawn, slices, axis=0).astype(np.float32)

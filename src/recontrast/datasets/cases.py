@@ -21,6 +21,7 @@ from recontrast.datasets.augment import AugmentSettings
 from recontrast.errors import ConfigError, IntensityError, UnknownNameError
 from recontrast.io.nifti import read_volume
 from recontrast.preparation.cohort import PreparedCase
+from recontrast.preparation.context import channel_count, context_channels
 from recontrast.provenance import sha256_of
 from recontrast.volume import Volume, require_same_grid
 
@@ -33,7 +34,7 @@ VOLUME = "volume"
 _VOLUMES_LIE = "axial"
 """Volumes are cached as stacks along this plane."""
 
-_FORMAT = 1
+_FORMAT = 2
 """Raise it when the content of cache files changes, so that older ones are not used."""
 
 _STORED = {"float32": np.float32, "uint16": np.uint16}
@@ -55,8 +56,19 @@ class DataSettings:
     planes: tuple[Literal["axial", "coronal", "sagittal"], ...] = ()
     """Planes whose slices are mixed in training (axial coronal sagittal); left out: `plane` alone."""
 
+    context_voxels: tuple[tuple[float, float, float], ...] = ()
+    """Further channels: each source blurred to these widths along right, anterior, superior (standard deviations, in
+    voxels), and the place in the head. Empty: none."""
+
     neighbours: int = 0
     """Slices above and below that are given as further source channels (2.5D)."""
+
+    level_sources: bool = False
+    """Bring the median of what shows signal in each source to that of the training images, before the network."""
+
+    held_out: float = 0.0
+    """Part of each training case, an axial slab, whose target is not learned from: it says in the end how much of what
+    the network adds to its control is kept (for networks that start from one). Needs a masked loss."""
 
     size: tuple[int, int] | None = None
     """In-plane voxels of training slices, cut or filled up with air; left out: the largest head of the cohort."""
@@ -95,6 +107,14 @@ class DataSettings:
                 raise UnknownNameError.among("plane (data.plane, data.planes)", str(plane), (*PLANES, VOLUME))
         if len(set(self.planes)) < len(self.planes):
             raise ConfigError(f"data.planes names a plane twice: {' '.join(self.planes)}")
+        if any(min(widths) < 0 for widths in self.context_voxels):
+            raise ConfigError("data.context_voxels: widths must not be negative")
+        if self.context_voxels and (self.plane == VOLUME or not self.paired):
+            raise ConfigError("data.context_voxels is for paired slices: leave it out")
+        if not 0 <= self.held_out <= 0.5:
+            raise ConfigError(f"data.held_out is {self.held_out}, it must be 0 to 0.5")
+        if self.held_out and self.plane not in ("axial", VOLUME):
+            raise ConfigError(f"data.held_out is for data.plane axial or volume, not {self.plane}: leave it out")
         if self.slices not in ("brain", "head", "all"):
             raise UnknownNameError.among("choice of slices (data.slices)", self.slices, ("brain", "head", "all"))
         if self.cache_type not in _STORED:
@@ -120,6 +140,10 @@ class DataSettings:
     def spatial_dims(self) -> int:
         """Axes of what the network sees: 2 (slices) or 3 (volumes)."""
         return 3 if self.plane == VOLUME else 2
+
+    def channels(self, contrasts: int) -> int:
+        """Channels of a source: contrasts and their context, times slices."""
+        return channel_count(contrasts, len(self.context_voxels)) * (2 * self.neighbours + 1)
 
     @property
     def shown_plane(self) -> str:
@@ -195,6 +219,19 @@ class CachedCase:
         area = self.regions[:, 1 if settings.slices == "brain" else 0].sum(axis=(1, 2))
         return np.flatnonzero(area > settings.minimum_area * max(1, int(area.max())))
 
+    def held_slab(self, settings: DataSettings) -> slice:
+        """Axial slices whose target is not learned from (see `DataSettings.held_out`), in whatever plane the case is.
+
+        The slab begins in the middle of the head: above it lie the tops of the ventricles, and below it is learned.
+        """
+        if not settings.held_out:
+            return slice(0, 0)
+        others = (1, 2) if self.plane == "axial" else (0, 1)
+        head = _extent(np.asarray(self.regions[:, 0].any(axis=others)))
+        count = max(1, round(settings.held_out * (head.stop - head.start)))
+        middle = (head.start + head.stop) // 2
+        return slice(middle, min(middle + count, head.stop))
+
     def head_box(self) -> tuple[slice, slice]:
         """In-plane box around the head over all slices; everything when there is no head."""
         seen = np.asarray(self.regions[:, 0].any(axis=0))
@@ -246,12 +283,12 @@ def cache_cases(
         for case in cases:
             given = tuple(sources) if all(label in case.images for label in sources) else ()
             labels = (*given, target) if target in case.images else given
-            wanted.append((case, labels, _files(case, labels, plane, settings.cache_type, folder)))
+            wanted.append((case, labels, _files(case, labels, plane, settings, folder)))
     kept = {path for _, _, paths in wanted for path in (paths.images, paths.regions, paths.numbers)}
     for path in (*folder.glob("sub-*.npy"), *folder.glob("sub-*.json")):
         if path not in kept:
             path.unlink(missing_ok=True)
-    return [_cached(case, labels, target, settings.cache_type, paths) for case, labels, paths in wanted]
+    return [_cached(case, labels, target, settings, paths) for case, labels, paths in wanted]
 
 
 def slices_first(array: NDArray[Any], plane: str) -> NDArray[Any]:
@@ -274,7 +311,7 @@ def slices_back(stack: NDArray[Any], plane: str) -> NDArray[Any]:
     return np.moveaxis(stack, 0, PLANES[plane])
 
 
-def _files(case: PreparedCase, contrasts: Sequence[str], plane: str, cache_type: str, folder: Path) -> _Files:
+def _files(case: PreparedCase, contrasts: Sequence[str], plane: str, settings: DataSettings, folder: Path) -> _Files:
     hashes = tuple(sha256_of(case.images[label]) for label in contrasts)
     described = {
         "format": _FORMAT,
@@ -282,7 +319,8 @@ def _files(case: PreparedCase, contrasts: Sequence[str], plane: str, cache_type:
         "scales": [case.scales[label].to_dict() for label in contrasts],
         "regions": {name: sha256_of(case.regions[name]) for name in ("head", "brain") if name in case.regions},
         "plane": plane,
-        "type": cache_type,
+        "type": settings.cache_type,
+        "context": settings.context_voxels,
     }
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
     stem = f"{case.key}_{digest}"
@@ -290,16 +328,18 @@ def _files(case: PreparedCase, contrasts: Sequence[str], plane: str, cache_type:
     return _Files(plane, folder / names[0], folder / names[1], folder / names[2], hashes)
 
 
-def _cached(case: PreparedCase, contrasts: Sequence[str], target: str, cache_type: str, paths: _Files) -> CachedCase:
+def _cached(
+    case: PreparedCase, contrasts: Sequence[str], target: str, settings: DataSettings, paths: _Files
+) -> CachedCase:
     if not paths.numbers.is_file():
-        _write(case, contrasts, cache_type, paths)
+        _write(case, contrasts, target, settings, paths)
     numbers = json.loads(paths.numbers.read_text(encoding="utf-8"))
     first, second, third = numbers["spacing"]
     return CachedCase(
         key=case.key,
         subject=case.case.subject,
         plane=paths.plane,
-        sources=slice(0, len(contrasts) - (target in contrasts)),
+        sources=slice(0, numbers["sources"]),
         has_target=target in contrasts,
         images=np.load(paths.images, mmap_mode="r", allow_pickle=False),
         regions=np.load(paths.regions, mmap_mode="r", allow_pickle=False),
@@ -312,31 +352,41 @@ def _cached(case: PreparedCase, contrasts: Sequence[str], target: str, cache_typ
     )
 
 
-def _write(case: PreparedCase, contrasts: Sequence[str], cache_type: str, paths: _Files) -> None:
+def _write(case: PreparedCase, contrasts: Sequence[str], target: str, settings: DataSettings, paths: _Files) -> None:
     first = read_volume(case.images[contrasts[0]]).reoriented("RAS")
     head = _region(case, "head", first)
     regions = np.stack([head, _region(case, "brain", first) if "brain" in case.regions else head])
-    lows, steps, air, channels = [], [], [], []
+    images: list[NDArray[np.float32]] = []
+    air: list[float] = []
     for label in contrasts:
         volume = read_volume(case.images[label]).reoriented("RAS")
         require_same_grid(first, volume, f"{case.key}: {contrasts[0]} and {label}")
         scaled = case.scales[label].apply(volume.data)
         if not np.isfinite(scaled).all():
             raise IntensityError(f"{case.images[label]}: has values that are not finite; prepare {case.key} again")
+        images.append(scaled)
+        air.append(float(case.scales[label].apply(np.zeros(1))[0]))
+    count = len(contrasts) - (target in contrasts)  # of sources: the target is the last
+    around = context_channels(images[:count], settings.context_voxels) if count else []
+    images[count:count] = around
+    air[count:count] = [float(channel[0, 0, 0]) for channel in around]
+    lows, steps, channels = [], [], []
+    for scaled in images:
         low, step = 0.0, 1.0
-        if cache_type == "uint16":
+        stored = scaled
+        if settings.cache_type == "uint16":
             low = float(scaled.min())
             step = max(float(scaled.max()) - low, 1e-6) / 65535
-            scaled = np.rint((scaled - low) / step)
-        channels.append(scaled.astype(_STORED[cache_type]))
+            stored = np.rint((scaled - low) / step)
+        channels.append(stored.astype(_STORED[settings.cache_type]))
         lows.append(low)
         steps.append(step)
-        air.append(float(case.scales[label].apply(np.zeros(1))[0]))
     _save(paths.images, np.stack([slices_first(channel, paths.plane) for channel in channels], axis=1))
     _save(paths.regions, np.stack([slices_first(region, paths.plane) for region in regions], axis=1))
     along = PLANES[paths.plane]
     spacing = [first.spacing[along], *(mm for axis, mm in enumerate(first.spacing) if axis != along)]
-    write_json(paths.numbers, {"lows": lows, "steps": steps, "air": air, "spacing": spacing})
+    counted = {"sources": count + len(around)}
+    write_json(paths.numbers, {"lows": lows, "steps": steps, "air": air, "spacing": spacing, **counted})
 
 
 def _region(case: PreparedCase, name: str, like: Volume) -> NDArray[np.bool_]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -69,7 +69,8 @@ class SliceBatches:
         self.cases = tuple(cases)
         self.settings = settings
         self.seed = seed
-        self.places = [(n, int(index)) for n, case in enumerate(cases) for index in case.chosen_slices(settings)]
+        self.held = [case.held_slab(settings) for case in cases]
+        self.places = [(n, int(index)) for n, case in enumerate(cases) for index in self._learned_slices(n)]
         if not self.places:
             raise IntensityError(
                 f"no slice of {', '.join(case.key for case in cases)} has head or brain in it; "
@@ -78,6 +79,12 @@ class SliceBatches:
         self.size = settings.size or _common_size(self.cases, settings)
         self.centres = [tuple((side.start + side.stop) // 2 for side in case.head_box()) for case in self.cases]
         self._order: tuple[int, NDArray[np.intp]] = (-1, np.arange(0))
+
+    def _learned_slices(self, number: int) -> NDArray[np.intp]:
+        chosen, held = self.cases[number].chosen_slices(self.settings), self.held[number]
+        if self.cases[number].plane != "axial":
+            return chosen
+        return chosen[(chosen < held.start) | (chosen >= held.stop)]
 
     @property
     def epoch_length(self) -> int:
@@ -100,6 +107,14 @@ class SliceBatches:
         plain = SliceBatches(self.cases, as_is, self.seed)
         rng = np.random.default_rng(self.seed)
         return stacked([plain.sample(*plain.place(n), rng) for n in range(min(most, len(plain.places)))])
+
+    def held_out(self) -> Iterator[Batch]:
+        """The slices that were not learned from (`data.held_out`), as they are, a few at a time; may be none."""
+        as_is = dataclasses.replace(self.settings, augment=AugmentSettings(), size=self.size, held_out=0.0)
+        plain, rng = SliceBatches(self.cases, as_is, self.seed), np.random.default_rng(self.seed)
+        for number, slab in enumerate(self.held):
+            if self.cases[number].plane == self.settings.plane == "axial":
+                yield from (stacked([plain.sample(number, index, rng)]) for index in range(slab.start, slab.stop))
 
     def place(self, position: int) -> tuple[int, int]:
         """Case and slice at a position (from 0) in the endless order."""
@@ -130,7 +145,19 @@ class SliceBatches:
             target = np.clip(target, 0, 1)
         mask = np.zeros((1, *self.size), np.bool_)
         mask[0, inside[0], inside[1]] = case.regions[index, 0, cut[0], cut[1]]
-        return Sample(*augment(source, target, mask, settings.augment, rng), np.array(case.spacing[1:], np.float32))
+        if case.plane != "axial":
+            mask[..., shifted(self.held[number], -starts[1])] = False
+        changed = augment(source, target, mask, settings.augment, rng, 2 * settings.neighbours + 1)
+        return Sample(*changed, np.array(case.spacing[1:], np.float32))
+
+
+def shifted(part: slice, by: int) -> slice:
+    """A slice moved, cut at 0.
+
+    >>> shifted(slice(3, 6), -4)
+    slice(0, 2, None)
+    """
+    return slice(max(0, part.start + by), max(0, part.stop + by))
 
 
 def stacked(samples: Sequence[Sample]) -> Batch:

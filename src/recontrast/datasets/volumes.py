@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from recontrast.datasets.augment import AugmentSettings, augment, random_shift
 from recontrast.datasets.cases import CachedCase, DataSettings
-from recontrast.datasets.patches import Batch, Sample, SliceBatches, stacked, window
+from recontrast.datasets.patches import Batch, Sample, SliceBatches, shifted, stacked, window
 from recontrast.errors import ConfigError
 
 _MULTIPLE = 16
@@ -17,6 +17,12 @@ _MULTIPLE = 16
 
 _BEYOND = 4
 """A patch may lie outside the head by a fourth of its size, so that the edge is seen as often as the middle."""
+
+_VOXELS_OF_A_CONTROL = 4_000_000
+"""Voxels of the patches from which a network that starts from a control fits it."""
+
+_AROUND = 16
+"""Voxels above and below a slab that was held out which the network sees as well."""
 
 _OF_PLACES = 2
 """Sets apart, in the seeds, what is drawn for a patch from the order of the epochs."""
@@ -51,15 +57,33 @@ class VolumeBatches(SliceBatches):
         self.cases = tuple(cases)
         self.settings = settings
         self.seed = seed
+        self.held = [case.held_slab(settings) for case in self.cases]
         self.places = [(number, patch) for number in range(len(self.cases)) for patch in range(settings.patches)]
         self.boxes = [case.head_block() for case in self.cases]
         self.size = settings.patch or self._common_size()
         self._order = (-1, np.arange(0))
 
     def as_they_are(self, most: int) -> Batch:
-        """One volume without random changes; `most` counts slices, of which a volume has many."""
+        """A volume, or patches of as many voxels, without random changes; `most` counts slices: a volume has many."""
         plain = VolumeBatches(self.cases, dataclasses.replace(self.settings, augment=AugmentSettings()), self.seed)
-        return stacked([plain.sample(*plain.place(0), np.random.default_rng(self.seed))])
+        count = max(1, _VOXELS_OF_A_CONTROL // int(np.prod(self.size))) if self.settings.patch else 1
+        rng = np.random.default_rng(self.seed)
+        return stacked([plain.sample(*plain.place(n), rng) for n in range(count)])
+
+    def held_out(self) -> Iterator[Batch]:
+        """The slabs that were not learned from (`data.held_out`) with what lies around them, as they are."""
+        for number, slab in enumerate(self.held):
+            if slab.stop == slab.start:
+                continue
+            case, (rows, columns, slices) = self.cases[number], self.boxes[number]
+            part = slice(max(slices.start, slab.start - _AROUND), min(slices.stop, slab.stop + _AROUND))
+            block = case.read_block(slice(None), part, rows, columns)
+            target = block[case.sources.stop :]
+            mask = np.moveaxis(case.regions[part, 0, rows, columns], 0, -1)[None].copy()
+            mask[..., : slab.start - part.start] = mask[..., slab.stop - part.start :] = False
+            spacing = np.array(case.spacing_ras(case.plane), np.float32)
+            yield stacked([Sample(block[case.sources], np.clip(target, 0, 1) if self.settings.clip_target else target,
+                                  mask, spacing)])  # fmt: skip
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
         """Batch number `step` (from 0), or the part of it that one of several ranks works on: the same patches."""
@@ -71,7 +95,8 @@ class VolumeBatches(SliceBatches):
         """A patch of case `number`, cut out and changed at random; its place comes from `rng`."""
         case, settings = self.cases[number], self.settings
         height, *plane = case.images.shape[0], *case.images.shape[2:]
-        inside, cut = window(self._starts(number, rng), self.size, (*plane, height))
+        starts = self._starts(number, rng)
+        inside, cut = window(starts, self.size, (*plane, height))
         block = np.empty((len(case.air), *self.size), np.float32)
         block[:] = case.air[:, None, None, None]
         rows, columns, slices = cut
@@ -81,6 +106,7 @@ class VolumeBatches(SliceBatches):
             target = np.clip(target, 0, 1)
         mask = np.zeros((1, *self.size), np.bool_)
         mask[0][inside] = np.moveaxis(case.regions[slices, 0, rows, columns], 0, -1)
+        mask[..., shifted(self.held[number], -starts[2])] = False
         changed = augment(block[case.sources], target, mask, settings.augment, rng)
         return Sample(*changed, np.array(case.spacing_ras(case.plane), np.float32))
 

@@ -141,6 +141,18 @@ class Bench:
         """What the translator is; None without one."""
         return None if self.translator is None else self.translator.description
 
+    def require_local(self) -> None:
+        """Make sure that the output of a slice follows from that slice and its neighbours.
+
+        Raises:
+            NotAsked: The translator sees more, through channels that tell of the whole head.
+        """
+        if self.description is not None and self.description.context_voxels:
+            raise NotAsked(
+                "the translator also sees the sources blurred over the whole head and the place in it: no window "
+                "around a voxel decides its value, and a slice by itself means nothing to it"
+            )
+
     @property
     def normal(self) -> int:
         """Axis along which the slices follow each other; 2 without a translator, and for one that sees volumes."""
@@ -300,6 +312,7 @@ def _read(
         require_same_grid(grid, volume, f"{case.key}: head mask and {name}")
     scaled = {label: case.scales[label].apply(volume.data) for label, volume in volumes.items()}
     if translator is not None:
+        scaled = translator.levelled(scaled)
         synthetic = translator.predict_scaled(scaled)
     else:
         image, cohort = made or (grid, None)

@@ -92,8 +92,8 @@ class ExpectedTarget(nn.Module):
         return result
 
     def _looked_at(self, source: Tensor) -> Tensor:
-        """The middle slice of each contrast."""
-        return source[:, self.slices // 2 :: self.slices]
+        """The middle slice of each contrast; channels beyond the contrasts are not looked at."""
+        return source[:, self.slices // 2 : self.contrasts * self.slices : self.slices]
 
 
 def _smoothed(total: NDArray[np.float64], count: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -26,6 +26,7 @@ from recontrast.models.blocks import (
     unframed,
 )
 from recontrast.models.expected import ExpectedTarget
+from recontrast.models.surroundings import Surroundings
 
 _SLOPE = 0.01
 _UPSAMPLING = {2: "bilinear", 3: "trilinear"}
@@ -51,9 +52,11 @@ class ResidualEncoder(nn.Module):
         width: Channels of the first level.
         blocks: Residual blocks of each level; as many levels as numbers.
         stem: 1, or 2 for half the resolution from the start.
-        start: What the network adds to: expected (needs `contrasts` of 1 to 3), or none.
-        contrasts: Number of contrasts among the channels, for `start`; the middle slice of each is looked at. 0: every
-            channel is a contrast.
+        start: What the network adds to: expected (needs `contrasts` of 1 to 3), context (the same, and what all
+            channels of the voxel say beyond it, see `Surroundings`), or none.
+        contrasts: Number of contrasts among the channels, for `start`; they come first, and the middle slice of each is
+            looked at. 0: every channel is a contrast.
+        slices: Channels of each contrast (2.5D); 0: as many as there are channels for each.
 
     Raises:
         ConfigError: An option is out of range.
@@ -75,6 +78,7 @@ class ResidualEncoder(nn.Module):
         stem: int = 1,
         start: str = "expected",
         contrasts: int = 0,
+        slices: int = 0,
     ) -> None:
         super().__init__()
         dims = require_spatial_dims(spatial_dims)
@@ -84,7 +88,10 @@ class ResidualEncoder(nn.Module):
                 f"2; got in_channels {in_channels}, out_channels {out_channels}, width {width}, blocks "
                 f"{list(blocks)}, stem {stem}"
             )
-        self.expected = _start(start, in_channels, contrasts, out_channels)
+        self.expected = _start(start, in_channels, contrasts, slices, out_channels)
+        self.surroundings: Surroundings | None = None
+        if start == "context":
+            self.surroundings = Surroundings(channels=in_channels, spatial_dims=dims)
         shown = in_channels + (self.expected is not None)
         channels = [min(width * 2**level, _WIDEST[dims]) for level in range(len(blocks))]
         self.multiple = stem * 2 ** (len(blocks) - 1)
@@ -109,12 +116,42 @@ class ResidualEncoder(nn.Module):
             target: (B, 1, I, J[, K]).
             mask: Voxels that count, like the target.
         """
-        if self.expected is not None:
-            self.expected.fit(source, target, mask)
+        if self.expected is None:
+            return
+        self.expected.fit(source, target, mask)
+        if self.surroundings is not None:
+            self.surroundings.fit(source, target - self._in_parts(self.expected, source), mask)
+
+    @torch.no_grad()
+    def _in_parts(self, module: nn.Module, source: Tensor) -> Tensor:
+        return torch.cat([module(part) for part in torch.split(source, 8)])
+
+    @torch.no_grad()
+    def agreement(self, source: Tensor, target: Tensor, mask: Tensor) -> tuple[float, float]:
+        """How what the network adds agrees with what the control lacks: their product, and the square of the former.
+
+        Summed over voxels of the mask. Their quotient, over slices that were not learned from, is the share of the
+        addition that has the least squared error there; `keep` applies it. Arguments as for `fit`.
+        """
+        if self.expected is None:
+            return 0.0, 0.0
+        begun = self.expected(source)
+        added, lacking = (self(source) - begun)[mask].double(), (target - begun)[mask].double()
+        return float((added * lacking).sum()), float(added.square().sum())
+
+    @torch.no_grad()
+    def keep(self, share: float) -> None:
+        """Keep a share of what the network adds to the control: 1 all of it, 0 nothing."""
+        for layer in (self.head, *([] if self.surroundings is None else [self.surroundings.last])):
+            layer.weight.mul_(share)
+            if layer.bias is not None:
+                layer.bias.mul_(share)
 
     def forward(self, source: Tensor) -> Tensor:
         """Translate (B, in_channels, I, J[, K]) to float32 (B, out_channels, I, J[, K])."""
         begun = None if self.expected is None else self.expected(source)
+        if begun is not None and self.surroundings is not None:
+            begun = begun + in_float32(self.surroundings, source)
         shown = source if begun is None else torch.cat([source, begun.to(source.dtype)], dim=1)
         features = self.stem(framed(shown, self.multiple))
         skipped = []
@@ -136,18 +173,22 @@ class ResidualEncoder(nn.Module):
                     nn.init.zeros_(layer.bias)
         if self.expected is not None:
             nn.init.zeros_(self.head.weight)
+        if self.surroundings is not None:
+            nn.init.zeros_(self.surroundings.last.weight)
 
 
-def _start(start: str, in_channels: int, contrasts: int, out_channels: int) -> ExpectedTarget | None:
+def _start(start: str, in_channels: int, contrasts: int, slices: int, out_channels: int) -> ExpectedTarget | None:
     if start == "none":
         return None
     number = contrasts or in_channels
-    if start != "expected" or in_channels % number or out_channels != 1:
+    each = slices or in_channels // number
+    if start not in ("expected", "context") or number * each > in_channels or in_channels % each or out_channels != 1:
         raise ConfigError(
-            f"the residual encoder starts from 'expected' or 'none', got '{start}'; contrasts ({number}) must divide "
-            f"in_channels ({in_channels}), and out_channels must be 1 (got {out_channels}) to start from 'expected'"
+            f"the residual encoder starts from 'expected', 'context' or 'none', got '{start}'; contrasts ({number}) "
+            f"times slices ({each}) must be among in_channels ({in_channels}), and out_channels must be 1 "
+            f"(got {out_channels}) to start from a control"
         )
-    return ExpectedTarget(contrasts=number, slices=in_channels // number)
+    return ExpectedTarget(contrasts=number, slices=each)
 
 
 def _stage(before: int, channels: int, count: int, stride: int, dims: int) -> nn.Sequential:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import inspect
 import json
 import logging
 import shutil
@@ -25,7 +24,10 @@ from recontrast.execution.workers import Summary
 from recontrast.preparation.cohort import PreparedCase, PreparedCohort, read_cohort
 from recontrast.preparation.normalize import Scale
 from recontrast.provenance import FILE_NAME, write_provenance
+from recontrast.training.automatic import AUTO
+from recontrast.training.levels import at_source_levels, source_levels
 from recontrast.training.plan import BUDGETS, Plan, read_plan
+from recontrast.training.planning import Wanted, model_options, plan_run
 from recontrast.translation.description import FOLDER, Member, TranslatorDescription, subject_hash
 
 if TYPE_CHECKING:
@@ -50,8 +52,11 @@ class TrainSettings:
     target: str = ""
     """Contrast that is made (FLAIR)."""
 
-    preset: str = "osman2022"
-    """Way of training: a name (`recontrast list presets`) or a TOML file like those in presets/."""
+    preset: str = AUTO
+    """Way of training: a name (`recontrast list presets`) or a TOML file like those in presets/ or RUN/plan.toml."""
+
+    minutes: float = 0.0
+    """Wall-clock minutes the training may take; as many steps are planned as fit. 0: as the preset says (auto: 10)."""
 
     scale: Literal["paper", "cpu"] = "cpu"
     """paper (the published size) or cpu (the same method made small enough for two cores)."""
@@ -82,13 +87,17 @@ def train(settings: TrainSettings) -> Summary:
     _require_contrasts(settings)
     plan = read_plan(settings.preset, settings.scale, settings.set)
     cohort = read_cohort(settings.prepared)
-    job = _job(settings, plan, cohort)
+    cases = _cases(settings, cohort, paired=plan.data.paired)
+    wanted = Wanted(settings.run, settings.preset, settings.scale, settings.set, settings.source, settings.minutes)
+    planned = plan_run(wanted, plan, cases.train, cases.validation)
+    job = _job(settings, planned.plan, cohort, cases)
     _check_members(job)
     facts = _facts(job)
     if _is_finished(settings, facts):
         return Summary([f"{settings.run / FOLDER}: finished before, with these settings; nothing was done"])
     make_folder(settings.run)
-    write_settings(settings.run / "config.toml", {"train": settings, "plan": plan})
+    planned.write(settings.run)
+    write_settings(settings.run / "config.toml", {"train": settings, "plan": planned.plan})
     inputs = (settings.prepared / FILE_NAME, settings.prepared / "splits.tsv")
     write_provenance(settings.run, "train", settings, inputs, facts)
     learned = _launch(job)
@@ -111,8 +120,14 @@ def _require_contrasts(settings: TrainSettings) -> None:
         raise ConfigError(f"a source is named twice: {' '.join(settings.source)}")
 
 
-def _job(settings: TrainSettings, plan: Plan, cohort: PreparedCohort) -> Job:
-    learn_from = _with_contrasts(settings, cohort, "train", paired=plan.data.paired)
+@dataclass(frozen=True)
+class _Cases:
+    train: tuple[PreparedCase, ...]
+    validation: tuple[PreparedCase, ...]
+
+
+def _cases(settings: TrainSettings, cohort: PreparedCohort, *, paired: bool) -> _Cases:
+    learn_from = _with_contrasts(settings, cohort, "train", paired=paired)
     validation = _with_contrasts(settings, cohort, "validation")
     if not learn_from:
         counts = ", ".join(f"{len(cohort.split(name))} {name}" for name in ("train", "validation", "test"))
@@ -127,13 +142,19 @@ def _job(settings: TrainSettings, plan: Plan, cohort: PreparedCohort) -> Job:
             RecontrastWarning,
             stacklevel=3,
         )
-    channels = len(settings.source) * (2 * plan.data.neighbours + 1)
-    fixed = {"in_channels": channels, "out_channels": 1, "spatial_dims": plan.data.spatial_dims}
-    options = _model_options(plan, fixed, contrasts=len(settings.source))
+    return _Cases(learn_from, validation)
+
+
+def _job(settings: TrainSettings, plan: Plan, cohort: PreparedCohort, cases: _Cases) -> Job:
+    learn_from, validation = cases.train, cases.validation
+    options = model_options(plan, len(settings.source))
     scales = {
         label: _median_scale([case.scales[label] for case in learn_from if label in case.scales])
         for label in (*settings.source, settings.target)
     }
+    levels = source_levels(learn_from, settings.source) if plan.data.level_sources else {}
+    if levels:
+        learn_from, validation = at_source_levels(learn_from, levels), at_source_levels(validation, levels)
     description = TranslatorDescription(
         preset=settings.preset,
         sources=settings.source,
@@ -147,6 +168,8 @@ def _job(settings: TrainSettings, plan: Plan, cohort: PreparedCohort) -> Job:
         spacing_mm=(1.0, 1.0, 1.0),
         plane=plan.data.plane,
         neighbours=plan.data.neighbours,
+        context_voxels=plan.data.context_voxels,
+        source_levels=levels,
         clip_output=plan.data.clip_target,
         training_subjects=tuple(sorted({subject_hash(case.case.subject) for case in learn_from})),
     )
@@ -201,19 +224,6 @@ def _with_contrasts(
                 "source and target, though not of the same subjects"
             )
     return tuple(chosen)
-
-
-def _model_options(plan: Plan, fixed: dict[str, Any], contrasts: int) -> dict[str, Any]:
-    from recontrast.models import MODELS
-
-    if "contrasts" in inspect.signature(MODELS.get(plan.model.name)).parameters:
-        fixed = {**fixed, "contrasts": contrasts}
-    for name, value in fixed.items():
-        if plan.model.options.get(name, value) != value:
-            raise ConfigError(
-                f"model.options.{name} is {plan.model.options[name]}, the sources and slices need {value}; leave it out"
-            )
-    return {**plan.model.options, **fixed}
 
 
 def _check_members(job: Job) -> None:
@@ -395,6 +405,8 @@ def _save(job: Job, learned: Learned) -> dict[str, Any]:
     for weights, folder in {**places, job.run / BEST: job.run / FOLDER}.items():
         checkpoint = load_checkpoint(weights)
         network.load_state_dict(checkpoint.part("network"))
+        if learned.share is not None and weights == job.run / BEST:
+            network.keep(learned.share)
         save_translator(folder, network, dataclasses.replace(description, trained_steps=checkpoint.state["step"]))
         if signals is not None:
             save_training_signals(folder, signals)
@@ -404,7 +416,8 @@ def _save(job: Job, learned: Learned) -> dict[str, Any]:
             save_distribution(job.run / FOLDER, distribution)
     if not job.plan.data.keep_cache:
         shutil.rmtree(job.run / CACHE, ignore_errors=True)
-    return {**dataclasses.asdict(learned.state), "reason": learned.reason, "precision": learned.precision}
+    result = {**dataclasses.asdict(learned.state), "reason": learned.reason, "precision": learned.precision}
+    return result if learned.share is None else {**result, "kept_share": learned.share}
 
 
 def _lines(job: Job, learned: Learned) -> list[str]:
@@ -413,4 +426,8 @@ def _lines(job: Job, learned: Learned) -> list[str]:
     lines = [f"{contrasts} -> {job.description.target}: {learned.reason}, {state.seconds / 60:.1f} min ({speed})"]
     if state.best_score is not None:
         lines.append(f"best validation at step {state.best_step}: {learned.metric} {state.best_score:.4g}")
+    if learned.share is not None:
+        lines.append(
+            f"kept of what the network adds to the control, by data it did not learn from: {learned.share:.0%}"
+        )
     return [*lines, f"translator: {job.run / FOLDER}"]

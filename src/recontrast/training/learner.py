@@ -11,7 +11,7 @@ import dataclasses
 import math
 import shutil
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,9 @@ from recontrast.recipes import Turn, build_recipe
 from recontrast.training.checkpoint import Checkpoint, optimizer_tensors, restore_optimizer
 from recontrast.training.plan import LoopSettings, Plan
 from recontrast.training.recompute import recompute_levels
+
+_AT_ONCE = 4
+"""Slices that go through the network together where no gradient is wanted."""
 
 
 class Learner:
@@ -99,6 +102,24 @@ class Learner:
         network.fit(*(self.fabric.to_device(part) for part in (batch.source, batch.target, batch.mask)))
         if self.averaged is not None:
             self.averaged.load_state_dict(network.state_dict())
+
+    def share_to_keep(self, held: Iterable[Batch]) -> float | None:
+        """Share, 0 to 1, of what the network adds to its control that has the least squared error.
+
+        Args:
+            held: Slices or volumes that were not learned from; none: None.
+        """
+        network: Any = self.network
+        network.eval()
+        agrees, size, seen = 0.0, 0.0, False
+        for batch in held:
+            for start in range(0, len(batch.source), _AT_ONCE):
+                parts = (part[start : start + _AT_ONCE] for part in (batch.source, batch.target, batch.mask))
+                more = network.agreement(*(self.fabric.to_device(part) for part in parts))
+                agrees, size, seen = agrees + more[0], size + more[1], True
+        if not seen:
+            return None
+        return min(1.0, max(0.0, agrees / size)) if size > 0 else 1.0
 
     def step(self, batch: Batch, number: int) -> tuple[float, dict[str, float]]:
         """Take step `number` (from 0): the turns of the recipe, one after the other.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from recontrast.datasets.cases import cache_cases
+from recontrast.datasets.augment import AugmentSettings
+from recontrast.datasets.cases import CachedCase, cache_cases
 from recontrast.datasets.patches import Batch, SliceBatches
 from recontrast.datasets.unpaired import UnpairedBatches
 from recontrast.datasets.volumes import VolumeBatches
@@ -45,7 +47,10 @@ CACHE = Path("cache")
 
 
 _SLICES_OF_A_CONTROL = 256
-"""Training slices from which a network that starts from a control fits it."""
+"""Training slices from which a network that starts from a control fits it, at most."""
+
+_VALUES_OF_A_CONTROL = 60_000_000
+"""Numbers in those slices, at most: where slices are large or have many channels there are fewer of them."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,8 @@ class Learned:
         seconds_per_step: Median time of a step, in this part of the run.
         spacing_mm: Median voxel size of the training cases along R, A, S.
         image_hashes: SHA-256 of the training images.
+        share: Part of what the network adds to its control that is kept, from data it did not learn from; None: all,
+            there was no such data or no control.
     """
 
     state: State
@@ -117,6 +124,7 @@ class Learned:
     seconds_per_step: float
     spacing_mm: tuple[float, float, float]
     image_hashes: tuple[str, ...]
+    share: float | None = None
 
 
 def learn(fabric: Any, job: Job) -> Learned:
@@ -155,6 +163,7 @@ def learn(fabric: Any, job: Job) -> Learned:
         seconds_per_step=statistics.median(training.times) if training.times else 0.0,
         spacing_mm=(i, j, k),
         image_hashes=tuple(sorted({digest for case in batches.cases for digest in case.hashes})),
+        share=training.share_to_keep(judged),
     )
 
 
@@ -164,6 +173,7 @@ class _Training:
     def __init__(
         self, fabric: Any, job: Job, batches: SliceBatches | UnpairedBatches, validator: Validator | None
     ) -> None:
+        began = time.perf_counter()  # fitting a control is part of the budget
         self.fabric, self.job, self.loop = fabric, job, job.plan.loop
         self.batches, self.validator = batches, validator
         self.total_steps = _total_steps(self.loop, batches.epoch_length)
@@ -177,7 +187,9 @@ class _Training:
             self.learner.restore(checkpoint)
             self.state = State(**{name: checkpoint.state[name] for name in State.__dataclass_fields__})
         elif isinstance(batches, SliceBatches) and self.learner.starts_from_control:
-            self.learner.begin(batches.as_they_are(_SLICES_OF_A_CONTROL))
+            values = job.description.channels * int(np.prod(batches.size))
+            slices = min(_SLICES_OF_A_CONTROL, max(16, _VALUES_OF_A_CONTROL // values))
+            self.learner.begin(batches.as_they_are(slices))
         self.chief = fabric.is_global_zero
         self.live = LiveLine(self.chief)
         self.log: RunLog | None = None
@@ -187,7 +199,7 @@ class _Training:
             self._log_start(resumed_at)
         self.times: list[float] = []
         self.saved_at = time.perf_counter()
-        self.started_at = time.perf_counter() - self.state.seconds
+        self.started_at = began - self.state.seconds
 
     def run(self) -> str:
         """Steps until there is a reason to end, which is returned."""
@@ -213,6 +225,21 @@ class _Training:
             state = self.state
             self.log.write("end", step=state.step, reason=reason, seconds=state.seconds, best_step=state.best_step)
         return reason
+
+    def share_to_keep(self, judged: Sequence[CachedCase]) -> float | None:
+        """Part of what the best weights add to the control that is kept: the one of least squared error on held data.
+
+        Held data are slices of validation cases; without those, what `data.held_out` kept from learning.
+        """
+        if not self.learner.starts_from_control or not isinstance(self.batches, SliceBatches):
+            return None
+        if judged:
+            as_is = dataclasses.replace(self.job.plan.data, augment=AugmentSettings(), planes=(), held_out=0.0)
+            held = iter([type(self.batches)(judged, as_is, self.loop.seed).as_they_are(_SLICES_OF_A_CONTROL)])
+        else:
+            held = self.batches.held_out()
+        self.learner.network.load_state_dict(load_checkpoint(self.job.run / BEST).part("network"))
+        return self.learner.share_to_keep(held)
 
     def _reason_to_end(self) -> str:
         loop, state = self.loop, self.state

@@ -15,6 +15,7 @@ from recontrast.execution.runtime import choose_precision
 from recontrast.models import MODELS
 from recontrast.recipes import build_recipe
 from recontrast.training.plan import SCALES, Plan, read_plan
+from recontrast.training.planning import model_options
 from recontrast.training.recompute import recompute_levels
 from recontrast.translation.memory import MemoryCount, without_values
 
@@ -87,16 +88,16 @@ def seen_size(plan: Plan) -> tuple[int, ...]:
 
 
 def _recipe(plan: Plan, channels: int) -> tuple[Any, nn.Module]:
-    fixed = {"out_channels": 1, "spatial_dims": plan.data.spatial_dims}
+    of_network = model_options(plan, channels)
 
     def build_network(in_channels: int, out_channels: int) -> nn.Module:
-        given = {**plan.model.options, **fixed, "in_channels": in_channels, "out_channels": out_channels}
+        given = {**of_network, "in_channels": in_channels, "out_channels": out_channels}
         built: nn.Module = MODELS.build(plan.model.name, given)
         return built
 
-    network = build_network(channels * (2 * plan.data.neighbours + 1), 1)
+    network = build_network(plan.data.channels(channels), 1)
     options = {name: value for name, value in plan.recipe.options.items() if not name.startswith("perceptual")}
-    channels_in = channels * (2 * plan.data.neighbours + 1)
+    channels_in = plan.data.channels(channels)
     recipe = build_recipe(plan.recipe.name, options, network, build_network, channels_in, plan.data.spatial_dims)
     for module in recipe.modules():
         for name in ("rate", "dropout"):
@@ -113,7 +114,7 @@ def _recipe(plan: Plan, channels: int) -> tuple[Any, nn.Module]:
 def _batch(plan: Plan, size: tuple[int, ...], channels: int) -> Batch:
     count = plan.data.batch // plan.loop.accumulate
     layout = torch.channels_last if len(size) == 2 else torch.channels_last_3d
-    source = torch.empty(count, channels * (2 * plan.data.neighbours + 1), *size)
+    source = torch.empty(count, plan.data.channels(channels), *size)
     source = source.contiguous(memory_format=layout if plan.loop.channels_last else torch.contiguous_format)
     target = torch.empty(count, 1, *size)
     return Batch(source, target, torch.empty(count, 1, *size, dtype=torch.bool), torch.empty(count, len(size)))

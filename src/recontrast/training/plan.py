@@ -192,13 +192,14 @@ def preset_summary(path: Path) -> str:
     return str(read_toml(path).get("summary", ""))
 
 
-def read_plan(preset: str, scale: str, overrides: Sequence[str] = ()) -> Plan:
+def read_plan(preset: str, scale: str, overrides: Sequence[str] = (), decided: Mapping[str, Any] | None = None) -> Plan:
     """Resolve a preset.
 
     Args:
         preset: Name of a preset, or path of a TOML file like those in `presets/`.
         scale: paper or cpu.
         overrides: Entries like `loop.steps=100` or `recipe.options.loss=l1`; values are TOML, bare words are text.
+        decided: Nested settings that win over the preset, and give way to the overrides.
 
     Raises:
         UnknownNameError: No such preset, scale or setting.
@@ -222,11 +223,28 @@ def read_plan(preset: str, scale: str, overrides: Sequence[str] = ()) -> Plan:
         if name == scale:
             values = merge(common, part)
     check_keys(Plan, common, str(path))
+    for given in (decided or {}, *parsed(overrides)):
+        values = merge(values, given)
+    return build_settings(Plan, values, f"preset {preset}")
+
+
+def parsed(overrides: Sequence[str]) -> list[dict[str, Any]]:
+    """Overrides as nested settings.
+
+    Raises:
+        UnknownNameError: There is no such setting.
+        ConfigError: One is not section.name=value.
+
+    Example:
+        >>> parsed(["loop.steps=3"])
+        [{'loop': {'steps': 3}}]
+    """
+    found = []
     for override in overrides:
         given = _parse_override(override)
         check_keys(Plan, given, f"--set {override}")
-        values = merge(values, given)
-    return build_settings(Plan, values, f"preset {preset}")
+        found.append(given)
+    return found
 
 
 def _preset_path(preset: str) -> Path:

@@ -141,7 +141,7 @@ class Validator:
         case, everything = self.cached[number], slice(None)
         images = np.stack([case.read(n, everything, everything, everything) for n in range(len(case.images))], axis=1)
         volumes = [_upright(stack, case.plane) for stack in images]
-        estimate = translator.predict_scaled(dict(zip(self.description.sources, volumes[:-1], strict=True)))
+        estimate = translator.predict_scaled(dict(zip(self.description.sources, volumes, strict=False)))
         prepared, judged = self._prepared_scales[number], self._scales[number]
         reference = judged.apply(prepared.invert(volumes[-1]))
         regions = {"head": _upright(np.asarray(case.regions[:, 0]), case.plane)}

@@ -17,6 +17,7 @@ from recontrast.config import build_settings, to_plain
 from recontrast.contrasts import Contrast
 from recontrast.errors import CheckpointError, RecontrastError
 from recontrast.preparation.cohort import Preparation
+from recontrast.preparation.context import channel_count
 from recontrast.preparation.normalize import Scale, ScaleSettings
 from recontrast.provenance import version
 
@@ -84,6 +85,9 @@ class TranslatorDescription:
     source_scales: dict[str, Scale] = field(default_factory=dict)
     """Median scale of each source in training; to see when an image is far from what was learned."""
 
+    source_levels: dict[str, float] = field(default_factory=dict)
+    """Median of the voxels with signal that each scaled source is brought to; a source that is not named: as scaled."""
+
     scale_settings: ScaleSettings = field(default_factory=ScaleSettings)
     """How the scale of a source image is fitted, the same as in preparation."""
 
@@ -95,6 +99,9 @@ class TranslatorDescription:
 
     neighbours: int = 0
     """Slices on either side that are further channels (2.5D)."""
+
+    context_voxels: tuple[tuple[float, float, float], ...] = ()
+    """Further channels: each source blurred to these widths (along R, A, S), and the place in the head; empty: none."""
 
     network_range: tuple[float, float] = (0.0, 1.0)
     """Values the network works with."""
@@ -152,8 +159,8 @@ class TranslatorDescription:
 
     @property
     def channels(self) -> int:
-        """Input channels of the network: sources times slices."""
-        return len(self.sources) * (2 * self.neighbours + 1)
+        """Input channels of the network: sources and their context, times slices."""
+        return channel_count(len(self.sources), len(self.context_voxels)) * (2 * self.neighbours + 1)
 
 
 def subject_hash(subject: str) -> str:

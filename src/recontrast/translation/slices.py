@@ -25,14 +25,22 @@ class SliceStack:
         sources: Arrays of shape (I, J, K), axes along R, A, S.
         plane: axial, coronal or sagittal.
         neighbours: Slices on either side that are further channels.
+        further: Further channels on the same grid; they come after the sources and never say that a slice is empty.
 
     Example:
         >>> SliceStack([np.ones((4, 5, 6), np.float32)], "axial", neighbours=1).batch([0, 3]).shape
         (2, 3, 4, 5)
     """
 
-    def __init__(self, sources: Sequence[NDArray[np.float32]], plane: str, neighbours: int = 0) -> None:
+    def __init__(
+        self,
+        sources: Sequence[NDArray[np.float32]],
+        plane: str,
+        neighbours: int = 0,
+        further: Sequence[NDArray[np.float32]] = (),
+    ) -> None:
         self._sources = [np.moveaxis(source, AXES[plane], 0) for source in sources]
+        self._further = [np.moveaxis(channel, AXES[plane], 0) for channel in further]
         self._offsets = np.arange(-neighbours, neighbours + 1)
         self.axis = AXES[plane]
         self.shape = sources[0].shape
@@ -44,7 +52,7 @@ class SliceStack:
     def batch(self, indices: Sequence[int]) -> NDArray[np.float32]:
         """Network input of the slices at `indices`: (B, C, H, W), float32, contiguous."""
         window = np.clip(np.asarray(indices)[:, None] + self._offsets, 0, len(self) - 1)
-        channels = [source[window] for source in self._sources]
+        channels = [source[window] for source in (*self._sources, *self._further)]
         return np.ascontiguousarray(np.concatenate(channels, axis=1), dtype=np.float32)
 
     def with_signal(self) -> list[int]:

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from torch import nn
 from recontrast.atomic import atomic_folder, output_error, write_json, write_text
 from recontrast.errors import CheckpointError, ConfigError, IntensityError, MissingContrastError, RecontrastWarning
 from recontrast.models import MODELS
+from recontrast.preparation.context import context_channels
+from recontrast.preparation.level import at_level
 from recontrast.preparation.normalize import Scale, fit_scale
 from recontrast.provenance import sha256_of
 from recontrast.relaxometry.coverage import SignalCoverage
@@ -169,10 +171,11 @@ class Translator:
             label: scales[label] if scales else _fit(volume, self.description, label, where)
             for label, volume in volumes.items()
         }
-        scaled = {label: fitted[label].apply(to_ras(volume)) for label, volume in volumes.items()}
+        own = {label: fitted[label].apply(to_ras(volume)) for label, volume in volumes.items()}
+        scaled = self.levelled(own)
         with self._one_at_a_time:
             output, choice, slices = self._predict(scaled)
-            distance = self.distance_of(scaled, ras_spacing(grid))
+            distance = self.distance_of(own, ras_spacing(grid))
         if distance is not None and distance.beyond:
             warnings.warn(distance.warning(where), RecontrastWarning, stacklevel=2)
         if not np.isfinite(output).all():
@@ -195,11 +198,20 @@ class Translator:
         row = describe(self.description, scaled, spacing, self.network)
         return self.training.distance(row) if row else None
 
+    def levelled(self, scaled: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        """Scaled sources brought to the level the translator learned on, where it learned on one.
+
+        Args:
+            scaled: Contrast label to scaled array, any shape.
+        """
+        levels = self.description.source_levels
+        return {label: at_level(data, levels[label]) if label in levels else data for label, data in scaled.items()}
+
     def predict_scaled(self, sources: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
         """The target in network range from sources in network range; for validation during training.
 
         Args:
-            sources: Contrast label to scaled array (I, J, K), axes along R, A, S.
+            sources: Contrast label to scaled array (I, J, K), axes along R, A, S, after `levelled`.
 
         Returns:
             Array of the same shape, clipped when the description says so; empty slices hold the scaled zero.
@@ -211,9 +223,10 @@ class Translator:
 
     def _predict(self, scaled: Mapping[str, NDArray[np.float32]]) -> tuple[NDArray[np.float32], Choice, int]:
         about = self.description
+        sources = [scaled[label] for label in about.sources]
         if about.spatial_dims == 3:
-            return self._predict_volume(np.stack([scaled[label] for label in about.sources]))
-        stack = SliceStack([scaled[label] for label in about.sources], about.plane, about.neighbours)
+            return self._predict_volume(np.stack(sources))
+        stack = self.slices_of(sources)
         output = np.full(stack.shape, self._scaled_zero(), dtype=np.float32)
         slices = np.moveaxis(output, stack.axis, 0)
         shown = stack.with_signal()
@@ -227,6 +240,15 @@ class Translator:
         if about.clip_output:
             np.clip(output, *about.network_range, out=output)
         return output, choice, len(shown)
+
+    def slices_of(self, sources: Sequence[NDArray[np.float32]]) -> SliceStack:
+        """What the network sees of scaled sources (I, J, K), in the translator's order: their slices and their context.
+
+        Only for translators that see slices.
+        """
+        about = self.description
+        further = context_channels(sources, about.context_voxels)
+        return SliceStack(sources, about.plane, about.neighbours, further)
 
     def _predict_volume(self, source: NDArray[np.float32]) -> tuple[NDArray[np.float32], Choice, int]:
         """As `_predict`, from the box of (C, I, J, K) that shows anything; the number is that of the windows."""

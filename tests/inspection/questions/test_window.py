@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from recontrast.inspection import NotAsked
 from recontrast.inspection.bench import Bench
+from recontrast.inspection.questions.filters import Filters
 from recontrast.inspection.questions.window import (
     Window,
     converged_width,
@@ -76,3 +78,12 @@ def test_a_table_looks_at_one_voxel(make_bench: Callable[..., Bench]) -> None:
 def test_images_alone_have_no_window(make_bench: Callable[..., Bench]) -> None:
     with pytest.raises(NotAsked, match="only images"):
         Window().ask(make_bench(images_only=True))
+
+
+def test_a_translator_that_sees_the_whole_head_has_no_window(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench("table", shape=(24, 28, 6))
+    translator = bench.require_translator()
+    translator.description = dataclasses.replace(translator.description, context_voxels=((4.0, 4.0, 4.0),))
+    for question in (Window(), Filters()):
+        with pytest.raises(NotAsked, match="blurred over the whole head"):
+            question.ask(bench)

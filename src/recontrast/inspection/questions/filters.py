@@ -109,6 +109,7 @@ class Filters(Question):
         from recontrast.translation.inside import as_tensor, levels_of, shown_at, skips_of
 
         translator = bench.require_translator()
+        bench.require_local()
         network, case = translator.network.eval(), next(case for case in bench.cases if case.sources)
         layers = [(name, m) for name, m in network.named_modules() if isinstance(m, nn.Conv2d | nn.Conv3d)]
         if not layers:

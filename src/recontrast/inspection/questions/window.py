@@ -133,6 +133,7 @@ class Window(Question):
         from recontrast.translation.inside import BLOCK
 
         about = bench.require_translator().description
+        bench.require_local()
         across, whole = list(bench.seen_axes), "cube" if bench.sees_volumes else "square"
         points = draw_points(bench, VOLUME_POINTS if bench.sees_volumes else POINTS)
         longest = max(bench.cases[0].shape[a] for a in across)

@@ -1,0 +1,90 @@
+"""What lies around a voxel, and where in the head it is: further channels for networks that see only slices.
+
+The same tissue is bright in one place and dark in another; a blurred image and a place tell them apart, in every
+direction of space, for the price of a few running sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d, uniform_filter1d
+
+from recontrast.preparation.level import signal_level
+
+_PASSES = 3
+"""A running mean, as often as this, is a Gaussian to within a few percent."""
+
+_WIDE = 3.0
+"""Widths in voxels from which on running means are close enough, and quicker."""
+
+_SIGNAL = 0.2
+"""Voxels brighter than this part of the signal level show where the head is."""
+
+_TAIL = 0.002
+"""Part of those voxels beyond each end of the head; a bright speck in the air does not move it."""
+
+_BEYOND = 0.25
+"""How far outside the head places go on, in parts of the head."""
+
+
+def channel_count(sources: int, widths: int) -> int:
+    """Channels of `sources` contrasts with blurred images of `widths` widths, themselves included.
+
+    >>> channel_count(2, 3), channel_count(2, 0)
+    (11, 2)
+    """
+    return sources * (1 + widths) + (3 if widths else 0)
+
+
+def context_channels(
+    sources: Sequence[NDArray[np.float32]], widths: Sequence[Sequence[float]]
+) -> list[NDArray[np.float32]]:
+    """Blurred images of each source, then the place: distance from the middle plane, from back to front, upwards.
+
+    Places go from 0 to 1 between the ends of the head; left and right are not told apart.
+
+    Args:
+        sources: Scaled volumes (I, J, K), axes along R, A, S, air near zero.
+        widths: Standard deviations along the three axes, in voxels; none: no channels at all.
+
+    Example:
+        >>> [c.shape for c in context_channels([np.ones((4, 5, 6), np.float32)], [(1, 1, 1)])]
+        [(4, 5, 6), (4, 5, 6), (4, 5, 6), (4, 5, 6)]
+    """
+    if not widths:
+        return []
+    blurred = [_blurred(source, width) for source in sources for width in widths]
+    return [*blurred, *_places(sources[0])]
+
+
+def _blurred(image: NDArray[np.float32], width: Sequence[float]) -> NDArray[np.float32]:
+    """Gaussian blur, where it is wide by repeated running means; outside the image is air."""
+    result = np.asarray(image, np.float32)
+    for axis, sigma in enumerate(width):
+        if 0 < sigma < _WIDE:
+            result = gaussian_filter1d(result, sigma, axis=axis, mode="constant", truncate=3.0, output=np.float32)
+            continue
+        # The variance of a mean over n voxels is (n * n - 1) / 12.
+        size = 2 * round((np.sqrt(12 * sigma**2 / _PASSES + 1) - 1) / 2) + 1
+        for _ in range(_PASSES if size > 1 else 0):
+            result = uniform_filter1d(result, size, axis=axis, mode="constant", output=np.float32)
+    return result
+
+
+def _places(image: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    inside = image > _SIGNAL * signal_level(image)
+    channels = []
+    for axis, length in enumerate(image.shape):
+        counted = np.cumsum(inside.sum(axis=tuple(other for other in range(3) if other != axis)))
+        low, high = (int(np.searchsorted(counted, counted[-1] * part)) for part in (_TAIL, 1 - _TAIL))
+        place = (np.arange(length, dtype=np.float32) - low) / max(1, high - low)
+        if axis == 0:
+            place = np.abs(2 * place - 1)
+        place = np.clip(place, -_BEYOND, 1 + _BEYOND)
+        shape = [1, 1, 1]
+        shape[axis] = length
+        channels.append(np.broadcast_to(place.reshape(shape), image.shape).astype(np.float32))
+    return channels

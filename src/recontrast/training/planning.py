@@ -1,0 +1,137 @@
+"""The plan of one run: as the preset says, or made for these data, this machine and the minutes there are."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from recontrast.config import read_toml
+from recontrast.errors import ConfigError
+from recontrast.preparation.cohort import PreparedCase
+from recontrast.training.automatic import AUTO, MINUTES, PLAN_FILE, decide, fit_memory, fit_steps, seen_size, write_plan
+from recontrast.training.fingerprint import Fingerprint, take_fingerprint
+from recontrast.training.plan import Plan, parsed, read_plan
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a user asked of a training.
+
+    Attributes:
+        run: Folder of the run.
+        preset: Name or file.
+        scale: paper or cpu.
+        overrides: Entries like `loop.steps=100`.
+        sources: Source contrasts.
+        minutes: Wall-clock budget; 0: as the preset says.
+    """
+
+    run: Path
+    preset: str
+    scale: str
+    overrides: tuple[str, ...]
+    sources: tuple[str, ...]
+    minutes: float
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan, and where it was made here (not read) from what and why."""
+
+    plan: Plan
+    about: Fingerprint | None = None
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def write(self, run: Path) -> None:
+        """Keep a plan that was made in the run's folder; one that was read stays as it is."""
+        if self.about is not None:
+            write_plan(run / PLAN_FILE, self.plan, self.about, self.reasons)
+
+
+def plan_run(wanted: Wanted, plan: Plan, train: Sequence[PreparedCase], validation: Sequence[PreparedCase]) -> Planned:
+    """The plan of a run.
+
+    `auto` decides by itself; any preset is given as many steps as fit when `minutes` are named. A plan that was made
+    is kept in the run: the same command reads it again, edited or not.
+
+    Args:
+        wanted: What the user asked for.
+        plan: The preset with the overrides.
+        train: Training cases.
+        validation: Validation cases; may be empty.
+
+    Raises:
+        ConfigError: The kept plan is of another preset or budget; there is too little time or memory for any plan.
+    """
+    automatic = wanted.preset == AUTO
+    if not automatic and not wanted.minutes:
+        return Planned(plan)
+    kept = wanted.run / PLAN_FILE
+    if kept.is_file():
+        return Planned(_kept_plan(wanted, kept))
+    given: dict[str, Any] = {}
+    for override in parsed(wanted.overrides):
+        given |= override.get("loop", {})
+    minutes = wanted.minutes or float(given.get("minutes", 0)) or MINUTES
+    about = take_fingerprint(train, validation, wanted.sources, minutes)
+    reasons: dict[str, str] = {}
+    if automatic:
+        decision = decide(about)
+        reasons |= decision.reasons
+        plan = read_plan(AUTO, wanted.scale, wanted.overrides, decision.values)
+        plan, reason = fit_memory(plan, about)
+        reasons |= {"data.batch": reason} if reason else {}
+    if not {"steps", "epochs"} & given.keys():
+        from recontrast.training.pace import seconds_of_step  # imports torch
+
+        def seconds(of: Plan) -> float:
+            return seconds_of_step(of, model_options(of, len(wanted.sources)), seen_size(of.data, about))
+
+        plan, reasons["loop.steps"] = fit_steps(plan, minutes, bool(validation), seconds)
+        log.info("%s", reasons["loop.steps"])
+    return Planned(plan, about, reasons)
+
+
+def model_options(plan: Plan, contrasts: int) -> dict[str, Any]:
+    """Options of the network, with those that follow from the number of source contrasts and from the slices.
+
+    Raises:
+        ConfigError: The plan says something else.
+    """
+    from recontrast.models import MODELS
+
+    fixed: dict[str, Any] = {
+        "in_channels": plan.data.channels(contrasts),
+        "out_channels": 1,
+        "spatial_dims": plan.data.spatial_dims,
+    }
+    if "contrasts" in inspect.signature(MODELS.get(plan.model.name)).parameters:
+        fixed |= {"contrasts": contrasts, "slices": 2 * plan.data.neighbours + 1}
+    for name, value in fixed.items():
+        if plan.model.options.get(name, value) != value:
+            raise ConfigError(
+                f"model.options.{name} is {plan.model.options[name]}, the sources and slices need {value}; leave it out"
+            )
+    return {**plan.model.options, **fixed}
+
+
+def _kept_plan(wanted: Wanted, path: Path) -> Plan:
+    """The plan that lies in the run folder."""
+    plan = read_plan(str(path), wanted.scale, wanted.overrides)
+    config = wanted.run / "config.toml"
+    former = read_toml(config).get("train", {}).get("preset", wanted.preset) if config.is_file() else wanted.preset
+    if former != wanted.preset:
+        raise ConfigError(f"{path} is the plan of preset {former}, not {wanted.preset}; train in another folder")
+    if wanted.minutes and wanted.minutes != plan.loop.minutes:
+        raise ConfigError(
+            f"{path} is a plan for {plan.loop.minutes:g} minutes, not {wanted.minutes:g}: edit loop.minutes and "
+            "loop.steps there, or train in another folder"
+        )
+    log.info("%s: the plan that lies there is used", path)
+    return plan

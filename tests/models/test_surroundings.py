@@ -1,0 +1,63 @@
+"""What surroundings say."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from recontrast.models.residual_encoder import ResidualEncoder
+from recontrast.models.surroundings import Surroundings
+
+
+def places(dims: int) -> torch.Tensor:
+    torch.manual_seed(0)
+    return torch.rand(2, 3, *[16 if dims == 3 else 48] * dims)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_learns_what_channels_say_together(dims: int) -> None:
+    source = places(dims)
+    wanted = torch.where(source[:, 2:] > 0.5, source[:, :1], -source[:, 1:2])
+    model = Surroundings(channels=3, spatial_dims=dims)
+    assert not model(source).any()
+    model.fit(source, wanted, torch.ones_like(wanted))
+    error = (model(source) - wanted).square().mean()
+    assert error < 0.15 * wanted.var()
+    again = Surroundings(channels=3, spatial_dims=dims)
+    again.load_state_dict(model.state_dict())
+    assert torch.equal(again(source), model(source))
+
+
+def test_only_voxels_of_the_mask_count() -> None:
+    source = places(2)
+    wanted = torch.where(source[:, :1] > 0.5, 99.0, source[:, 1:2])
+    model = Surroundings(channels=3)
+    model.fit(source, wanted, wanted < 2)
+    assert model(source).abs().max() < 2
+    model.fit(source, wanted, torch.zeros_like(wanted))
+    assert model(source).abs().max() < 2
+
+
+def test_the_encoder_begins_at_them_and_keeps_a_share() -> None:
+    source = places(2)
+    target = source[:, :1] * (source[:, 2:] > 0.5)
+    mask = torch.ones_like(target, dtype=torch.bool)
+    torch.manual_seed(1)
+    model = ResidualEncoder(in_channels=3, contrasts=1, slices=1, width=4, blocks=(1, 1), start="context").eval()
+    model.fit(source, target, mask)
+    assert model.expected is not None
+    with torch.no_grad():
+        control, whole = model.expected(source), model(source)
+        assert (whole - target).square().mean() < 0.5 * (control - target).square().mean()
+        agrees, size = model.agreement(source, target, mask)
+        best = agrees / size
+        assert 0.8 < best < 1.2
+        model.keep(0.5)
+        assert torch.allclose(model(source), control + 0.5 * (whole - control), atol=1e-5)
+        model.keep(0.0)
+        assert torch.equal(model(source), control)
+
+
+def test_a_share_says_nothing_without_a_control() -> None:
+    model = ResidualEncoder(width=4, blocks=(1, 1), start="none")
+    assert model.agreement(*(torch.ones(1, 1, 8, 8) for _ in range(3))) == (0.0, 0.0)

@@ -1,0 +1,118 @@
+"""The plan of a run: made, kept, edited, used again; and the default preset as a whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recontrast.config import read_toml
+from recontrast.errors import ConfigError
+from recontrast.io.nifti import read_volume
+from recontrast.preparation.cohort import read_cohort
+from recontrast.training import pace
+from recontrast.training.command import TrainSettings, train
+from recontrast.training.plan import read_plan
+from recontrast.training.planning import model_options
+from recontrast.translation.description import read_description
+from recontrast.translation.translator import load_translator
+
+MakePrepared = Callable[..., Path]
+
+TINY = ("model.options.width=4", "model.options.blocks=[1,1]", "loop.precision=fp32", "loop.accelerator=cpu",
+        "data.context_voxels=[[1,1,1],[3,3,1]]")  # fmt: skip
+
+
+@pytest.fixture
+def settings(
+    make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., TrainSettings]:
+    monkeypatch.setattr(pace, "seconds_of_step", lambda *_: 10.0)
+    prepared = make_prepared({"01": "train", "02": "train", "04": "test"})
+
+    def make(**changes: object) -> TrainSettings:
+        given = {"run": tmp_path / "run", "set": TINY, "minutes": 3.0, **changes}
+        return TrainSettings(prepared=prepared, source=("T1w", "FLAIR"), target="T2w", **given)  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.mark.filterwarnings("ignore:.*no validation subject")
+def test_the_default_plans_trains_and_translates(settings: Callable[..., TrainSettings]) -> None:
+    given = settings()
+    assert given.preset == "auto"
+    summary = train(given)
+    assert any("kept of what the network adds" in line for line in summary.done)
+    text = (given.run / "plan.toml").read_text()
+    assert "training subjects" not in text or "subjects: 2" in text
+    assert "# What was decided, and why:" in text
+    assert "loop.steps: a step took 10 s: 16 fit into 3 minutes" in text
+    plan = read_plan(str(given.run / "plan.toml"), "cpu")
+    assert read_toml(given.run / "config.toml")["plan"] == read_toml(given.run / "plan.toml")
+    assert plan.loop.steps == 16
+    about = read_description(given.run)
+    assert about.channels == 2 * 3 + 3
+    assert set(about.source_levels) == {"T1w", "FLAIR"}
+    case = read_cohort(given.prepared).split("test")[0]
+    sources = {label: read_volume(case.images[label]) for label in about.sources}
+    translator = load_translator(given.run)
+    made = translator.translate(sources)
+    brighter = {label: volume.with_data(3 * volume.data) for label, volume in sources.items()}
+    assert np.allclose(translator.translate(brighter).data, made.data, rtol=1e-3, atol=0.5)
+    target = read_volume(case.images["T2w"]).data
+    inside = target > 0
+    assert np.corrcoef(made.data[inside], target[inside])[0, 1] > 0.9
+
+
+@pytest.mark.filterwarnings("ignore:.*no validation subject")
+def test_a_kept_plan_is_used_again_and_can_be_edited(
+    settings: Callable[..., TrainSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = settings()
+    train(given)
+    monkeypatch.setattr(pace, "seconds_of_step", lambda *_: 1.0)
+    assert train(given).done[0].endswith("nothing was done")
+    with pytest.raises(ConfigError, match="is a plan for 3 minutes, not 5"):
+        train(dataclasses.replace(given, minutes=5.0))
+    with pytest.raises(ConfigError, match="is the plan of preset auto, not osman2022"):
+        train(dataclasses.replace(given, preset="osman2022"))
+    edited = given.run.with_name("plan.toml")
+    edited.write_text((given.run / "plan.toml").read_text().replace("steps = 16", "steps = 3"))
+    again = dataclasses.replace(given, run=given.run.with_name("again"), preset=str(edited), minutes=0.0, set=())
+    train(again)
+    assert read_description(again.run).trained_steps == 3
+    assert not (again.run / "plan.toml").exists()
+
+
+@pytest.mark.filterwarnings("ignore:.*no validation subject")
+def test_any_preset_is_fitted_to_the_minutes(settings: Callable[..., TrainSettings], tiny: tuple[str, ...]) -> None:
+    overrides = tuple(entry for entry in tiny if "minutes" not in entry)
+    train(settings(preset="osman2022", set=overrides))
+    plan = read_plan(str(settings().run / "plan.toml"), "cpu")
+    assert (plan.model.name, plan.loop.steps, plan.loop.schedule) == ("unet", 16, "cosine")
+
+
+def test_validation_subjects_say_what_is_kept(
+    make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "seconds_of_step", lambda *_: 20.0)
+    given = TrainSettings(prepared=make_prepared(), run=tmp_path / "run", source=("T1w",), target="T2w",
+                          set=TINY, minutes=3.0)  # fmt: skip
+    summary = train(given)
+    assert any("kept of what the network adds" in line for line in summary.done)
+    plan = read_plan(str(given.run / "plan.toml"), "cpu")
+    assert (plan.loop.steps, plan.loop.validate_every, plan.data.held_out) == (6, 2, 0.0)
+    kept = json.loads((given.run / "provenance.json").read_text())["result"]["kept_share"]
+    assert 0 <= kept <= 1
+
+
+def test_channels_follow_from_sources_and_context() -> None:
+    plan = read_plan("auto", "cpu", TINY)
+    options = model_options(plan, 2)
+    assert (options["in_channels"], options["contrasts"], options["slices"]) == (9, 2, 1)
+    with pytest.raises(ConfigError, match="the sources and slices need 9; leave it out"):
+        model_options(read_plan("auto", "cpu", (*TINY, "model.options.in_channels=1")), 2)
