@@ -13,6 +13,7 @@ from recontrast.execution.workers import Summary
 from recontrast.phantom.cohort import SimulateSettings, simulate
 from recontrast.preparation.pipeline import PrepareSettings, prepare
 from recontrast.reporting.report import ReportSettings, report
+from recontrast.training.automatic import AUTO
 from recontrast.training.command import TrainSettings, train
 from recontrast.translation.command import TranslateSettings, translate
 
@@ -33,8 +34,10 @@ class DemoSettings:
     """Contrast that is made."""
     spacing_mm: float = 2.0
     """Voxel size of the simulated scans in mm."""
-    preset: str = "osman2022"
+    preset: str = AUTO
     """Way of training (`recontrast list presets`)."""
+    minutes: float = 2.0
+    """Minutes of training; as many steps are planned as fit. 0: as the preset says."""
     set: tuple[str, ...] = ()
     """Entries of the preset to override, as `loop.steps=100`."""
     seed: int = 0
@@ -93,6 +96,7 @@ def demo(settings: DemoSettings) -> Summary:
                 source=settings.source,
                 target=settings.target,
                 preset=settings.preset,
+                minutes=settings.minutes,
                 set=(f"loop.seed={settings.seed}", *settings.set),
             )
         ),
