@@ -1,17 +1,22 @@
-"""A study on real heads: acquired against synthetic images of trained translators, three simulated readers in the page.
+"""Studies on real heads, read by three simulated readers in the page: acquired against synthetic images, and quality.
 
     python benchmarks/reading_room_real.py RUNS OUT
 
-RUNS is the folder that `benchmarks/real_heads.py` made. The readers press keys and click in headless Chromium; what
-they answer follows from the pixels on the screen, so they are as blind as people. The page is the only way in.
+RUNS is the folder that `benchmarks/real_heads.py` made. The studies of Hagiwara 2019 and Tagawa 2025 compare its
+synthetic images with the acquired ones; the rating of Bottani 2024 grades every T1w there is, as it was released. Each
+runs from its file by one command, `recontrast readers serve DESIGN.toml`. The readers press keys and click in headless
+Chromium; what they answer follows from the pixels on the screen, so they are as blind as people. The page is the only
+way in.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +24,8 @@ import pandas as pd
 
 from recontrast.readers.analyse import AnalyseSettings, analyse
 from recontrast.readers.browser import Page, browser
-from recontrast.readers.new import NewSettings, new_study
 
+DATA = Path(os.environ.get("RECONTRAST_REALDATA", Path(__file__).parents[2] / "shared" / "data"))
 READERS = ("A", "B", "C")
 ITEM = "!document.querySelector('#desk').hidden && document.body.dataset.item || ''"
 
@@ -30,8 +35,10 @@ SHARPNESS = """(() => { const c = document.querySelector('canvas.large'), d = c.
   return edges / sum; })()"""
 
 
-def table_of(folder: Path, rows: list[tuple[str, Path, Path]]) -> None:
-    pd.DataFrame(rows, columns=["case", "acquired", "synthetic"]).to_csv(folder / "cases.tsv", sep="\t", index=False)
+def find_scans(contrast: str) -> list[tuple[str, Path]]:
+    """Case and image of every scan of a contrast in the folder of real heads."""
+    paths = sorted(DATA.glob(f"sub-*/**/anat/*_{contrast}.nii.gz"))
+    return [(path.name.removesuffix(f"_{contrast}.nii.gz"), path.resolve()) for path in paths]
 
 
 def find_pairs(runs: Path, pattern: str, contrast: str) -> list[tuple[str, Path, Path]]:
@@ -65,6 +72,10 @@ def read_as(page: Page, link: str, reader: int, design: str, picture: Path) -> i
             page.click("textarea")
             page.type("blurred" if grade < 3 else "none")
             page.click("#store")
+        elif design == "bottani2024":
+            for key in "z" * (grade < 4) + "d" * (grade < 3) + "a" * (rng.random() < 0.2):
+                page.key(key)
+            page.key(" ")
         else:
             for number in (grade, int(rng.integers(1, 3)), 6 - grade, 1):
                 page.key(str(number))
@@ -81,22 +92,23 @@ def read_as(page: Page, link: str, reader: int, design: str, picture: Path) -> i
     return read
 
 
-def study(out: Path, name: str, design: str, rows: list[tuple[str, Path, Path]], more: str = "") -> None:
-    folder = out / name
+def study(out: Path, design: str, rows: Sequence[tuple[str, *tuple[Path, ...]]], arms: tuple[str, ...], more: str = "") -> None:
+    """Write the design, serve it, read it as every reader, analyse it and print the tables."""
+    folder = out / design
     folder.mkdir(parents=True)
-    table_of(folder, rows)
-    arms = "".join(f'[[arms]]\nname = "{arm}"\n' for arm in ("acquired", "synthetic"))
-    text = f'design = "{design}"\nreaders = ["A", "B", "C"]\ntable = "cases.tsv"\ngap = 1\n{more}\n{arms}'
-    (folder / "design.toml").write_text(text)
-    for line in new_study(NewSettings(design=folder / "design.toml", out=folder / "study")).done:
-        print(line)
-    links = dict(row.split("\t") for row in (folder / "study" / "links.tsv").read_text().splitlines()[1:])
-    command = [sys.executable, "-m", "recontrast", "readers", "serve", str(folder / "study"), "--port", "0"]
+    pd.DataFrame(rows, columns=["case", *arms]).to_csv(folder / "cases.tsv", sep="\t", index=False)
+    listed = "".join(f'[[arms]]\nname = "{arm}"\n' for arm in arms)
+    text = f'design = "{design}"\nreaders = ["A", "B", "C"]\ntable = "cases.tsv"\ngap = 1\n{more}\n{listed}'
+    (folder / "study.toml").write_text(text)
+    command = [sys.executable, "-m", "recontrast", "readers", "serve", str(folder / "study.toml"), "--port", "0"]
+    print(f"\nrecontrast {' '.join(command[3:])}", flush=True)
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
-        line = server.stderr.readline() if server.stderr else ""
+        said = server.stderr or ()
+        line = next((line for line in said if line.startswith("serving")), "")
         port = int(line.split(" (")[0].rpartition(":")[2])
         threading.Thread(target=server.stderr.read, daemon=True).start()  # type: ignore[union-attr]
+        links = dict(row.split("\t") for row in (folder / "study" / "links.tsv").read_text().splitlines()[1:])
         with browser() as started:
             for number, reader in enumerate(READERS):
                 page = started.open()
@@ -120,9 +132,12 @@ def main() -> None:
     options = parser.parse_args()
     heads = find_pairs(options.runs, "head-T1w-to-T2w-without-*", "T2w")
     brains = find_pairs(options.runs, "brain-T1w+T2w-to-FLAIR", "FLAIR")
-    print(f"T2w of whole heads: {len(heads)} cases; FLAIR of brains: {len(brains)} cases")
-    study(options.out, "hagiwara2019", "hagiwara2019", [*heads, *brains], "duplicates = 2")
-    study(options.out, "tagawa2025", "tagawa2025", [*heads, *brains], 'order = "mixed"\nwashout_days = 0.0')
+    scans = find_scans("T1w")
+    print(f"T2w of whole heads: {len(heads)} cases; FLAIR of brains: {len(brains)} cases; T1w to grade: {len(scans)}")
+    arms = ("acquired", "synthetic")
+    study(options.out, "hagiwara2019", [*heads, *brains], arms, "duplicates = 2")
+    study(options.out, "tagawa2025", [*heads, *brains], arms, 'order = "mixed"\nwashout_days = 0.0')
+    study(options.out, "bottani2024", scans, ("T1w",))
 
 
 if __name__ == "__main__":
