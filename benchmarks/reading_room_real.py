@@ -92,7 +92,9 @@ def read_as(page: Page, link: str, reader: int, design: str, picture: Path) -> i
     return read
 
 
-def study(out: Path, design: str, rows: Sequence[tuple[str, *tuple[Path, ...]]], arms: tuple[str, ...], more: str = "") -> None:
+def study(
+    out: Path, design: str, rows: Sequence[tuple[str, *tuple[Path, ...]]], arms: tuple[str, ...], more: str = ""
+) -> None:
     """Write the design, serve it, read it as every reader, analyse it and print the tables."""
     folder = out / design
     folder.mkdir(parents=True)
