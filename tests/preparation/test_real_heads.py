@@ -59,7 +59,9 @@ def test_brains_in_a_common_space(realdata, tmp_path):
             "SkullStripped"
         ]
     quality = read_table(tmp_path / "out" / "quality.tsv")
+    assert quality["shift_left_mm"].count() == 6  # three pairs of each brain, all aligned: no false alarm
     assert quality["shift_left_mm"].max() < 0.5
+    assert quality["turn_left_deg"].max() < 0.5
     assert quality["overlap"].min() > 0.99
 
 
@@ -140,12 +142,10 @@ def test_the_mask_of_a_stripped_brain_is_its_support(realdata):
 
 
 PAIRS = [
-    *((f"sub-{who}/anat/sub-{who}_space-MNI_", ("T1w", "T2w", "FLAIR", "ce-gadolinium_T1w")) for who in ("C07", "C26")),
-    *(
-        (f"sub-{who}/ses-{ses}/anat/sub-{who}_ses-{ses}_", ("space-FLAIR_T1w", "space-FLAIR_T2w", "FLAIR"))
-        for who, ses in (("L01", 1), ("L01", 2), ("L04", 1), ("L12", 1), ("L12", 2))
-    ),
+    (f"sub-{who}/ses-1/anat/sub-{who}_ses-1_", ("space-FLAIR_T1w", "space-FLAIR_T2w", "FLAIR"))
+    for who in ("L01", "L04", "L12")
 ]
+"""The brains are looked at when they are prepared, above; all sessions by benchmarks/pair_quality.py."""
 
 
 @pytest.mark.slow
