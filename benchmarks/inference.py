@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -124,6 +125,7 @@ def ways(network: object, compiled: bool) -> dict[str, Callable[[np.ndarray], np
     import torch
     from torch.nn import functional
 
+    from recontrast.execution.runtime import supports_bf16
     from recontrast.translation.engines import openvino
     from recontrast.translation.engines.pytorch import PyTorchEngine
 
@@ -147,12 +149,14 @@ def ways(network: object, compiled: bool) -> dict[str, Callable[[np.ndarray], np
 
     found: dict[str, Callable[[np.ndarray], np.ndarray]] = {"torch eager fp32, textbook U-Net": textbook}
     found["torch fp32 (reference)"] = PyTorchEngine(network)
-    found["torch bf16 channels-last"] = PyTorchEngine(network, "bf16")
+    precisions: tuple[Literal["fp32", "bf16"], ...] = ("fp32", "bf16") if supports_bf16() else ("fp32",)
+    if "bf16" in precisions:  # without such units it is emulated, ten times slower, and never chosen
+        found["torch bf16 channels-last"] = PyTorchEngine(network, "bf16")
     if compiled:
-        found["torch compiled bf16"] = PyTorchEngine(network, "bf16", compiled=True)
+        found[f"torch compiled {precisions[-1]}"] = PyTorchEngine(network, precisions[-1], compiled=True)
     if openvino.installed():
-        found["OpenVINO fp32"] = openvino.OpenVINOEngine(network)
-        found["OpenVINO bf16"] = openvino.OpenVINOEngine(network, "bf16")
+        for precision in precisions:
+            found[f"OpenVINO {precision}"] = openvino.OpenVINOEngine(network, precision)
     return found
 
 
