@@ -9,7 +9,7 @@ import pytest
 from skimage.metrics import normalized_mutual_information
 
 from recontrast.errors import ConfigError
-from recontrast.metrics.information import nmi
+from recontrast.metrics.information import nmi, nmi_map
 
 
 def test_four_voxels_by_hand() -> None:
@@ -48,3 +48,15 @@ def test_one_bin_is_undefined_and_options_are_checked() -> None:
     assert "one bin" in reason
     with pytest.raises(ConfigError, match="bins"):
         nmi(np.zeros(9), np.zeros(9), data_range=1.0, bins=1)
+
+
+def test_the_mean_of_the_map_is_the_number_and_a_wrong_voxel_is_low(rng: np.random.Generator) -> None:
+    x = np.repeat([0.1, 0.5, 0.9], 400).reshape(30, 40)
+    y = 1 - x
+    y[3, 5] = 0.5  # bright where all others like it are dark
+    mask = np.zeros(x.shape, bool)
+    mask[:20] = True
+    values = nmi_map(x, y, data_range=1.0, mask=mask)
+    assert values[mask].mean() == pytest.approx(nmi(x, y, data_range=1.0, mask=mask))
+    assert np.isnan(values[~mask]).all()
+    assert values[3, 5] == np.nanmin(values) < 1

@@ -22,6 +22,12 @@ OPTIONS = {
 }
 """What a metric needs on images this small."""
 
+WITHOUT_MAP = {
+    "ssim_global", "dice", "hd95", "asd", "granularity_difference", "apparent_width_difference", "gradient_distance",
+    "high_frequency_distance",
+}  # fmt: skip
+"""No voxel has a value of its own; the maps of the two distances are those of the ratios."""
+
 
 def call(name: str, *images: np.ndarray, **options: object) -> float:
     return METRICS.get(name)(*images, **OPTIONS.get(name, {}), **options)
@@ -138,6 +144,19 @@ class TestEveryMetric:
         assert values.shape == SHAPE
         expected = metric(reference, estimate, mask=mask, data_range=1.0)
         assert metric.form.finish(values[mask].mean(dtype=np.float64), constant) == pytest.approx(expected, rel=1e-6)
+
+    def test_its_map_has_a_value_for_each_voxel_and_is_best_for_identical_images(self, name: str, pair) -> None:
+        metric = METRICS.get(name)
+        if metric.map is None:
+            assert name in WITHOUT_MAP
+            return
+        equal = metric.map(pair[0], pair[0].copy(), data_range=1.0, **OPTIONS.get(name, {}))
+        other = metric.map(*pair, data_range=1.0, **OPTIONS.get(name, {}))
+        assert equal.shape == other.shape == SHAPE
+        if metric.form is None and name != "nmi":  # a pair of common intensities tells less than one of rare ones
+            np.testing.assert_allclose(equal[np.isfinite(equal)], metric.best, atol=1e-6)
+        assert np.isfinite(other).mean() > 0.9
+        assert other.std() > 0
 
     def test_the_documentation_explains_it(self, name: str) -> None:
         page = (Path(__file__).parents[2] / "docs" / "concepts" / "metrics.md").read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ import pytest
 from scipy.ndimage import correlate1d
 
 from recontrast.errors import ConfigError
-from recontrast.metrics.multiscale import WEIGHTS, ms_ssim
+from recontrast.metrics.multiscale import WEIGHTS, ms_ssim, ms_ssim_map
 
 
 def written_out(x: np.ndarray, y: np.ndarray, scales: int = 5) -> float:
@@ -83,3 +83,15 @@ def test_a_region_and_too_small_images(pair) -> None:
     for wrong in ({"scales": 6}, {"variant": "mine"}, {"window": "box"}):
         with pytest.raises(ConfigError, match="ms_ssim"):
             ms_ssim(*pair, data_range=1.0, **wrong)
+
+
+def test_the_map_is_low_where_the_images_differ_and_flat_images_give_the_number(pair) -> None:
+    reference = pair[0]
+    spoiled = reference.copy()
+    spoiled[80:110, 80:110] = pair[1][80:110, 80:110]
+    values = ms_ssim_map(reference, spoiled, data_range=1.0, scales=3)
+    assert values[85:105, 85:105].max() < 0.999
+    assert values[:30, :30].min() == pytest.approx(1, abs=1e-9)
+    flat = [np.full((40, 40), level) for level in (0.4, 0.6)]
+    number = ms_ssim(*flat, data_range=1.0, scales=2)
+    np.testing.assert_allclose(ms_ssim_map(*flat, data_range=1.0, scales=2), number, atol=1e-9)

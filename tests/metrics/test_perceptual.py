@@ -11,7 +11,7 @@ import pytest
 from tests.metrics.conftest import tiny_weights
 
 from recontrast.errors import ConfigError, FormatError
-from recontrast.metrics.perceptual import lpips, read_weights
+from recontrast.metrics.perceptual import lpips, lpips_map, read_weights
 
 
 def in_torch(x: np.ndarray, y: np.ndarray, arrays: dict[str, np.ndarray], network: str) -> float:
@@ -77,6 +77,10 @@ def test_in_a_region_the_map_is_averaged(rng: np.random.Generator) -> None:
     near[:20], far[60:] = True, True
     values = [lpips(x, y, mask=mask, data_range=1.0, weights=arrays) for mask in (near, far)]
     assert values[0] > 3 * values[1]
+    whole = lpips_map(x, y, data_range=1.0, weights=arrays)
+    assert [whole[mask].mean() for mask in (near, far)] == pytest.approx(values)
+    volume = lpips_map(np.stack([x, x], 0), np.stack([x, y], 0), data_range=1.0, axis=0, weights=arrays)
+    np.testing.assert_array_equal(volume, np.stack([0 * whole, whole], 0))
 
 
 def test_without_weights_there_is_a_reason_and_never_a_download() -> None:

@@ -14,6 +14,7 @@ from recontrast.metrics.sharpness import (
     gradient_distance,
     gradient_map,
     gradient_ratio,
+    gradient_ratio_map,
     high_frequency_distance,
     high_frequency_ratio,
 )
@@ -59,3 +60,14 @@ def test_a_flat_reference_and_a_flat_estimate_are_undefined(rng: np.random.Gener
     assert "infinitely far" in gradient_distance.score(image, flat)[1]
     with pytest.raises(ConfigError, match="odd"):
         high_frequency_ratio(image, image, width=4)
+
+
+def test_the_map_of_a_ratio_shows_where_the_estimate_is_blurred(rng: np.random.Generator) -> None:
+    image = np.zeros((48, 48))
+    image[:, :40] = rng.random((48, 40))
+    half = image.copy()
+    half[:24] = 0.5 * image[:24]
+    values = gradient_ratio_map(image, half)
+    np.testing.assert_allclose(values[:16, :30], 0.5)
+    np.testing.assert_allclose(values[32:, :30], 1.0)
+    assert np.isnan(values[:, 47]).all()  # flat: nothing to divide by

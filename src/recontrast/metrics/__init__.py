@@ -63,6 +63,8 @@ class Metric(Generic[P]):
         title: Name for tables and reports.
         unit: What the value is measured in ("scaled intensity", "dB", "").
         form: The metric as mean of a map, where it is one.
+        map: One value a voxel, to look at: `(reference, estimate, *, data_range, **options) -> array` of the images'
+            shape; that of `form` where there is one. None where a voxel has no value of its own (Dice).
         two_sided: Whether values on both sides of `best` are worse (a ratio); then the direction means nothing and no
             protocol can use the metric, for better and worse could not be told apart.
         needs_image: Whether voxels outside the region have a say although there is no `form` that says how far away.
@@ -81,6 +83,7 @@ class Metric(Generic[P]):
         title: str,
         unit: str,
         form: VoxelForm | None,
+        map: Callable[..., Array] | None,
         two_sided: bool,
         needs_image: bool,
     ) -> None:
@@ -92,6 +95,7 @@ class Metric(Generic[P]):
         self.title = title
         self.unit = unit
         self.form = form
+        self.map = map if map is not None or form is None else form.map
         self.two_sided = two_sided
         self.needs_image = needs_image
         self.options = frozenset(inspect.signature(function).parameters) - _CALL
@@ -127,6 +131,7 @@ def metric(
     title: str,
     unit: str = "",
     form: VoxelForm | None = None,
+    map: Callable[..., Array] | None = None,
     two_sided: bool = False,
     needs_image: bool = False,
 ) -> Callable[[Callable[P, float]], Metric[P]]:
@@ -134,7 +139,7 @@ def metric(
 
     def declare(function: Callable[P, float]) -> Metric[P]:
         return Metric(
-            function, best=best, higher_is_better=higher_is_better, title=title, unit=unit, form=form,
+            function, best=best, higher_is_better=higher_is_better, title=title, unit=unit, form=form, map=map,
             two_sided=two_sided, needs_image=needs_image,
         )  # fmt: skip
 

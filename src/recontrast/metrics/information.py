@@ -13,8 +13,47 @@ Normalisation = Literal["studholme", "arithmetic"]
 """`studholme`: (H(X) + H(Y)) / H(X, Y), 1 to 2. `arithmetic`: 2 I(X; Y) / (H(X) + H(Y)), 0 to 1."""
 
 
+_ONE_BIN = "all voxels of the region fall into one bin of the histogram"
+
+
+def nmi_map(
+    reference: Array,
+    estimate: Array,
+    *,
+    mask: Array | None = None,
+    data_range: float,
+    low: float = 0.0,
+    bins: int = 64,
+) -> Array:
+    """What each voxel contributes to NMI: 1 + log(p(a, b) / (p(a) p(b))) / H(X, Y) of its pair of intensities (a, b).
+
+    Low where the pair is rarer than chance would have it: intensities that do not go together elsewhere. Arguments as
+    for `nmi`; the histogram is that of the region.
+
+    Returns:
+        float64 array of the images' shape, nan outside the region; its mean inside is `nmi`.
+
+    Raises:
+        ConfigError: Fewer than two bins.
+        Undefined: The region is empty or falls into one bin.
+
+    Example:
+        >>> nmi_map(np.array([0.0, 1.0]), np.array([1.0, 0.0]), data_range=1.0).tolist()
+        [2.0, 2.0]
+    """
+    true, judged, joint = _joint(reference, estimate, mask, low, data_range, bins)
+    together = _entropy(joint)
+    if together == 0:
+        raise Undefined(_ONE_BIN)
+    chance = np.outer(joint.sum(axis=1), joint.sum(axis=0))
+    values = np.full(np.shape(reference), np.nan)
+    inside = np.ones(values.shape, bool) if mask is None else np.asarray(mask, dtype=bool)
+    values[inside] = 1 + np.log(joint[true, judged] / chance[true, judged]) / together
+    return values
+
+
 @METRICS.register("nmi")
-@metric(best=2.0, higher_is_better=True, title="NMI")
+@metric(best=2.0, higher_is_better=True, title="NMI", map=nmi_map)
 def nmi(
     reference: Array,
     estimate: Array,
@@ -47,18 +86,25 @@ def nmi(
         >>> nmi(np.array([0.0, 1.0, 0.0, 1.0]), np.array([1.0, 0.0, 1.0, 0.0]), data_range=1.0)
         2.0
     """
-    if bins < 2 or normalisation not in get_args(Normalisation):
-        raise ConfigError(
-            f"nmi: bins {bins} must be at least 2, normalisation '{normalisation}' studholme or arithmetic"
-        )
-    true = _binned(voxels_of(reference, mask), low, data_range, bins)
-    judged = _binned(voxels_of(estimate, mask), low, data_range, bins)
-    joint = np.bincount(true * bins + judged, minlength=bins * bins).reshape(bins, bins) / true.size
+    if normalisation not in get_args(Normalisation):
+        raise ConfigError(f"nmi: normalisation '{normalisation}' must be studholme or arithmetic")
+    _, _, joint = _joint(reference, estimate, mask, low, data_range, bins)
     together = _entropy(joint)
     if together == 0:
-        raise Undefined("all voxels of the region fall into one bin of the histogram")
+        raise Undefined(_ONE_BIN)
     apart = _entropy(joint.sum(axis=1)) + _entropy(joint.sum(axis=0))
     return apart / together if normalisation == "studholme" else 2 * (apart - together) / apart
+
+
+def _joint(
+    reference: Array, estimate: Array, mask: Array | None, low: float, data_range: float, bins: int
+) -> tuple[Array, Array, Array]:
+    """Bin of each voxel of the region in both images, and the joint probabilities."""
+    if bins < 2:
+        raise ConfigError(f"nmi: bins {bins} must be at least 2")
+    true = _binned(voxels_of(reference, mask), low, data_range, bins)
+    judged = _binned(voxels_of(estimate, mask), low, data_range, bins)
+    return true, judged, np.bincount(true * bins + judged, minlength=bins * bins).reshape(bins, bins) / true.size
 
 
 def _binned(values: Array, low: float, data_range: float, bins: int) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 
 from recontrast.errors import ConfigError
 from recontrast.metrics import METRICS, Array, Undefined, metric
-from recontrast.metrics.windows import filtered_axes, inner, require_room, smooth, weights_of
+from recontrast.metrics.windows import enlarged, filtered_axes, inner, require_room, smooth, weights_of
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Exponents of the five scales, fine to coarse (Wang 2003)."""
@@ -31,8 +31,46 @@ class _Terms:
     structure: Array
 
 
+def ms_ssim_map(
+    reference: Array,
+    estimate: Array,
+    *,
+    data_range: float,
+    axis: int | None = None,
+    window: Literal["gaussian11", "uniform7"] = "gaussian11",
+    scales: int = 5,
+) -> Array:
+    """Where MS-SSIM is low: the product over scales, voxel by voxel, coarse scales enlarged to the image (Wang 2003).
+
+    Arguments as for `ms_ssim`. The number is a product of means, not the mean of this product.
+
+    Returns:
+        float64 array of the images' shape, 0 to 1 (negative values of a scale count as 0).
+
+    Raises:
+        ConfigError: An option has a value it cannot have.
+        Undefined: The image is too small for the coarsest scale.
+
+    Example:
+        >>> image = np.add.outer(np.arange(24.0), np.arange(24.0)) / 46
+        >>> float(ms_ssim_map(image, image, data_range=1.0, scales=2).min())
+        1.0
+    """
+    _check_options(window, scales, "wang2003")
+    axes, weights = filtered_axes(np.ndim(reference), axis, "MS-SSIM"), weights_of(window)
+    true, judged = (np.asarray(image, dtype=np.float64) for image in (reference, estimate))
+    product = np.ones(true.shape)
+    for scale, exponent in enumerate(_exponents(scales)):
+        require_room(true.shape, axes, len(weights), f"MS-SSIM scale {scale + 1}")
+        terms = _terms(true, judged, weights, axes, data_range, correction=1.0)
+        values = terms.contrast * terms.structure * (terms.luminance if scale == scales - 1 else 1.0)
+        product *= enlarged(np.clip(values, 0, None), product.shape) ** float(exponent)
+        true, judged = _halved(true, axes), _halved(judged, axes)
+    return product
+
+
 @METRICS.register("ms_ssim")
-@metric(best=1.0, higher_is_better=True, title="MS-SSIM", needs_image=True)
+@metric(best=1.0, higher_is_better=True, title="MS-SSIM", needs_image=True, map=ms_ssim_map)
 def ms_ssim(
     reference: Array,
     estimate: Array,
@@ -69,20 +107,29 @@ def ms_ssim(
         >>> ms_ssim(image, image, data_range=1.0, scales=2)
         1.0
     """
-    if variant not in get_args(Variant) or not 1 <= scales <= len(WEIGHTS) or window not in ("gaussian11", "uniform7"):
-        raise ConfigError(
-            f"ms_ssim: variant '{variant}' must be wang2003 or synthrad2025, window '{window}' gaussian11 or uniform7, "
-            f"scales {scales} from 1 to {len(WEIGHTS)}"
-        )
+    _check_options(window, scales, variant)
     axes = filtered_axes(np.ndim(reference), axis, "MS-SSIM")
     inside = None if mask is None else np.asarray(mask, dtype=bool).astype(np.float64)
     if inside is not None and not inside.any():
         raise Undefined("the region is empty")
     true, judged = (np.asarray(image, dtype=np.float64) for image in (reference, estimate))
-    exponents = np.asarray(WEIGHTS[:scales])
     if variant == "synthrad2025":
-        return _synthrad(true, judged, inside, axes, data_range, exponents)
-    return _wang(true, judged, inside, axes, data_range, exponents / (exponents.sum() if scales < 5 else 1.0), window)
+        return _synthrad(true, judged, inside, axes, data_range, np.asarray(WEIGHTS[:scales]))
+    return _wang(true, judged, inside, axes, data_range, _exponents(scales), window)
+
+
+def _check_options(window: str, scales: int, variant: str) -> None:
+    if variant not in get_args(Variant) or not 1 <= scales <= len(WEIGHTS) or window not in ("gaussian11", "uniform7"):
+        raise ConfigError(
+            f"ms_ssim: variant '{variant}' must be wang2003 or synthrad2025, window '{window}' gaussian11 or uniform7, "
+            f"scales {scales} from 1 to {len(WEIGHTS)}"
+        )
+
+
+def _exponents(scales: int) -> Array:
+    """Of Wang 2003; of fewer scales than five, made to sum to one again."""
+    chosen = np.asarray(WEIGHTS[:scales])
+    return chosen / (chosen.sum() if scales < len(WEIGHTS) else 1.0)
 
 
 def _wang(

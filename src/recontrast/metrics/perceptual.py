@@ -20,7 +20,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from recontrast.errors import ConfigError, FormatError
 from recontrast.metrics import METRICS, Array, Undefined, metric
-from recontrast.metrics.windows import one_thread
+from recontrast.metrics.windows import enlarged, one_thread
 
 Network = Literal["alex", "vgg"]
 """Trunk: AlexNet (the usual choice for evaluation) or VGG16."""
@@ -43,8 +43,46 @@ _SCALE = np.array([0.458, 0.448, 0.450], np.float32)
 _SAFE = {"F16": np.float16, "F32": np.float32, "F64": np.float64}
 
 
+def lpips_map(
+    reference: Array,
+    estimate: Array,
+    *,
+    data_range: float,
+    low: float = 0.0,
+    axis: int | None = None,
+    network: Network = "alex",
+    weights: Path | Mapping[str, Array] | None = None,
+) -> Array:
+    """Where LPIPS sees a difference: the distance of each layer enlarged to the image, summed over layers.
+
+    Arguments as for `lpips`. A deep feature sees a wide surrounding, so the map is coarse by nature.
+
+    Returns:
+        Array of the images' shape; its mean in a region is `lpips` of the region.
+
+    Raises:
+        ConfigError: There is no such network, or a volume without `axis`.
+        FormatError: The file lacks an array or cannot be read.
+        Undefined: No weights, or slices too small for the network.
+
+    Example:
+        >>> lpips_map(image, image, data_range=1.0, weights=Path("alex.npz")).max()  # doctest: +SKIP
+        0.0
+    """
+    arrays = _checked(np.ndim(reference), axis, network, weights)
+    if np.ndim(reference) == 2:
+        return _map_of_slice(reference, estimate, low, data_range, network, arrays)
+    slices = [
+        _map_of_slice(
+            np.take(reference, k, axis=axis), np.take(estimate, k, axis=axis), low, data_range, network, arrays
+        )
+        for k in range(np.shape(reference)[axis or 0])
+    ]
+    return np.stack(slices, axis=axis or 0)
+
+
 @METRICS.register("lpips")
-@metric(best=0.0, higher_is_better=False, title="LPIPS", needs_image=True)
+@metric(best=0.0, higher_is_better=False, title="LPIPS", needs_image=True, map=lpips_map)
 def lpips(
     reference: Array,
     estimate: Array,
@@ -81,15 +119,9 @@ def lpips(
         >>> lpips.score(np.zeros((64, 64)), np.ones((64, 64)), data_range=1.0)[1]
         'no LPIPS weights were given'
     """
-    if network not in _STEPS:
-        raise ConfigError(f"lpips has no network '{network}'; there is: {', '.join(_STEPS)}")
     if mask is not None and not np.asarray(mask).any():
         raise Undefined("the region is empty")
-    if np.ndim(reference) != 2 and (np.ndim(reference) != 3 or axis not in (0, 1, 2)):
-        raise ConfigError("lpips compares slices: for a volume give the axis across them (2 for axial slices)")
-    if weights is None:
-        raise Undefined(NO_WEIGHTS)
-    arrays = read_weights(Path(weights)) if isinstance(weights, str | Path) else weights
+    arrays = _checked(np.ndim(reference), axis, network, weights)
     if np.ndim(reference) == 2:
         return _of_slice(reference, estimate, mask, low, data_range, network, arrays)
     total, size = 0.0, 0
@@ -101,6 +133,19 @@ def lpips(
             total += count * _of_slice(true, judged, inside, low, data_range, network, arrays)
             size += count
     return total / size
+
+
+def _checked(
+    dimensions: int, axis: int | None, network: str, weights: Path | Mapping[str, Array] | None
+) -> Mapping[str, Array]:
+    """The weights, when everything else can be computed."""
+    if network not in _STEPS:
+        raise ConfigError(f"lpips has no network '{network}'; there is: {', '.join(_STEPS)}")
+    if dimensions != 2 and (dimensions != 3 or axis not in (0, 1, 2)):
+        raise ConfigError("lpips compares slices: for a volume give the axis across them (2 for axial slices)")
+    if weights is None:
+        raise Undefined(NO_WEIGHTS)
+    return read_weights(Path(weights)) if isinstance(weights, str | Path) else weights
 
 
 @lru_cache(maxsize=2)
@@ -140,18 +185,34 @@ def _of_slice(
     true: Array, judged: Array, mask: Array | None, low: float, data_range: float, network: str,
     arrays: Mapping[str, Array],
 ) -> float:  # fmt: skip
+    if mask is not None:
+        enlarged_map = _map_of_slice(true, judged, low, data_range, network, arrays)
+        return float(enlarged_map[np.asarray(mask, dtype=bool)].mean(dtype=np.float64))
+    return sum(
+        float(distance.mean(dtype=np.float64))
+        for distance in _distances(true, judged, low, data_range, network, arrays)
+    )
+
+
+def _map_of_slice(
+    true: Array, judged: Array, low: float, data_range: float, network: str, arrays: Mapping[str, Array]
+) -> Array:
+    layers = _distances(true, judged, low, data_range, network, arrays)
+    return np.sum([enlarged(distance, np.shape(true)) for distance in layers], axis=0)
+
+
+def _distances(
+    true: Array, judged: Array, low: float, data_range: float, network: str, arrays: Mapping[str, Array]
+) -> list[Array]:
+    """Distance of the features of each layer, at its resolution."""
     with one_thread():
         pairs = zip(*(_layers(image, low, data_range, network, arrays) for image in (true, judged)), strict=True)
-        total: float = 0.0
-        for number, (first, second) in enumerate(pairs):
-            head = _array(arrays, f"lin{number}.model.1.weight").reshape(-1)
-            distance = np.tensordot(head, (_unit(first) - _unit(second)) ** 2, axes=1)
-            if mask is None:
-                total += float(distance.mean(dtype=np.float64))
-            else:
-                enlarged = _enlarged(distance, np.shape(true))
-                total += float(enlarged[np.asarray(mask, dtype=bool)].mean(dtype=np.float64))
-    return total
+        return [
+            np.tensordot(
+                _array(arrays, f"lin{number}.model.1.weight").reshape(-1), (_unit(first) - _unit(second)) ** 2, axes=1
+            )
+            for number, (first, second) in enumerate(pairs)
+        ]
 
 
 def _layers(image: Array, low: float, data_range: float, network: str, arrays: Mapping[str, Array]) -> list[Array]:
@@ -185,18 +246,6 @@ def _convolved(values: Array, kernel: Array, stride: int) -> Array:
 
 def _unit(features: Array) -> Array:
     return np.asarray(features / (np.sqrt((features**2).sum(axis=0, keepdims=True)) + np.float32(1e-10)))
-
-
-def _enlarged(values: Array, shape: tuple[int, ...]) -> Array:
-    """Linear interpolation to `shape`, voxel centres in proportion, as in lpips' spatial maps."""
-    for axis, size in enumerate(shape):
-        count = values.shape[axis]
-        position = np.clip((np.arange(size) + 0.5) * count / size - 0.5, 0, count - 1)
-        below = np.floor(position).astype(int)
-        share = (position - below).reshape([-1 if a == axis else 1 for a in range(values.ndim)])
-        above = np.minimum(below + 1, count - 1)
-        values = (1 - share) * np.take(values, below, axis=axis) + share * np.take(values, above, axis=axis)
-    return values
 
 
 def _array(arrays: Mapping[str, Array], name: str) -> Array:

@@ -64,8 +64,73 @@ def detail_map(image: Array, *, axis: int | None = None, width: int = 5) -> Arra
     return np.asarray(rest * rest)
 
 
+_NEARBY = "gaussian11"
+"""Window in which a ratio is taken for a map."""
+
+_FLAT = 0.01
+"""Where the reference has less than this share of its mean, there is nothing to divide by."""
+
+
+def gradient_ratio_map(
+    reference: Array,
+    estimate: Array,
+    *,
+    data_range: float | None = None,
+    axis: int | None = None,
+    spacing: tuple[float, ...] | None = None,
+) -> Array:
+    """Mean gradient of the estimate divided by that of the reference, around each voxel (gaussian window of 11).
+
+    Arguments as for `gradient_ratio`.
+
+    Returns:
+        float64 array of the images' shape; nan where the reference is flat.
+
+    Example:
+        >>> ramp = np.add.outer(np.arange(12.0), np.zeros(12))
+        >>> float(gradient_ratio_map(ramp, ramp / 2)[6, 6].round(6))
+        0.5
+    """
+    below, above = (gradient_map(image, axis=axis, spacing=spacing) for image in (reference, estimate))
+    return _local_ratio(below, above, axis)
+
+
+def high_frequency_ratio_map(
+    reference: Array,
+    estimate: Array,
+    *,
+    data_range: float | None = None,
+    axis: int | None = None,
+    width: int = 5,
+) -> Array:
+    """Fine detail's energy in the estimate divided by that in the reference, around each voxel (gaussian window of 11).
+
+    Arguments as for `high_frequency_ratio`.
+
+    Returns:
+        float64 array of the images' shape; nan where the reference is flat.
+
+    Example:
+        >>> wave = np.tile([0.0, 1.0], (12, 6))
+        >>> float(high_frequency_ratio_map(wave, wave / 2)[6, 6].round(6))
+        0.25
+    """
+    below, above = (detail_map(image, axis=axis, width=width) for image in (reference, estimate))
+    return _local_ratio(below, above, axis)
+
+
+def _local_ratio(reference: Array, estimate: Array, axis: int | None) -> Array:
+    axes = filtered_axes(reference.ndim, axis, "a local ratio")
+    below, above = (smooth(values, weights_of(_NEARBY), axes) for values in (reference, estimate))
+    ratio = np.full(below.shape, np.nan)
+    np.divide(above, below, out=ratio, where=below > _FLAT * float(reference.mean()))
+    return ratio
+
+
 @METRICS.register("gradient_ratio")
-@metric(best=1.0, higher_is_better=True, two_sided=True, title="gradient ratio", needs_image=True)
+@metric(
+    best=1.0, higher_is_better=True, two_sided=True, title="gradient ratio", needs_image=True, map=gradient_ratio_map
+)
 def gradient_ratio(
     reference: Array,
     estimate: Array,
@@ -118,7 +183,10 @@ def gradient_distance(
 
 
 @METRICS.register("high_frequency_ratio")
-@metric(best=1.0, higher_is_better=True, two_sided=True, title="high-frequency energy ratio", needs_image=True)
+@metric(
+    best=1.0, higher_is_better=True, two_sided=True, title="high-frequency energy ratio", needs_image=True,
+    map=high_frequency_ratio_map,
+)  # fmt: skip
 def high_frequency_ratio(
     reference: Array,
     estimate: Array,

@@ -135,6 +135,23 @@ def smooth(
     return image
 
 
+def enlarged(values: Array, shape: tuple[int, ...]) -> Array:
+    """Linear interpolation to `shape`, voxel centres in proportion, as in lpips' spatial maps.
+
+    Example:
+        >>> enlarged(np.array([0.0, 1.0]), (4,)).tolist()
+        [0.0, 0.25, 0.75, 1.0]
+    """
+    for axis, size in enumerate(shape):
+        count = values.shape[axis]
+        position = np.clip((np.arange(size) + 0.5) * count / size - 0.5, 0, count - 1)
+        below = np.floor(position).astype(int)
+        share = (position - below).reshape([-1 if a == axis else 1 for a in range(values.ndim)])
+        above = np.minimum(below + 1, count - 1)
+        values = (1 - share) * np.take(values, below, axis=axis) + share * np.take(values, above, axis=axis)
+    return values
+
+
 @lru_cache(maxsize=1)
 def _controller() -> ThreadpoolController:
     return ThreadpoolController()
