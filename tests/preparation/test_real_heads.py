@@ -174,7 +174,7 @@ def test_the_built_in_brain_mask_against_the_released_one(realdata, path):
         ("t1-linear", "FLAIR", ("L04",), ("FLAIR", "T1w")),
         ("brats", "MNI", ("C07",), ("T1w", "FLAIR")),
         ("localizer", "FLAIR", ("L04",), ("FLAIR", "T1w")),
-        ("fixed-scale", "FLAIR", ("L04",), ("FLAIR", "T1w")),
+        ("fixed-scale", "FLAIR", ("L20",), ("FLAIR", "T1w")),
     ],
 )
 def test_recipes_and_the_way_back(realdata, tmp_path, recipe, space, subjects, contrasts):
