@@ -109,6 +109,21 @@ def test_same_input_same_bytes_with_any_number_of_workers(
     assert results[0] == results[1]
 
 
+def test_a_process_that_needs_more_than_it_may_fails_with_its_case_only(
+    save: Callable[..., Path], data_set: Path, tmp_path: Path
+) -> None:
+    affine = np.diag([0.1, 0.1, 3, 1])
+    write_volume(
+        data_set / "sub-04/anat/sub-04_T1w.nii.gz",
+        Volume(np.random.default_rng(0).random((1700, 1700, 2), np.float32), affine),
+    )
+    job = {"run": save(model=UNET), "input": data_set, "subjects": ("01", "04"), "workers": 2, "distance": False}
+    summary = translate(TranslateSettings(out=tmp_path / "out", memory_gb=1.0, **job, **TORCH))
+    assert list(summary.failed) == ["sub-04"]
+    assert "not enough memory for this case" in summary.failed["sub-04"]
+    assert len(list((tmp_path / "out").rglob("*_desc-synthetic_T2w.nii.gz"))) == 1
+
+
 def test_warnings_of_other_processes_are_said_here(save: Callable[..., Path], data_set: Path, tmp_path: Path) -> None:
     run = save(model=UNET, spacing_mm=(9.0, 9.0, 9.0))
     for workers in (1, 2):

@@ -48,6 +48,9 @@ log = logging.getLogger(__name__)
 
 DType = Literal["float32", "source"]
 
+_NO_MEMORY = ("DefaultCPUAllocator", "could not create a memory object", "bad_alloc")
+"""How PyTorch, oneDNN and OpenVINO say that memory ran out."""
+
 _NOT_BIDS = ("cases.tsv", provenance.FILE_NAME)
 """Files of ours beside the images, which the BIDS validator shall pass over."""
 
@@ -99,7 +102,8 @@ class TranslateSettings:
     """slices the network sees at a time; 0: 2 on a processor, whose cache they fit, 32 on a GPU"""
 
     memory_gb: float = 0.0
-    """volumes: working memory of the network in GB; a larger head goes in windows; 0: half of the machine's memory"""
+    """volumes: working memory of the network in GB, a larger head goes in windows; 0: half of the machine's memory.
+    Slices with several workers: most memory of a process, what needs more fails; 0: no limit"""
 
     window: int = 0
     """volumes: largest size of a window along each axis in voxels; 0: as the memory allows"""
@@ -245,7 +249,7 @@ def _deciding(settings: TranslateSettings, translator: Translator) -> dict[str, 
         "input": relative(settings.input, settings.out) if settings.input.is_dir() else "single files",
         "run": relative(translator.folder or settings.run, settings.out),
         **{name: value for name, value in to_plain(settings).items() if name in names},
-        **_windows(settings),
+        **(_windows(settings) if translator.description.spatial_dims == 3 else {}),
     }
 
 
@@ -280,8 +284,9 @@ def _translate_all(cases: Sequence[TranslationCase], job: _Job) -> tuple[dict[st
     if settings.scheduler or (len(ready) > 1 and _goes_apart(job)):
         there = {key: (case, settings) for key, (case,) in ready.items()}
         outcomes = run_cases(
-            translate_there, there, workers=settings.workers, description="translate", scheduler=settings.scheduler
-        )
+            translate_there, there, workers=settings.workers, description="translate", scheduler=settings.scheduler,
+            memory_gb=0.0 if settings.scheduler or _in_volumes(job) else settings.memory_gb,
+        )  # fmt: skip
     else:
         here = {key: (case, job) for key, (case,) in ready.items()}
         outcomes = run_cases(_translate_case, here, workers=settings.workers + 1, description="translate", threads=True)
@@ -293,15 +298,19 @@ def _translate_all(cases: Sequence[TranslationCase], job: _Job) -> tuple[dict[st
     return reports, failed
 
 
+def _in_volumes(job: _Job) -> bool:
+    return job.translator.description.spatial_dims == 3
+
+
 def _goes_apart(job: _Job) -> bool:
     """Whether cases go through networks in processes of their own: slices on a processor gain little from many cores.
 
     A volume takes as much memory as is there, and a compiled network a minute to start.
     """
-    about, settings = job.translator.description, job.settings
+    settings = job.settings
     return (
         settings.workers > 1
-        and about.spatial_dims == 2
+        and not _in_volumes(job)
         and settings.engine != "compiled"
         and job.translator.device == "cpu"
     )
@@ -310,7 +319,12 @@ def _goes_apart(job: _Job) -> bool:
 def translate_there(case: TranslationCase, settings: TranslateSettings) -> CaseReport:
     """Translate one case in another process, here or on a cluster, which loads the translator once."""
     with collected_warnings() as doubts:
-        report = _translate_case(case, _Job(_loaded(settings), settings.out, settings))
+        try:
+            report = _translate_case(case, _Job(_loaded(settings), settings.out, settings))
+        except RuntimeError as error:
+            if any(sign in str(error) for sign in _NO_MEMORY):
+                raise MemoryError from error
+            raise
     return dataclasses.replace(report, doubts=tuple(doubts))
 
 
