@@ -105,6 +105,37 @@ def test_a_study_half_read_is_analysed_and_says_so(make_study: Any, tmp_path: Pa
     assert "first and second reading" in page
 
 
+def test_sessions_of_a_subject_are_no_further_subjects(tmp_path: Path) -> None:
+    """Every session read a second time, with the same grades, makes no interval narrower and no p smaller."""
+    rng = np.random.default_rng(1)
+    rows = [
+        (reader, f"sub-{number:02d}_ses-1", arm, "granular", int(rng.integers(1, 4)) + (arm == "synthetic"))
+        for number in range(8)
+        for reader in ("A", "B")
+        for arm in ("acquired", "synthetic")
+    ]
+    arms = '[[arms]]\nname = "acquired"\n[[arms]]\nname = "synthetic"\n'
+    (tmp_path / "d.toml").write_text(f'design = "hagiwara2019"\nreaders = ["A", "B"]\n{arms}')
+    twice = rows + [(reader, case[:-1] + "2", arm, question, value) for reader, case, arm, question, value in rows]
+    pages, tables = [], []
+    for name, content in (("once", rows), ("twice", twice)):
+        table = pd.DataFrame(content, columns=["reader", "case", "arm", "question", "value"])
+        table.to_csv(tmp_path / f"{name}.tsv", sep="\t", index=False)
+        out = tmp_path / name
+        line = ["readers", "analyse", str(tmp_path / f"{name}.tsv"), str(out), "--design", str(tmp_path / "d.toml")]
+        assert cli.run(line) == 0
+        pages.append((out / "report.html").read_text())
+        agreement = pd.read_csv(out / "agreement.tsv", sep="\t")
+        drawn = agreement[agreement["method"].str.contains("bootstrap over 8 subjects")].drop(columns="items")
+        others = [pd.read_csv(out / f"{part}.tsv", sep="\t") for part in ("comparison", "multireader")]
+        tables.append([drawn, *others])
+    for one, two in zip(*tables, strict=True):
+        assert len(one)
+        pd.testing.assert_frame_equal(one, two)
+    assert "16 cases of 8 subjects" in pages[1]
+    assert "several cases of one subject" not in pages[0]
+
+
 def test_words_of_readers_are_escaped_on_the_page(make_study: Any, tmp_path: Path) -> None:
     made = make_study("tagawa2025", 'order = "mixed"\nwashout_days = 0')
     plan = read_plan(made.folder)

@@ -30,6 +30,7 @@ from recontrast.readers.tables import (
     multireader_table,
     origin_table,
     others,
+    subject_of,
     time_table,
     which_table,
 )
@@ -43,8 +44,8 @@ NOTES = {
     "counts": "How often each grade was given (layout of table 3 of Tagawa 2025).",
     "confusion": "The same cases in both arms: rows are the grades of the acquired image, columns those of the other.",
     "agreement": "Weighted kappa, ICC(2,1) and Fleiss' kappa with 95 % intervals. Where a case has two sides, the "
-    "bootstrap over cases is the interval to use.",
-    "comparison": "Mean, SD and Wilcoxon's signed-rank test over cases, each reader (as Hagiwara 2019); p is not "
+    "bootstrap over subjects is the interval to use.",
+    "comparison": "Mean, SD and Wilcoxon's signed-rank test over subjects, each reader (as Hagiwara 2019); p is not "
     "adjusted for the number of questions.",
     "multireader": "Difference from the acquired images over all readers and cases; both are random, so the result "
     "speaks of readers and cases like these.",
@@ -149,6 +150,15 @@ def _read(settings: AnalyseSettings) -> tuple[Plan | None, list[Record], Study, 
 
 def _facts(plan: Plan | None, records: list[Record], study: Study, answers: pd.DataFrame) -> list[tuple[str, str]]:
     facts = [("arms", ", ".join(arm.name for arm in study.arms)), ("acquired arm", study.acquired)]
+    cases = set(answers["case"])
+    people = {subject_of(case) for case in cases}
+    if len(people) < len(cases):
+        said = (
+            f"{len(cases)} cases of {len(people)} subjects: bootstrap intervals, means, Wilcoxon's and the multireader "
+            "test are over subjects; ICC, the analytic interval of kappa, binomial and McNemar's tests take each case "
+            "for a subject, and are too sure"
+        )
+        facts.append(("several cases of one subject", said))
     for reader in study.readers:
         own = [record for record in records if record.reader == reader]
         done = len(set(answers.loc[answers["reader"] == reader, "place"]))

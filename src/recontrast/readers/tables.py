@@ -61,7 +61,7 @@ def agreement_table(answers: pd.DataFrame, study: Study) -> pd.DataFrame:
     """Agreement of arms (each reader), of readers (each arm) and of readers with themselves (repeats).
 
     Two ratings: Cohen's kappa with quadratic weights (unweighted for two grades), interval as Fleiss, Cohen, Everitt
-    1969, and by bootstrap over cases. Several readers: ICC(2,1) and Fleiss' kappa.
+    1969, and by bootstrap over subjects. Several readers: ICC(2,1) and Fleiss' kappa.
     """
     rows = []
     for question in graded(study):
@@ -71,9 +71,8 @@ def agreement_table(answers: pd.DataFrame, study: Study) -> pd.DataFrame:
         for arm in (arm.name for arm in study.arms):
             ratings = _wide(of(counting(answers, question.name), arm=arm), "reader").dropna()
             if ratings.shape[1] >= 2 and len(ratings) >= 2:
-                cases = list(ratings.index.get_level_values("case"))
                 rows.append(_row(question, "between readers", arm, "ICC(2,1)", icc(ratings.to_numpy())))
-                fleiss = fleiss_kappa(ratings.to_numpy(), subjects=cases)
+                fleiss = fleiss_kappa(ratings.to_numpy(), subjects=_subjects(ratings))
                 rows.append(_row(question, "between readers", arm, "Fleiss' kappa", fleiss))
     return pd.DataFrame(
         rows, columns=["question", "between", "who", "statistic", "value", "low", "high", "items", "method"]
@@ -81,12 +80,12 @@ def agreement_table(answers: pd.DataFrame, study: Study) -> pd.DataFrame:
 
 
 def comparison_table(answers: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """Mean and SD of each arm and Wilcoxon's signed-rank p over cases, each reader: the grades of Hagiwara 2019."""
+    """Mean and SD of each arm and Wilcoxon's signed-rank p over subjects, each reader: grades of Hagiwara 2019."""
     rows = []
     for question in graded(study):
         for reader in study.readers:
             own = of(counting(answers, question.name), reader=reader)
-            wide = _by_case(own)
+            wide = _by_subject(own)
             for arm in others(study):
                 if study.acquired not in wide or arm not in wide:
                     continue
@@ -95,7 +94,7 @@ def comparison_table(answers: pd.DataFrame, study: Study) -> pd.DataFrame:
                 test = paired_test((second - first).to_numpy())
                 rows.append(
                     {
-                        "question": question.name, "reader": reader, "arm": arm, "cases": len(pair),
+                        "question": question.name, "reader": reader, "arm": arm, "subjects": len(pair),
                         f"{study.acquired} mean": first.mean(), f"{study.acquired} SD": first.std(),
                         "mean": second.mean(), "SD": second.std(),
                         "difference": (second - first).mean(), "p": test.p, "test": test.test,
@@ -105,10 +104,10 @@ def comparison_table(answers: pd.DataFrame, study: Study) -> pd.DataFrame:
 
 
 def multireader_table(answers: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """Difference of each arm from the acquired one over all readers and cases, both random."""
+    """Difference of each arm from the acquired one over all readers and subjects, both random."""
     rows = []
     for question in graded(study):
-        tables = {r: _by_case(of(counting(answers, question.name), reader=r)) for r in study.readers}
+        tables = {r: _by_subject(of(counting(answers, question.name), reader=r)) for r in study.readers}
         for arm in others(study):
             columns = {
                 r: t[arm] - t[study.acquired] for r, t in tables.items() if {arm, study.acquired} <= {*t.columns}
@@ -117,7 +116,8 @@ def multireader_table(answers: pd.DataFrame, study: Study) -> pd.DataFrame:
             if min(differences.shape) < 2:
                 continue
             result = multireader(differences.to_numpy().T)
-            rows.append({"question": question.name, "arm": arm, **vars(result)})
+            found = {"subjects" if name == "cases" else name: value for name, value in vars(result).items()}
+            rows.append({"question": question.name, "arm": arm, **found})
     return pd.DataFrame(rows)
 
 
@@ -208,9 +208,8 @@ def _pairs(answers: pd.DataFrame, study: Study, question: Question) -> Iterator[
 def _kappa(pairs: pd.DataFrame, question: Question, interval: Any) -> Agreement:
     first, second = pairs.iloc[:, 0].to_numpy(float), pairs.iloc[:, 1].to_numpy(float)
     weights: Any = "quadratic" if len(question.values) > 2 else "none"
-    cases = list(pairs.index.get_level_values("case"))
     return cohen_kappa(
-        first, second, weights=weights, interval=interval, categories=question.values, subjects=cases
+        first, second, weights=weights, interval=interval, categories=question.values, subjects=_subjects(pairs)
     )  # fmt: skip
 
 
@@ -219,11 +218,24 @@ def _wide(rows: pd.DataFrame, columns: str) -> pd.DataFrame:
     return rows.pivot_table(index=["case", "side"], columns=columns, values="value", aggfunc="first")
 
 
-def _by_case(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row a case, one column an arm; sides are averaged, because cases are the unit."""
-    return rows.assign(value=rows["value"].astype(float)).pivot_table(
-        index="case", columns="arm", values="value", aggfunc="mean"
+def _by_subject(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row a subject, one column an arm; sides and sessions are averaged, because subjects are the unit."""
+    return rows.assign(value=rows["value"].astype(float), subject=rows["case"].map(subject_of)).pivot_table(
+        index="subject", columns="arm", values="value", aggfunc="mean"
     )
+
+
+def subject_of(case: str) -> str:
+    """The person a case is of: its BIDS subject, or the case itself where its name is not of BIDS.
+
+    >>> subject_of("sub-01_ses-2"), subject_of("knee 7")
+    ('sub-01', 'knee 7')
+    """
+    return case.partition("_")[0] if case.startswith("sub-") else case
+
+
+def _subjects(wide: pd.DataFrame) -> list[str]:
+    return [subject_of(case) for case in wide.index.get_level_values("case")]
 
 
 def _row(question: Question, what: str, who: str, statistic: str, result: Agreement) -> dict[str, Any]:
