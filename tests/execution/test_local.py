@@ -14,7 +14,7 @@ import pytest
 
 from recontrast.errors import OutputError
 from recontrast.execution import local
-from recontrast.execution.local import end_processes, in_processes, in_threads, in_turn
+from recontrast.execution.local import end_processes, in_processes, in_threads, in_turn, start_processes
 
 
 def jobs():
@@ -52,6 +52,18 @@ JOBS = jobs()
 def no_process_is_left():
     yield
     end_processes()
+
+
+@pytest.mark.slow
+def test_processes_that_were_started_early_do_the_cases(tmp_path):
+    def touch(folder):
+        (folder / str(os.getpid())).touch()
+        raise ValueError("what goes wrong here is met again by the cases")
+
+    start_processes(touch, (tmp_path,), 2)
+    outcomes = list(in_processes(lambda _: os.getpid(), {str(n): (n,) for n in range(6)}, 2))
+    assert {str(outcome.value) for outcome in outcomes} == {path.name for path in tmp_path.iterdir()}
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ import pandas as pd
 from recontrast.atomic import make_folder, write_json
 from recontrast.config import to_plain
 from recontrast.errors import ConfigError, RecontrastWarning
-from recontrast.evaluation.cases import CaseJob, CaseResult, evaluate_case, sample_training_case
+from recontrast.evaluation.cases import CaseJob, CaseResult, evaluate_case, get_ready, sample_training_case
 from recontrast.evaluation.controls import CONTROLS
 from recontrast.evaluation.doubts import undefined_values, warnings_of
 from recontrast.evaluation.fidelity import (
@@ -43,7 +43,7 @@ from recontrast.evaluation.scores import BLOCK_MM, BLOCKS
 from recontrast.evaluation.segmentation import SEGMENTERS
 from recontrast.evaluation.statistics import FEWEST_FOR_BOOTSTRAP, RESAMPLES, PairedTest
 from recontrast.evaluation.tables import ScoredCase, conclusions, read_margins, scores_table, statistics_table
-from recontrast.execution.workers import Summary, failures, run_cases
+from recontrast.execution.workers import Summary, failures, run_cases, start_workers
 from recontrast.io.bids import Case
 from recontrast.io.tables import write_table
 from recontrast.metrics.perceptual import read_weights
@@ -144,6 +144,10 @@ def evaluate(settings: EvaluateSettings) -> Summary:
         reference = with_brain_masks(reference, settings.brain_masks)
     sources = source_labels(synthetic, settings.sources)
     ready, problems = _matched(reference, synthetic)
+    start_workers(
+        get_ready, workers=min(settings.workers, len(ready)), scheduler=settings.scheduler,
+        memory_gb=settings.memory_gb,
+    )  # fmt: skip
     leak = check_leaks(ready, settings.synthetic, allow=settings.allow_training_subjects)
     make_folder(settings.out)
     work = _Work(settings, protocol, reference, synthetic, sources, leak)

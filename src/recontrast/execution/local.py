@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from typing import Any
 
 from joblib.externals.loky import ProcessPoolExecutor, process_executor
@@ -124,6 +125,31 @@ def in_processes(function: Callable[..., Any], cases: Cases, workers: int, memor
     finally:
         for process in [*idle, *(process for process, _ in running.values())]:
             process.shutdown(wait=True, kill_workers=hurry)
+
+
+def start_processes(
+    function: Callable[..., Any], arguments: tuple[Any, ...], workers: int, memory_gb: float = 0.0
+) -> None:
+    """Start the processes of the next `in_processes` now, so that they get ready while the caller still does.
+
+    Each calls `function(*arguments)` first: it imports and loads what the cases need. What goes wrong there is not
+    said here; the cases meet it again.
+
+    Args:
+        function: Its result is thrown away; it must be small.
+        arguments: Its arguments.
+        workers: Number of processes; the same as for `in_processes`.
+        memory_gb: The same as for `in_processes`.
+    """
+    processes = _kept_processes(workers, memory_gb) or [_process(workers, memory_gb) for _ in range(workers)]
+    for process in processes:
+        process.submit(_get_ready, function, arguments)
+    _keep(workers, memory_gb, processes)
+
+
+def _get_ready(function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    with suppress(Exception):  # the cases meet it again, and say so
+        function(*arguments)
 
 
 def _keep(workers: int, memory_gb: float, processes: list[ProcessPoolExecutor]) -> None:

@@ -80,6 +80,27 @@ def run_cases(
     return [outcomes[key] for key in cases]
 
 
+def start_workers(
+    function: Callable[..., Any], *arguments: Any, workers: int, scheduler: str = "", memory_gb: float = 0.0
+) -> None:
+    """Start the worker processes that a later `run_cases` will need, so that they get ready meanwhile.
+
+    Args:
+        function: Called once in each worker: imports and loads what its cases need; the result is not used.
+        arguments: Its arguments.
+        workers: As for `run_cases`; with one, and with a scheduler, nothing is started.
+        scheduler: As for `run_cases`.
+        memory_gb: As for `run_cases`; a limit that it would refuse starts nothing here.
+
+    Example:
+        >>> start_workers(abs, -1, workers=1)
+    """
+    if workers > 1 and not scheduler and (not memory_gb or 0.5 <= memory_gb < 1e6):
+        from recontrast.execution.local import start_processes
+
+        start_processes(function, arguments, workers, memory_gb)
+
+
 def failures(outcomes: Sequence[Outcome]) -> dict[str, str]:
     """Case to reason, for the failed ones."""
     return {outcome.case: outcome.error for outcome in outcomes if outcome.error is not None}

@@ -18,13 +18,13 @@ from recontrast.atomic import write_text
 from recontrast.config import to_plain
 from recontrast.errors import ConfigError, RecontrastWarning, UnknownNameError
 from recontrast.execution.attempts import collected_warnings
-from recontrast.execution.workers import Summary, failures, run_cases
+from recontrast.execution.workers import Summary, failures, run_cases, start_workers
 from recontrast.io.bids import read_sidecar, write_description, write_sidecar
 from recontrast.io.nifti import is_nifti, read_header, read_volume, write_volume
 from recontrast.preparation.mask import find_head, require_signal
 from recontrast.preparation.normalize import Scale, fit_scale
 from recontrast.translation.cases import Selection, TranslationCase, find_cases
-from recontrast.translation.description import read_description
+from recontrast.translation.description import TranslatorDescription, read_description
 from recontrast.translation.dicom import reads_dicom, translate_dicom
 from recontrast.translation.output import (
     STAGE,
@@ -153,7 +153,7 @@ class _Job:
                 "device": settings.device,
                 "batch": settings.batch,
                 **({} if settings.volume is None else {"volume": settings.volume}),
-                **_windows(settings),
+                **(_windows(settings) if about.spatial_dims == 3 else {}),
             },
         }
 
@@ -190,6 +190,9 @@ def translate(settings: TranslateSettings) -> Summary:
     cases = find_cases(settings.input, about, selection)
     for case in cases:
         _require_apart(case, settings.out)
+    if _in_slices_here(settings, about):
+        workers = min(settings.workers, sum(not case.problem for case in cases))
+        start_workers(get_ready, settings, workers=workers, memory_gb=settings.memory_gb)
     translator = _load(settings)
     if is_nifti(settings.out):
         return _translate_file(cases[0], translator, settings)
@@ -300,6 +303,18 @@ def _translate_all(cases: Sequence[TranslationCase], job: _Job) -> tuple[dict[st
 
 def _in_volumes(job: _Job) -> bool:
     return job.translator.description.spatial_dims == 3
+
+
+def _in_slices_here(settings: TranslateSettings, about: TranslatorDescription) -> bool:
+    """What is known of `_goes_apart` before PyTorch is imported: whether a GPU will be used is guessed."""
+    here = not settings.scheduler and settings.input.is_dir() and settings.engine != "compiled"
+    on_cpu = settings.device == "cpu" or (settings.device == "auto" and not Path("/dev/nvidiactl").exists())
+    return here and on_cpu and about.spatial_dims == 2
+
+
+def get_ready(settings: TranslateSettings) -> None:
+    """Load the translator in a worker before its first case."""
+    _loaded(settings)
 
 
 def _goes_apart(job: _Job) -> bool:
