@@ -26,6 +26,23 @@ def test_reasons_are_one_line():
     assert attempt(fail, "a", ()).error == "two lines"
 
 
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ("sub-01: the grids differ", "the grids differ"),
+        ("sub-01 T1w: too dark", "T1w: too dark"),
+        ("sub-01 T2w to T1w: the grids differ", "T2w to T1w: the grids differ"),
+        ("sub-01_T1w.nii.gz: cannot be read", "sub-01_T1w.nii.gz: cannot be read"),
+        ("sub-01 and sub-02 differ", "sub-01 and sub-02 differ"),
+    ],
+)
+def test_a_reason_does_not_begin_with_its_case(message, reason):
+    def fail():
+        raise DataError(message)
+
+    assert attempt(fail, "sub-01", ()).error == reason
+
+
 def test_a_full_disk_is_not_the_case_s_own_trouble():
     def full():
         raise OutputError("full")

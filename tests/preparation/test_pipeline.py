@@ -108,6 +108,11 @@ def test_other_settings_are_not_mixed_in(settings):
     prepare(settings)
     with pytest.raises(ConfigError, match=r"other settings \(seed was 0, is now 1\)"):
         prepare(replace(settings, seed=1))
+    path = settings.out / "provenance.json"
+    known = json.loads(path.read_text())
+    del known["settings"]["low_quality"]  # of a version that did not have it
+    path.write_text(json.dumps(known))
+    assert prepare(settings).done[0].endswith("(4 kept)")
 
 
 def test_a_folder_with_other_files_is_left_alone(settings):
@@ -143,11 +148,11 @@ def spoil(tmp_path: Path, how: str, head) -> None:
 @pytest.mark.parametrize(
     ("how", "words"),
     [
-        ("missing", "sub-02: has no T2w without a space entity; there is: T1w"),
+        ("missing", "has no T2w without a space entity; there is: T1w"),
         ("zero", "sub-02_T2w.nii.gz: all voxels are zero"),
         ("nan", "voxels are not finite"),
         ("4D", "has 4 axes"),
-        ("grid", "sub-02 T2w to T1w: the grids differ"),
+        ("grid", "T2w to T1w: the grids differ"),
         ("truncated", "truncated or damaged"),
         ("twice", "2 files are T2w"),
     ],
@@ -158,6 +163,7 @@ def test_one_bad_case_is_listed_and_the_rest_goes_on(settings, tmp_path, head, h
     assert list(summary.failed) == ["sub-02"]
     assert words in summary.failed["sub-02"]
     assert "\n" not in summary.failed["sub-02"]
+    assert not summary.failed["sub-02"].startswith(("sub-02: ", "sub-02 "))  # the tables name the case beside it
     assert status(settings.out) == {"sub-01": "ok", "sub-02": "failed", "sub-03": "ok", "sub-04": "ok"}
     assert [case.key for case in read_cohort(settings.out).cases] == ["sub-01", "sub-03", "sub-04"]
     assert read_cohort(settings.out).failed["sub-02"] == summary.failed["sub-02"]
@@ -288,7 +294,7 @@ def test_killed_in_the_middle_loses_nothing_and_ends_in_the_same_bytes(settings,
     prepare(replace(settings, out=tmp_path / "whole"))
     whole = contents(tmp_path / "whole")
     with start(settings, workers) as process:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while not list((settings.out / LEDGER).glob("sub-*.json")) and time.monotonic() < deadline:
             time.sleep(0.005)
         os.killpg(process.pid, signal.SIGKILL)
@@ -327,6 +333,23 @@ def test_one_scale_for_all_subjects_comes_from_the_training_ones_and_stays(setti
     assert prepare(fixed).done[0].endswith("(4 kept)")
 
 
+def test_test_subjects_alone_fail_for_their_own_reason_without_a_scale(settings):
+    alone = replace(settings, recipe="fixed-scale", subjects=("01",), test=("01",))
+    with (
+        pytest.warns(RecontrastWarning, match=r"no training subject, .*--scale.contrasts"),
+        pytest.raises(DataError, match=r"sub-01: scale 'fixed' of T1w needs .*scale.contrasts T1w=RANGE"),
+    ):
+        prepare(alone)
+    gone = replace(alone, contrasts=("T1w", "FLAIR"), out=settings.out.with_name("gone"))
+    with (
+        pytest.warns(RecontrastWarning, match="no training subject"),
+        pytest.raises(DataError, match="sub-01: has no FLAIR"),
+    ):
+        prepare(gone)
+    table = read_table(gone.out / "cases.tsv", text_columns=("case", "status", "message"))
+    assert table["message"][0].startswith("has no FLAIR")
+
+
 def test_copies_and_grades_by_hand_are_in_the_quality_table(settings, head, tmp_path):
     write_raw(settings.bids, Case("03"), "T1w", head("T1w", seed=2))
     grades = tmp_path / "grades.tsv"
@@ -339,6 +362,11 @@ def test_copies_and_grades_by_hand_are_in_the_quality_table(settings, head, tmp_
     assert rows.loc[("sub-02", "T1w"), "duplicate_of"] == "sub-03"
     assert rows.loc[("sub-01", "T1w"), "tier"] == "low"
     assert rows.loc[("sub-01", "T1w"), "graded_by"] == "person"
+
+
+def test_a_scale_that_low_subjects_take_part_in_is_said(settings):
+    with pytest.warns(RecontrastWarning, match="the scale is fitted before quality is known"):
+        prepare(replace(settings, recipe="fixed-scale", low_quality="test", contrasts=("T1w",)))
 
 
 def test_subjects_with_a_low_image_are_tested_on_when_asked(settings, tmp_path):
@@ -359,6 +387,9 @@ def test_a_cohort_of_low_images_alone_cannot_be_learned_from(settings, tmp_path)
     grades.write_text("case\tcontrast\ttier\n" + "".join(f"sub-0{i}\tT1w\tlow\n" for i in range(1, 5)))
     with pytest.raises(DataError, match=r"every subject to learn from has an image of low quality; see quality.tsv"):
         prepare(replace(settings, grades=grades, low_quality="test"))
+    assert (settings.out / "quality.tsv").is_file()
+    with pytest.raises(LayoutError, match="not finished"):  # or the low ones would be learned from
+        read_cohort(settings.out)
 
 
 def test_unknown_tools_are_refused(settings):

@@ -26,7 +26,7 @@ class Outcome:
     Attributes:
         case: Key of the case.
         value: What the function returned; None when it failed.
-        error: One line saying why it failed; None when it did not.
+        error: One line saying why it failed, without the case's name at its start; None when it did not.
         seconds: Wall-clock time.
         memory_mb: Most memory (resident, MB) the process that did it has held so far; 0 where that is not known.
     """
@@ -61,7 +61,7 @@ def attempt(function: Callable[..., Any], key: str, arguments: tuple[Any, ...]) 
     except OutputError:
         raise
     except RecontrastError as reason:
-        error = " ".join(str(reason).split())
+        error = without_case(" ".join(str(reason).split()), key)
     except MemoryError:
         error = (
             "not enough memory for this case: use fewer workers, a higher limit (--memory-gb), or a machine with more"
@@ -70,6 +70,15 @@ def attempt(function: Callable[..., Any], key: str, arguments: tuple[Any, ...]) 
         log.error("case %s met a bug:\n%s", key, traceback.format_exc())
         error = f"bug: {type(bug).__name__}: {' '.join(str(bug).split())}"
     return Outcome(key, value, error, time.perf_counter() - start, peak_memory_mb())
+
+
+def without_case(message: str, key: str) -> str:
+    """A message without the name of its case in front, for a table that has it in a column of its own.
+
+    >>> without_case("sub-01: too dark", "sub-01"), without_case("sub-01 T1w: too dark", "sub-01")
+    ('too dark', 'T1w: too dark')
+    """
+    return re.sub(rf"^{re.escape(key)}(: | (?!and )(?=\S+( \S+ \S+)?: ))", "", message)
 
 
 def died_twice(key: str, how: str) -> Outcome:

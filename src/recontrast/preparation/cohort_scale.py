@@ -46,7 +46,8 @@ def fit_cohort_scale(
     )
     ranges = [outcome.value for outcome in outcomes if outcome.error is None]
     if not ranges:
-        raise DataError(f"no scale could be fitted: {next(iter(failures(outcomes).values()), 'there is no case')}")
+        case, reason = next(iter(failures(outcomes).items()), ("", "there is no case"))
+        raise DataError(f"no scale could be fitted: {case}{': ' if case else ''}{reason}")
     labels = list(dict.fromkeys(label for values in ranges for label in values))
     factors = {label: statistics.median(values[label] for values in ranges if label in values) for label in labels}
     for suffix in shared:

@@ -16,6 +16,7 @@ from recontrast import provenance
 from recontrast.atomic import make_folder, remove_partial_files, write_text
 from recontrast.config import to_plain
 from recontrast.errors import ConfigError, DataError, MissingContrastError, RecontrastWarning, UnknownNameError
+from recontrast.execution.attempts import without_case
 from recontrast.execution.workers import Outcome, Summary, failures, run_cases
 from recontrast.io.bids import BidsImage, Case, by_case, find_images, stray_images, write_description
 from recontrast.io.tables import write_table
@@ -216,6 +217,20 @@ def _with_cohort_scale(
             continue
         found = candidates(images, settings.space, settings.prefer)
         files[case.key] = {label: found[label][0].path for label in contrasts if len(found.get(label, [])) == 1}
+    if not files:
+        warnings.warn(
+            "no training subject, so that no scale can be fitted: give numbers with --scale.contrasts T1w=1200",
+            RecontrastWarning,
+            stacklevel=3,
+        )
+        return settings
+    if settings.low_quality == "test":
+        warnings.warn(
+            "the scale is fitted before quality is known: subjects that are tested on for their low quality take part "
+            "in it; give numbers with --scale.contrasts to keep them out",
+            RecontrastWarning,
+            stacklevel=3,
+        )
     shared = traits_of(settings.recipe).shared_scale
     numbers = fit_cohort_scale(files, shared, settings.workers, settings.scale.high)
     return dataclasses.replace(settings, scale=dataclasses.replace(settings.scale, contrasts=numbers))
@@ -278,6 +293,8 @@ def _open_folder(settings: PrepareSettings) -> dict[str, str]:
 
 def _require_same_settings(settings: PrepareSettings, before: Mapping[str, Any]) -> None:
     now = to_plain(settings)
+    # A folder of an older version knows fewer settings: these had their defaults.
+    before = {**to_plain(PrepareSettings(bids=settings.bids, out=settings.out)), **before}
     keys = [item.name for item in dataclasses.fields(settings) if item.name not in (*_FREE_TO_CHANGE, "out", "bids")]
     changed = [
         f"{key} was {before.get(key)!r}, is now {now.get(key)!r}" for key in keys if before.get(key) != now.get(key)
@@ -331,10 +348,11 @@ def _finish(
     for report in reports.values():
         for message in report.doubts:
             warnings.warn(message, RecontrastWarning, stacklevel=3)
-    _write_tables(settings.out, outcomes, reports)
+    _write_quality(settings.out, reports)
     if settings.low_quality == "test":
         splits = _low_to_test(splits, reports)
         write_splits(settings.out / "splits.tsv", splits)
+    _write_cases(settings.out, outcomes, reports)  # last: whoever finds it takes the splits for final
     inputs = {name: digest for report in reports.values() for name, digest in report.inputs.items()}
     provenance.write_provenance(settings.out, "prepare", settings, extra={"inputs": inputs})
     version = provenance.version()
@@ -345,7 +363,7 @@ def _finish(
     if not reports:
         reasons = list(dict.fromkeys(failed.values()))
         more = f" (and {len(reasons) - 1} other reasons, see {settings.out / 'cases.tsv'})" if len(reasons) > 1 else ""
-        raise DataError(f"not one of {len(outcomes)} cases could be prepared: {reasons[0]}{more}")
+        raise DataError(f"not one of {len(outcomes)} cases could be prepared: {next(iter(failed))}: {reasons[0]}{more}")
     kept = sum(report.kept for report in reports.values())
     counts = {split: sum(value == split for value in splits.values()) for split in ("train", "validation", "test")}
     done = [
@@ -365,13 +383,17 @@ def _low_to_test(splits: Mapping[str, str], reports: Mapping[str, CaseReport]) -
     return found
 
 
-def _write_tables(out: Path, outcomes: Sequence[Outcome], reports: Mapping[str, CaseReport]) -> None:
+def _write_cases(out: Path, outcomes: Sequence[Outcome], reports: Mapping[str, CaseReport]) -> None:
     rows = []
     for outcome in outcomes:
         report = reports.get(outcome.case)
-        message = outcome.error if report is None else "; ".join(report.doubts)
+        doubts = report.doubts if report else ()
+        message = outcome.error or "; ".join(without_case(doubt, outcome.case) for doubt in doubts)
         rows.append({"case": outcome.case, "status": "failed" if report is None else "ok", "message": message or None})
     write_table(out / "cases.tsv", pd.DataFrame(rows, columns=["case", "status", "message"]))
+
+
+def _write_quality(out: Path, reports: Mapping[str, CaseReport]) -> None:
     quality = [dict(row) for report in reports.values() for row in report.quality]
     copies = duplicates(quality)
     for row in quality:

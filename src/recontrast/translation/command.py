@@ -293,7 +293,7 @@ def _translate_all(cases: Sequence[TranslationCase], job: _Job) -> tuple[dict[st
     else:
         here = {key: (case, job) for key, (case,) in ready.items()}
         outcomes = run_cases(_translate_case, here, workers=settings.workers + 1, description="translate", threads=True)
-    failed.update({key: reason.removeprefix(f"{key}: ") for key, reason in failures(outcomes).items()})
+    failed.update(failures(outcomes))
     reports: dict[str, CaseReport] = {outcome.case: outcome.value for outcome in outcomes if outcome.error is None}
     for report in reports.values():
         for message in report.doubts:
