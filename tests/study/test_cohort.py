@@ -56,7 +56,7 @@ def test_true_grades_of_a_simulated_warehouse_are_used(monkeypatch: pytest.Monke
 def test_a_subject_is_low_when_one_of_its_sessions_is(tmp_path: Path) -> None:
     rows = ["01_ses-1\tT1w\tlow", "01_ses-2\tT1w\tgood", "02\tT1w\tmedium", "02\tT2w\tlow"]
     (tmp_path / "quality.tsv").write_text("case\tcontrast\ttier\n" + "".join(f"sub-{row}\n" for row in rows))
-    assert cohort.source_tiers(tmp_path, "T1w") == {"01": "low", "02": "good"}
+    assert cohort.source_tiers(tmp_path, "T1w") == {"sub-01": "low", "sub-02": "good"}
     assert cohort.source_tiers(tmp_path / "none", "T1w") == {}
 
 

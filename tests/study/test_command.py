@@ -23,10 +23,14 @@ def settings(study: Path, prepared: Path, **other: object) -> StudySettings:
 
 
 def test_a_study_from_file_to_page(make_study, make_prepared) -> None:  # type: ignore[no-untyped-def]
-    prepared, path = make_prepared(SPLITS), make_study(ONE, UNTRANSLATED)
+    prepared = make_prepared({**SPLITS, "05": "test"}, absent=(("05", "T2w"),))
+    path = make_study(ONE, UNTRANSLATED)
     wanted = settings(path, prepared)
     summary = study_paper(wanted)
-    assert summary.failed == {}
+    # A test subject without scores is said, not left out of the means in silence.
+    assert {name.split()[-1] for name in summary.failed} == {"sub-05"}
+    assert any("has no T2w" in reason for reason in summary.failed.values())
+    assert summary.failed["test T1w-T2w/untranslated sub-05"] == "has no source or no target"
     out = wanted.out
     jobs = read_table(out / "jobs.tsv")
     assert jobs["job"].tolist() == ["osman2022_loss-l1"]

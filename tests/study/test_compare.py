@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from recontrast.study.cohort import source_tiers
 from recontrast.study.compare import Finding, check_orderings, in_words, values_of
 from recontrast.study.settings import Ordering, Side
 
@@ -29,7 +30,7 @@ def tested(tmp_path: Path) -> list[Finding]:
             ):
                 for metric, value in (("psnr", psnr), ("mae", 1 / psnr)):
                     rows.append(
-                        (f"sub-{number}", f"{number}", "", estimator, "brain", metric, value, "recontrast", "ok")
+                        (f"sub-{number}", f"sub-{number}", "", estimator, "brain", metric, value, "recontrast", "ok")
                     )
         columns = ["case", "subject", "session", "estimator", "region", "metric", "value", "protocol", "status"]
         pd.DataFrame(rows, columns=columns).to_csv(folder / "scores.tsv", sep="\t", index=False)
@@ -72,9 +73,10 @@ def test_verdicts(tested: list[Finding]) -> None:
     assert np.isnan(table.loc[("d", ""), "wilcoxon_p"])
 
 
-def test_subjects_of_a_tier_alone(tested: list[Finding]) -> None:
-    tiers = {"0": "good", "1": "low", "2": "good", "3": "good"}
-    tested = [replace(item, tiers=tiers) for item in tested]
+def test_subjects_of_a_tier_alone(tested: list[Finding], tmp_path: Path) -> None:
+    rows = "".join(f"sub-{number}\tT1w\t{tier}\n" for number, tier in enumerate(("good", "low", "medium", "good")))
+    (tmp_path / "quality.tsv").write_text(f"case\tcontrast\ttier\n{rows}")
+    tested = [replace(item, tiers=source_tiers(tmp_path, "T1w")) for item in tested]
     good = values_of(tested, Side(method="first", tier="good"), "recontrast", "psnr")
     assert good is not None
     assert good.tolist() == [30, 32, 33]
@@ -86,11 +88,11 @@ def test_subjects_of_a_tier_alone(tested: list[Finding]) -> None:
 def test_volumes_are_compared_structure_by_structure(tested: list[Finding]) -> None:
     for item, error in zip(tested, (2.0, 5.0), strict=True):
         rows = [
-            (f"sub-{number}", f"{number}", "", structure, "ok", value + number / 10, 0.9)
+            (f"sub-{number}", f"sub-{number}", "", "tissue", structure, "ok", value + number / 10, 0.9)
             for number in range(4)
             for structure, value in (("GM", error), ("CSF", 99.0))
         ]
-        columns = ["case", "subject", "session", "structure", "status", "avd", "dice"]
+        columns = ["case", "subject", "session", "segmenter", "structure", "status", "avd", "dice"]
         path = item.evaluations["recontrast"] / "volumes.tsv"
         pd.DataFrame(rows, columns=columns).to_csv(path, sep="\t", index=False)
     first, second = Side(method="first"), Side(method="second")
@@ -109,7 +111,7 @@ def test_one_subject_decides_nothing(tested: list[Finding]) -> None:
     for item in tested:
         path = item.evaluations["recontrast"] / "scores.tsv"
         table = pd.read_csv(path, sep="\t")
-        table[table["subject"] == 0].to_csv(path, sep="\t", index=False)
+        table[table["subject"] == "sub-0"].to_csv(path, sep="\t", index=False)
     row = check_orderings([Ordering(claim="a", better=Side(method="first"), worse=Side(method="second"))], tested).iloc[
         0
     ]
@@ -120,7 +122,7 @@ def test_one_subject_decides_nothing(tested: list[Finding]) -> None:
 def test_one_subject_beside_a_control_has_the_interval_within_it(tested: list[Finding]) -> None:
     folder = tested[0].evaluations["recontrast"]
     scores = pd.read_csv(folder / "scores.tsv", sep="\t")
-    scores[scores["subject"] == 0].to_csv(folder / "scores.tsv", sep="\t", index=False)
+    scores[scores["subject"] == "sub-0"].to_csv(folder / "scores.tsv", sep="\t", index=False)
     columns = ["estimator", "control", "metric", "region", "difference_ci_low", "difference_ci_high", "interval"]
     row = ("synthetic", "identity", "mae", "brain", -0.03, -0.01, "WITHIN ONE SUBJECT (8 slabs)")
     pd.DataFrame([row], columns=columns).to_csv(folder / "statistics.tsv", sep="\t", index=False)
@@ -128,6 +130,11 @@ def test_one_subject_beside_a_control_has_the_interval_within_it(tested: list[Fi
     found = check_orderings([claim], tested).iloc[0]
     assert (found["ci_low"], found["ci_high"], found["verdict"]) == (0.01, 0.03, "agrees")
     assert found["interval"].startswith("WITHIN ONE SUBJECT")
+
+
+def test_a_claim_of_any_method_is_listed_when_nothing_was_tested() -> None:
+    table = check_orderings([Ordering(claim="a", better=Side(), worse=Side(estimator="identity"))], [])
+    assert table["verdict"].tolist() == ["not tested"]
 
 
 def test_sides_in_words() -> None:

@@ -52,3 +52,11 @@ def test_sessions_are_averaged_and_undefined_values_left_out() -> None:
         }
     )  # fmt: skip
     assert score.subject_values(scores, "psnr", "brain").to_dict() == {"1": 25.0, "2": 40.0}
+
+
+def test_expected_cases_without_scores_are_named(tmp_path: Path) -> None:
+    rows = ["sub-01\tok\tn/a", "sub-02\tfailed\tthe grids differ", "sub-03\tmissing\tno synthetic T2w in made"]
+    (tmp_path / "cases.tsv").write_text("case\tstatus\tmessage\n" + "".join(f"{row}\n" for row in rows))
+    assert score.unscored(tmp_path) == {
+        "sub-02": "failed: the grids differ", "sub-03": "missing: no synthetic T2w in made",
+    }  # fmt: skip

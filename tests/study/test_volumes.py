@@ -12,10 +12,12 @@ from recontrast.study.volumes import is_volume, title, volume_values
 
 def test_sessions_are_averaged_and_undefined_values_left_out(tmp_path: Path) -> None:
     rows = [
-        "sub-01_ses-1\t01\t1\tGM\t2.0", "sub-01_ses-2\t01\t2\tGM\t4.0", "sub-02\t02\t\tGM\tn/a",
+        "sub-01_ses-1\tsub-01\t1\ttissue\tGM\t2.0", "sub-01_ses-2\tsub-01\t2\ttissue\tGM\t4.0",
+        "sub-02\tsub-02\t\ttissue\tGM\tn/a", "sub-01_ses-1\tsub-01\t1\tsynthseg\tGM\t90.0",
     ]  # fmt: skip
-    (tmp_path / "volumes.tsv").write_text("case\tsubject\tsession\tstructure\tavd\n" + "\n".join(rows) + "\n")
-    assert volume_values(tmp_path, "volumes.avd", "GM").to_dict() == {"01": 3.0}
+    header = "case\tsubject\tsession\tsegmenter\tstructure\tavd\n"
+    (tmp_path / "volumes.tsv").write_text(header + "\n".join(rows) + "\n")
+    assert volume_values(tmp_path, "volumes.avd", "GM").to_dict() == {"sub-01": 3.0}
 
 
 def test_nothing_was_segmented(tmp_path: Path) -> None:

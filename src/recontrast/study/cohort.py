@@ -62,7 +62,7 @@ def make_cohort(data: DataSource, prepared: Path, out: Path, bids: Path | None, 
 
 
 def source_tiers(prepared: Path, contrast: str) -> dict[str, str]:
-    """Subject to the quality of its image of a contrast: low where that of any session is, else good.
+    """Quality of each subject's image of a contrast, by the subject as in scores (`sub-01`): low if any session's is.
 
     Args:
         prepared: Prepared folder, with its `quality.tsv`.
@@ -74,6 +74,6 @@ def source_tiers(prepared: Path, contrast: str) -> dict[str, str]:
     table = read_table(path, text_columns=("case", "contrast", "tier"))
     tiers: dict[str, str] = {}
     for row in table[table["contrast"] == contrast].to_dict("records"):
-        subject = Case.parse(row["case"]).subject
+        subject = f"sub-{Case.parse(row['case']).subject}"
         tiers[subject] = "low" if "low" in (row["tier"], tiers.get(subject)) else "good"
     return tiers

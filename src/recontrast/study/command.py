@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -27,7 +27,7 @@ from recontrast.study.layouts import LAYOUTS
 from recontrast.study.pages import Findings, write_page
 from recontrast.study.plan import Candidate, TrainingJob, candidates_of, groups_of, plan_jobs
 from recontrast.study.run import run_jobs
-from recontrast.study.score import IMAGES, Scoring, score_images, score_translator
+from recontrast.study.score import IMAGES, Scoring, score_images, score_translator, unscored
 from recontrast.study.select import (
     TABLE,
     Choice,
@@ -111,7 +111,8 @@ def study_paper(settings: StudySettings) -> Summary:
     cohort = cohorts.make_cohort(data, settings.prepared, settings.out, settings.bids, settings.case_workers)
     trained = run_jobs(jobs, settings.prepared, settings.out, settings.scale, settings.workers, settings.scheduler)
     work = _Work(settings, description, data, cohort, jobs)
-    failed = {f"train {key}": reason for key, reason in trained.failed.items()}
+    failed = {f"prepare {key}": reason for key, reason in cohort.failed.items()}
+    failed |= {f"train {key}": reason for key, reason in trained.failed.items()}
     choices = _select(work, picks, failed)
     tested = _test(work, choices, failed)
     orderings = check_orderings(description.orderings, tested)
@@ -202,6 +203,7 @@ def _test(work: _Work, choices: Sequence[Choice], failed: dict[str, str]) -> lis
             except RecontrastError as error:
                 failed[f"test {direction}/{candidate.name}"] = str(error)
                 continue
+            failed |= _unscored(f"test {direction}/{candidate.name}", evaluations)
             tiers = source_tiers(settings.prepared, candidate.job.direction.source[0])
             tested.append(Finding(direction, method, rule, candidate.name, evaluations, tiers))
     return [*tested, *(_test_untranslated(work, scoring, failed) if work.study.untranslated else ())]
@@ -215,8 +217,7 @@ def _test_untranslated(work: _Work, scoring: Scoring, failed: dict[str, str]) ->
         log.info("testing %s/%s …", direction.label, UNTRANSLATED)
         cases = work.cohort.split("test")
         try:
-            for case in write_untranslated(cases, direction, folder / IMAGES):
-                failed[f"test {direction.label}/{UNTRANSLATED} {case}"] = "has no source or no target"
+            absent = write_untranslated(cases, direction, folder / IMAGES)
             origin = f"{UNTRANSLATED} {work.settings.prepared.resolve()} {direction.source[0]}"
             options = {"sources": direction.source, "controls": ()}
             evaluations = {
@@ -228,9 +229,18 @@ def _test_untranslated(work: _Work, scoring: Scoring, failed: dict[str, str]) ->
         except RecontrastError as error:
             failed[f"test {direction.label}/{UNTRANSLATED}"] = str(error)
             continue
+        what = f"test {direction.label}/{UNTRANSLATED}"
+        failed |= _unscored(what, evaluations) | {f"{what} {case}": "has no source or no target" for case in absent}
         tiers = source_tiers(work.settings.prepared, direction.source[0])
         tested.append(Finding(direction.label, UNTRANSLATED, "", UNTRANSLATED, evaluations, tiers))
     return tested
+
+
+def _unscored(what: str, evaluations: Mapping[str, Path]) -> dict[str, str]:
+    """Cases without scores in any evaluation: the tables are of the others."""
+    return {
+        f"{what} {case}": reason for evaluation in evaluations.values() for case, reason in unscored(evaluation).items()
+    }
 
 
 def _chosen(choice: Choice, study: Study) -> list[tuple[str, Candidate]]:

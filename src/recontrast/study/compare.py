@@ -31,7 +31,7 @@ class Finding:
         rule: Metric that chose it; empty: the study's own choice.
         candidate: Its name.
         evaluations: Protocol to evaluation folder.
-        tiers: Subject to the quality of its source: good (or medium) or low.
+        tiers: Subject (`sub-01`) to the quality of its source: good (or medium) or low.
     """
 
     direction: str
@@ -87,7 +87,7 @@ def check_orderings(orderings: Sequence[Ordering], tested: Sequence[Finding]) ->
     rows = []
     for ordering in orderings:
         methods = dict.fromkeys(t.method for t in tested if t.method != UNTRANSLATED)
-        each = [ordering.better.method] if ordering.better.method else list(methods)
+        each = [ordering.better.method] if ordering.better.method else list(methods) or [""]
         for method in each:
             rows.append(_check(ordering, method, tested))
     columns = ["claim", "where", "method", "protocol", "region", "metric", "better", "worse", "subjects", "difference",
@@ -118,7 +118,7 @@ def _check(ordering: Ordering, method: str, tested: Sequence[Finding]) -> dict[s
         else:
             higher = all(protocol.higher_is_better(label) for label in metric.split("+"))
     except RecontrastError as error:
-        return row | {"interval": str(error)}
+        return row | {"interval": str(error), "subjects": 0}
     shared = first.index.intersection(second.index) if first is not None and second is not None else pd.Index([])
     if first is None or second is None or not len(shared):
         side = better if first is None else worse
@@ -133,7 +133,7 @@ def _check(ordering: Ordering, method: str, tested: Sequence[Finding]) -> dict[s
         verdict = AGREES if interval.low > 0 else DISAGREES if interval.high < 0 else UNDECIDED
     before = float(second[shared].mean())
     return row | {
-        "change_percent": 100 * (float(first[shared].mean()) / before - 1) if before else float("nan"),
+        "change_percent": 100 * (float(first[shared].mean()) - before) / abs(before) if before else float("nan"),
         "wilcoxon_p": paired_test(difference.tolist()).p, "shapiro_p": shapiro_wilk(difference.tolist()).p,
         "better": float(first[shared].mean()), "worse": before, "subjects": len(shared),
         "difference": float(difference.mean()), "ci_low": interval.low, "ci_high": interval.high,

@@ -96,6 +96,13 @@ def read_scores(evaluation: Path) -> pd.DataFrame:
     return read_table(evaluation / "scores.tsv", text_columns=("case", "subject", "session", "region", "status"))
 
 
+def unscored(evaluation: Path) -> dict[str, str]:
+    """Case to reason, for cases that were expected and have no scores."""
+    table = read_table(evaluation / "cases.tsv", text_columns=("case", "status", "message"))
+    missing = table[table["status"] != "ok"]
+    return {row["case"]: f"{row['status']}: {row['message']}" for row in missing.to_dict("records")}
+
+
 def subject_values(scores: pd.DataFrame, metric: str, region: str, estimator: str = SYNTHETIC) -> pd.Series[float]:
     """One value a subject, sessions averaged; `a+b` is the mean of the metrics a and b. Undefined ones are left out."""
     parts = []

@@ -55,6 +55,8 @@ def title(metric: str) -> str:
 def volume_values(evaluation: Path, metric: str, structure: str) -> pd.Series[float]:
     """One value a subject, sessions averaged; empty where no segmenter was asked or the structure was not found.
 
+    Where several segmenters found the structure, the first one's values are taken: they do not measure the same.
+
     Args:
         evaluation: Evaluation folder.
         metric: Label like `volumes.avd`.
@@ -65,6 +67,7 @@ def volume_values(evaluation: Path, metric: str, structure: str) -> pd.Series[fl
         return pd.Series(dtype=float)
     table = read_table(path, text_columns=("case", "subject", "session", "structure", "status"))
     found = table[table["structure"] == structure]
+    found = found[found["segmenter"] == found["segmenter"].iloc[0]] if len(found) else found
     values = pd.to_numeric(found[metric.removeprefix(PREFIX)], errors="coerce").groupby(found["subject"]).mean()
     kept: pd.Series[float] = values.dropna()
     return kept
