@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -66,6 +67,19 @@ def test_shares_of_tiers_are_as_asked_for(rng):
     assert tiers.count("medium") / 4000 == pytest.approx(0.3, abs=0.02)
 
 
+def test_a_contrast_that_cannot_be_weakened_is_not_graded_as_weak(rng):
+    found = [draw_grades(rng, 0.5, 0.5, weakened=False) for _ in range(300)]
+    assert all(grades.contrast == 0 for grades in found)
+    assert {"medium", "low"} == {grades.tier for grades in found}
+    settings = SimulateSettings(out=Path("none"), contrasts=("T1w", "FLAIR", "T2starw"), low_quality=0.9, seed=1)
+    for index in range(20):
+        grades = grades_of(settings, index)
+        for label in ("FLAIR", "T2starw"):
+            (scan,) = scans_of(label)
+            assert grades[label].contrast == 0
+            assert as_on(scan, None, Grades(contrast=2)) == scan
+
+
 def test_the_middle_of_k_space_keeps_its_place(rng):
     still = np.zeros((12, 32, 10), np.complex64)
     still[4:8, 10:22, 3:7] = 1
@@ -124,3 +138,5 @@ def test_what_cannot_be_simulated_is_refused(tmp_path):
     for medium, low, message in ((1.2, 0.0, "medium_quality"), (0.0, -0.1, "low_quality"), (0.6, 0.6, "together")):
         with pytest.raises(ConfigError, match=message):
             check_shares(medium, low)
+    with pytest.raises(ConfigError, match="snr is 0"):
+        simulate(SimulateSettings(out=tmp_path, snr=0.0, low_quality=0.5))

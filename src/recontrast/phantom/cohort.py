@@ -23,7 +23,7 @@ from recontrast.phantom.protocols import scans_of
 from recontrast.phantom.scanner import stream
 from recontrast.phantom.subject import finished, simulate_subject
 from recontrast.phantom.tissues import tissues_at
-from recontrast.phantom.warehouse import Grades, check_shares, draw_grades, scanner_of
+from recontrast.phantom.warehouse import Grades, can_be_weak, check_shares, draw_grades, scanner_of
 from recontrast.provenance import FILE_NAME, version, write_provenance
 
 PATHOLOGIES = (*KINDS, "mixed")
@@ -72,7 +72,7 @@ class SimulateSettings:
     """Scanners of a clinical warehouse (mprage-3t, mprage-1.5t, spgr-3t); each subject lies in one of them. Their field
     strength, T1w sequence, noise and coil take the place of those above. None: one scanner, as above."""
     medium_quality: float = 0.0
-    """Share of scans of medium quality: noisier, moved during the scan, or of weaker contrast."""
+    """Share of scans of medium quality: noisier, moved during the scan, or (T1w gradient echoes) of weaker contrast."""
     low_quality: float = 0.0
     """Share of scans of low quality, but for the first contrast, which is never worse than medium."""
     seed: int = 0
@@ -162,7 +162,9 @@ def grades_of(settings: SimulateSettings, index: int) -> dict[str, Grades]:
     found = {}
     for position, label in enumerate(settings.contrasts):
         low = settings.low_quality if position else 0.0
-        found[label] = draw_grades(stream(settings.seed, index, f"quality of {label}"), settings.medium_quality, low)
+        rng = stream(settings.seed, index, f"quality of {label}")
+        weakened = all(can_be_weak(scan) for scan in scans_of(label))
+        found[label] = draw_grades(rng, settings.medium_quality, low, weakened)
     return found
 
 
@@ -185,6 +187,8 @@ def check(settings: SimulateSettings) -> None:
     for name in settings.scanners:
         scanner_of(name)
     check_shares(settings.medium_quality, settings.low_quality)
+    if settings.snr == 0 and (settings.medium_quality or settings.low_quality):
+        raise ConfigError("snr is 0, no noise, so that no scan can be noisier: give an snr beside shares of quality")
     for contrast in settings.contrasts:
         scans_of(contrast)
 

@@ -124,27 +124,40 @@ def check_shares(medium: float, low: float) -> None:
         raise ConfigError(f"medium_quality {medium:g} and low_quality {low:g} are more than all scans together")
 
 
-def draw_grades(rng: np.random.Generator, medium: float, low: float) -> Grades:
+def draw_grades(rng: np.random.Generator, medium: float, low: float, weakened: bool = True) -> Grades:
     """Grades of a scan: one figure decides its tier, the others are as good or better.
 
     Args:
         rng: Source of random numbers.
         medium: Share of scans of medium quality.
         low: Share of scans of low quality.
+        weakened: Whether its contrast can be weak, see `can_be_weak`; else the grade of contrast is 0.
     """
     chance, worst, lesser = rng.random(), int(rng.integers(3)), rng.integers(0, 2, 3)
     grade = 2 if chance < low else 1 if chance < low + medium else 0
     if grade == 0:
         return GOOD
     found = [int(value) for value in lesser] if grade == 2 else [0, 0, 0]
-    found[worst] = grade
-    return Grades(*found)
+    found[worst if weakened or worst else 1 + int(rng.integers(2))] = grade
+    return Grades(found[0] if weakened else 0, found[1], found[2])
+
+
+def can_be_weak(scan: Scan) -> bool:
+    """Whether `as_on` can weaken the contrast of a scan: of T1w gradient echoes alone.
+
+    Example:
+        >>> from recontrast.phantom.protocols import scans_of
+        >>> can_be_weak(scans_of("T1w")[0]), can_be_weak(scans_of("FLAIR")[0])
+        (True, False)
+    """
+    gradient_echo = isinstance(scan.sequence, InversionPreparedGradientEcho | SpoiledGradientEcho)
+    return scan.contrast.suffix == "T1w" and gradient_echo
 
 
 def as_on(scan: Scan, scanner: Scanner | None, grades: Grades) -> Scan:
     """A scan as this scanner makes it, with the T1 weighting that its grade of contrast says.
 
-    Without a scanner the sequence is that of the protocol. Only gradient echoes are weakened.
+    Without a scanner the sequence is that of the protocol. Only what `can_be_weak` is weakened.
 
     Example:
         >>> from recontrast.phantom.protocols import scans_of
@@ -154,6 +167,8 @@ def as_on(scan: Scan, scanner: Scanner | None, grades: Grades) -> Scan:
     if scanner is not None and (scan.contrast.suffix, _acquisition(scan.contrast)) == ("T1w", ""):
         scan = replace(scan, sequence=scanner.t1w)
     sequence = scan.sequence
+    if not can_be_weak(scan):
+        return scan
     if isinstance(sequence, InversionPreparedGradientEcho):
         late = round(sequence.inversion_time_s * _INVERSION[grades.contrast], 3)
         return replace(scan, sequence=replace(sequence, inversion_time_s=late))
