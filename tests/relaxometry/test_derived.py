@@ -63,6 +63,10 @@ def test_real_and_imaginary_parts_and_the_printed_rule(tmp_path: Path, oblique_a
     assert read_sidecar(anat / "sub-01_acq-image6real_part-real_MESE.nii.gz")["EchoTime"] == pytest.approx(0.0169)
     flair, kept = (read_volume(anat / f"sub-01_{label}.nii.gz").data for label in (SYNTHETIC, SUPPRESSED))
     np.testing.assert_array_equal(kept[labels == NAMES.index("CSF")], flair[labels == NAMES.index("CSF")])
+    add_synthetic(tmp_path, workers=1)  # the other rule: what is there is not kept
+    assert read_sidecar(anat / f"sub-01_{SUPPRESSED}.nii.gz")["CsfRule"] == "corrected"
+    corrected = read_volume(anat / f"sub-01_{SUPPRESSED}.nii.gz").data
+    assert np.median(corrected[labels == NAMES.index("CSF")]) == 0
     for path in anat.glob("*phase*"):
         path.unlink()
     for path in anat.glob("*real*"):

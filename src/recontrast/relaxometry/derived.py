@@ -31,6 +31,9 @@ from recontrast.volume import Volume
 MAPS = ("T1map", "T2map", "PDmap")
 SYNTHETIC, SUPPRESSED, SYNTHETIC_T1W = "acq-synthetic_FLAIR", "acq-suppressed_FLAIR", "acq-synthetic_T1w"
 
+_RULES = {False: "corrected", True: "as printed"}
+"""How the sidecar of the suppressed FLAIR names the rule, by `literal`."""
+
 
 def add_synthetic(raw: Path, workers: int = 2, *, literal: bool = False, parts: bool = False) -> Summary:
     """Write maps (T1, T2 in s, proton density in units of the images) and synthetic contrasts beside raw images.
@@ -54,16 +57,19 @@ def add_synthetic(raw: Path, workers: int = 2, *, literal: bool = False, parts: 
         ['maps and synthetic contrasts of 4 cases in cohort']
     """
     found = {series.case.key: (series,) for series in find_series(raw)}
-    todo = {
-        key: each
-        for key, each in found.items()
-        if not _path(raw, each[0].case, SUPPRESSED).is_file()
-        or (parts and not all(path.is_file() for pair in _parts(each[0]) for path in pair))
-    }
+    todo = {key: each for key, each in found.items() if not _is_there(raw, each[0], literal, parts)}
     job = functools.partial(_one_case, raw=raw, literal=literal, parts=parts)
     outcomes = run_cases(job, todo, workers=workers, description="maps and contrasts")
     failed = failures(outcomes)
     return Summary([f"maps and synthetic contrasts of {len(found) - len(failed)} cases in {raw}"], failed)
+
+
+def _is_there(raw: Path, series: RawSeries, literal: bool, parts: bool) -> bool:
+    """Whether a case is finished, and CSF was suppressed in it by the rule that is asked for."""
+    suppressed = _path(raw, series.case, SUPPRESSED)
+    if not suppressed.is_file() or read_sidecar(suppressed).get("CsfRule", _RULES[False]) != _RULES[literal]:
+        return False
+    return not parts or all(path.is_file() for pair in _parts(series) for path in pair)
 
 
 def _one_case(series: RawSeries, *, raw: Path, literal: bool, parts: bool) -> None:
@@ -89,7 +95,8 @@ def _one_case(series: RawSeries, *, raw: Path, literal: bool, parts: bool) -> No
     sources = [path.relative_to(raw).as_posix() for path in (*series.magnitudes, *series.phases)]
     for label, (values, units) in made.items():
         path = _path(raw, series.case, label)
-        write_sidecar(path, {"Synthetic": label not in MAPS, "Sources": sources, "Units": units})
+        rule = {"CsfRule": _RULES[literal]} if label == SUPPRESSED else {}
+        write_sidecar(path, {"Synthetic": label not in MAPS, "Sources": sources, "Units": units, **rule})
         described = "fitted to raw images" if label in MAPS else "SYNTHETIC, from parameter maps"
         write_volume(path, grid.with_data(values), np.float32, like=series.magnitudes[0], description=described)
 

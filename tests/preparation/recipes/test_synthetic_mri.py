@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tests.preparation.recipes.test_recipe_contract import inputs
 
-from recontrast.errors import GeometryError, LayoutError, MissingContrastError
+from recontrast.errors import GeometryError, IntensityError, LayoutError, MissingContrastError
 from recontrast.preparation.recipes.synthetic_mri import raw_order, synthetic_mri
 from recontrast.volume import Volume
 
@@ -59,3 +59,7 @@ def test_parts_lie_where_their_magnitudes_lie(raw):
         assert placed[label].volume.orientation == "RAS"
         assert (placed[label].volume.data == -1.5).all()
     assert raw_order([*phase, *images], "sub-01") == list(images)
+    first = next(iter(phase))
+    scanner_units = {**phase, first: phase[first].with_data(phase[first].data + 4095)}
+    with pytest.raises(IntensityError, match=r"sub-01 acq-\w+phase_MESE: phases reach .*radians are needed"):
+        synthetic_mri({**images, **scanner_units}, options, "sub-01")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from recontrast.contrasts import Contrast
-from recontrast.errors import MissingContrastError
+from recontrast.errors import IntensityError, MissingContrastError
 from recontrast.preparation.mask import find_head
 from recontrast.preparation.normalize import ScaleSettings
 from recontrast.preparation.raw_order import NOMINAL_MS, check_raw_order
@@ -44,10 +44,12 @@ def synthetic_mri(images: Mapping[str, Volume], options: RecipeOptions, what: st
         MissingContrastError: Not eight raw images.
         LayoutError: They are not in order, or it cannot be told.
         GeometryError: They are not on one grid, or alignment failed.
+        IntensityError: Phases are not in radians.
     """
     raw = raw_order(images, what)
     for label in (label for label in images if label in raw[1:] or is_part(label)):
         require_same_grid(images[raw[0]], images[label], f"{what} {label} and {raw[0]}")
+        _require_radians(label, images[label], what)
     turned = {label: images[label].reoriented("RAS") for label in raw}
     bright = raw[_FOURTH]
     head, bare = find_head(turned[bright])
@@ -70,8 +72,11 @@ def is_part(label: str) -> bool:
         >>> is_part("acq-delay146echo1phase_MESE"), is_part("acq-delay146echo1_MESE")
         (True, False)
     """
-    contrast = Contrast.parse(label)
-    return contrast.suffix == RAW_SUFFIX and dict(contrast.entities).get("acq", "").endswith(PARTS)
+    return Contrast.parse(label).suffix == RAW_SUFFIX and _acquisition(label).endswith(PARTS)
+
+
+def _acquisition(label: str) -> str:
+    return dict(Contrast.parse(label).entities).get("acq", "")
 
 
 def raw_order(labels: Mapping[str, Volume] | Sequence[str], what: str) -> list[str]:
@@ -95,6 +100,13 @@ def raw_order(labels: Mapping[str, Volume] | Sequence[str], what: str) -> list[s
         keys = {label: (int(match[1]), int(match[2])) for label, match in zip(raw, named, strict=True) if match}
         return sorted(raw, key=lambda label: keys[label])
     return raw
+
+
+def _require_radians(label: str, image: Volume, what: str) -> None:
+    """Phases are divided by pi: scanner units (-4096 to 4095) would come out a thousand times too large."""
+    largest = float(np.abs(image.data).max())
+    if is_part(label) and _acquisition(label).endswith("phase") and largest > 2 * np.pi + 0.01:
+        raise IntensityError(f"{what} {label}: phases reach {largest:g}; radians are needed (-pi to pi)")
 
 
 def _delays(raw: Sequence[str]) -> tuple[float, ...]:
