@@ -68,6 +68,7 @@ def test_the_published_tables_give_the_published_kappas_and_intervals(tmp_path: 
     (tmp_path / "d.toml").write_text(f'design = "tagawa2025"\nreaders = ["A", "B", "C"]\n{arms}')
     out = tmp_path / "out"
     assert cli.run(["readers", "analyse", str(tmp_path / "a.tsv"), str(out), "--design", str(tmp_path / "d.toml")]) == 0
+    assert "answers that were given elsewhere" in (out / "report.html").read_text()  # whether blinded is not known
     counts = pd.read_csv(out / "counts-mta.tsv", sep="\t")
     agreement = pd.read_csv(out / "agreement.tsv", sep="\t").set_index(["between", "who", "statistic"])
     lesions = pd.read_csv(out / "lesions-lesions-generated.tsv", sep="\t").set_index("reader")
@@ -102,6 +103,7 @@ def test_a_study_half_read_is_analysed_and_says_so(make_study: Any, tmp_path: Pa
     assert granular["p"] == 0.0625  # five cases, all in one direction
     page = (tmp_path / "out" / "report.html").read_text()
     assert "3 of 12 items answered" in page
+    assert "readers who were not told the arm" in page
     assert "first and second reading" in page
 
 

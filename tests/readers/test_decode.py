@@ -41,8 +41,16 @@ def test_tables_made_elsewhere_are_checked(tmp_path: Path, make_study: Any) -> N
     path = tmp_path / "a.tsv"
     path.write_text("reader\tcase\tarm\tquestion\tvalue\nA\t01\tacquired\tmta\t2\n")
     assert read_answers(path, study)[["case", "value"]].to_numpy().tolist() == [["01", 2]]
-    for row, said in (("A\t1\tx\tmta\t2", "arm 'x'"), ("A\t1\tacquired\tq\t2", "question 'q'"),
-                      ("A\t1\tacquired\tmta\tmuch", "'much'")):  # fmt: skip
+    wrong = {
+        "A\t1\tx\tmta\t2": "arm 'x'",
+        "A\t1\tacquired\tq\t2": "question 'q'",
+        "A\t1\tacquired\tmta\tmuch": "'much'",
+        "A\t1\tacquired\tmta\t1.5": "'1.5' .* not one of its grades",
+        "A\t1\tacquired\tmta\t7": "'7' .* not one of its grades",
+        "Z\t1\tacquired\tmta\t2": "reader 'Z'",
+        "A\t1\tacquired\tmta\t2\nA\t1\tacquired\tmta\t3": "two rows for A 1 acquired mta;",
+    }
+    for row, said in wrong.items():
         path.write_text(f"reader\tcase\tarm\tquestion\tvalue\n{row}\n")
         with pytest.raises(FormatError, match=said):
             read_answers(path, study)

@@ -63,6 +63,17 @@ def test_a_design_is_made_and_served_by_one_command_and_made_once(
         study_folder(tmp_path / "nothing", "http://localhost:1")
 
 
+def test_a_design_changed_since_its_study_was_made_is_said(make_study: Any, caplog: pytest.LogCaptureFixture) -> None:
+    folder = make_study().folder
+    design = folder.with_name("study.toml")
+    design.write_bytes(folder.with_name("design.toml").read_bytes())
+    assert study_folder(design, "http://localhost:1") == folder
+    assert "was changed" not in caplog.text
+    design.write_text(design.read_text().replace("gap = 1", "gap = 2"))
+    study_folder(design, "http://localhost:1")
+    assert "was changed since" in caplog.text
+
+
 def test_one_server_a_study(make_study: Any) -> None:
     folder = make_study().folder
     with _alone(folder), pytest.raises(ConfigError, match="being served already"):

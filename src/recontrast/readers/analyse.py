@@ -94,10 +94,11 @@ def analyse(settings: AnalyseSettings) -> Summary:
         write_table(out / f"{name}.tsv", table)
     write_provenance(out, "readers analyse", settings)
     arms = ", ".join(arm.name for arm in study.arms)
+    blinded = "answers of readers who were not told the arm" if plan else "a table of answers that were given elsewhere"
     content = {
         "format": 1,
         "title": study.title,
-        "statement": f"{len(study.readers)} readers, arms {arms}; answers of readers who did not know the arm.",
+        "statement": f"{len(study.readers)} readers, arms {arms}; {blinded}.",
         "facts": _facts(plan, records, study, answers),
         "tables": [{"name": name, "note": NOTES[name.partition("-")[0]]} for name in tables],
     }

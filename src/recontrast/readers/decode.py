@@ -59,6 +59,9 @@ def read_answers(path: Path, study: Study) -> pd.DataFrame:
     unknown = sorted({name for arm in table["arm"] for name in str(arm).split(",")} - arms)
     if unknown:
         raise FormatError(f"{path}: arm '{unknown[0]}' is not in the design; it has {', '.join(sorted(arms))}")
+    nobody = sorted(set(table["reader"].astype(str)) - set(study.readers))
+    if nobody:
+        raise FormatError(f"{path}: reader '{nobody[0]}' is not in the design; it has {', '.join(study.readers)}")
     defaults = {"session": 0, "place": np.arange(len(table)), "item": "", "training": False, "repeat": False}
     fill: dict[str, Any] = {**defaults, "side": "", "milliseconds": np.nan, "received": ""}
     for name, value in fill.items():
@@ -67,6 +70,12 @@ def read_answers(path: Path, study: Study) -> pd.DataFrame:
     table["side"] = table["side"].fillna("")
     for name in ("training", "repeat"):
         table[name] = table[name].astype(str).str.lower().isin(("true", "1"))
+    keys = ["reader", "case", "arm", "question", "side", "training", "repeat"]
+    twice = table[table.duplicated(keys)]
+    if len(twice):
+        row = twice.iloc[0]
+        answer = " ".join(str(row[key]) for key in keys[:5]).rstrip()
+        raise FormatError(f"{path}: two rows for {answer}; keep one, or mark the second reading in a column `repeat`")
     table["value"] = [_typed(study, row) for row in table[["question", "value"]].to_dict("records")]
     return table[list(COLUMNS)]
 
@@ -117,8 +126,14 @@ def _world(marks: Sequence[Sequence[float]], affine: Any) -> list[list[float]]:
 
 
 def _typed(study: Study, row: Mapping[Any, Any]) -> Any:
-    kind = study.question(row["question"]).kind
+    question = study.question(row["question"])
+    if question.kind not in ("choice", "grade"):
+        return str(row["value"])
     try:
-        return int(float(row["value"])) if kind in ("choice", "grade") else str(row["value"])
+        value = float(row["value"])
     except (TypeError, ValueError):
         raise FormatError(f"value '{row['value']}' of question '{row['question']}' is not a number") from None
+    if value not in question.values:
+        grades = ", ".join(map(str, question.values))
+        raise FormatError(f"value '{row['value']}' of question '{row['question']}' is not one of its grades: {grades}")
+    return int(value)

@@ -7,7 +7,7 @@ import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from recontrast.errors import ConfigError, DependencyError
@@ -15,6 +15,7 @@ from recontrast.execution.workers import Summary
 from recontrast.readers.desk import Desk
 from recontrast.readers.folder import read_plan
 from recontrast.readers.new import NewSettings, new_study
+from recontrast.readers.study import read_study
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +82,10 @@ def study_folder(study: Path, address: str) -> Path:
     if not folder.exists():
         for line in new_study(NewSettings(design=study, out=folder, address=address)).done:
             log.info("%s", line)
+    else:
+        design, made = read_study(study), read_plan(folder).study
+        if replace(design, seed=design.seed or made.seed) != made:
+            log.warning("warning: %s was changed since %s was made, which is served as it was made", study, folder)
     return folder
 
 
