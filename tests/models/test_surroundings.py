@@ -52,9 +52,11 @@ def test_the_encoder_begins_at_them_and_keeps_a_share() -> None:
         agrees, size = model.agreement(source, target, mask)
         best = agrees / size
         assert 0.8 < best < 1.2
-        model.keep(0.5)
+        torch.nn.init.normal_(model.head.weight, std=0.3)  # as if it had learned: it sees the control with surroundings
+        whole = model(source)
+        model.share = 0.5
         assert torch.allclose(model(source), control + 0.5 * (whole - control), atol=1e-5)
-        model.keep(0.0)
+        model.share = 0.0
         assert torch.equal(model(source), control)
 
 

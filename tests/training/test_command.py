@@ -261,6 +261,18 @@ def test_absent_weights_of_a_preset_are_one_line_before_anything_is_written(
     assert not given.run.exists()
 
 
+def test_a_network_with_a_fit_and_no_control_trains_with_validation(
+    make_prepared: MakePrepared, tmp_path: Path
+) -> None:
+    given = TrainSettings(
+        prepared=make_prepared(), run=tmp_path / "run", source=("T1w",), target="T2w", preset="hagiwara2019",
+        set=("model.options.width=4", "model.options.whitened=true", "recipe.options.discriminator=none",
+             "recipe.options.first_steps=2", "loop.steps=2", "loop.accelerator=cpu", "data.size=[32,32]"),
+    )  # fmt: skip
+    assert train(given).failed == {}
+    assert read_description(given.run).model.options["whitened"] is True
+
+
 def test_batch_norm_of_single_images_is_warned_of(make_prepared: MakePrepared, settings: MakeSettings) -> None:
     given = settings(make_prepared(), "data.batch=1", "model.options.norm=batch", "loop.steps=1")
     with pytest.warns(RecontrastWarning, match="norm=batch_of_one"):

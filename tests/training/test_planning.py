@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from recontrast.config import read_toml
+from recontrast.datasets.patches import SliceBatches
 from recontrast.errors import ConfigError
 from recontrast.io.nifti import read_volume
 from recontrast.preparation.cohort import read_cohort
-from recontrast.training import pace
+from recontrast.training import loop, pace
 from recontrast.training.command import TrainSettings, train
 from recontrast.training.plan import read_plan
 from recontrast.training.planning import model_options
@@ -108,6 +109,30 @@ def test_validation_subjects_say_what_is_kept(
     assert (plan.loop.steps, plan.loop.validate_every, plan.data.held_out) == (6, 2, 0.0)
     kept = json.loads((given.run / "provenance.json").read_text())["result"]["kept_share"]
     assert 0 <= kept <= 1
+    assert read_description(given.run).model.options["share"] == load_translator(given.run).network.share == kept
+
+
+def test_what_has_no_control_keeps_no_share(
+    make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "seconds_of_step", lambda *_: 100.0)
+    given = TrainSettings(prepared=make_prepared(), run=tmp_path / "run", source=("T1w",), target="T2w",
+                          set=(*TINY, "model.options.start=none"), minutes=3.0)  # fmt: skip
+    assert not any("kept of what the network adds" in line for line in train(given).done)
+    assert "share" not in read_description(given.run).model.options
+
+
+def test_validation_slices_are_no_more_than_fit_into_memory(
+    make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    plain = SliceBatches.as_they_are
+    monkeypatch.setattr(SliceBatches, "as_they_are", lambda self, most: asked.append(most) or plain(self, most))
+    monkeypatch.setattr(loop, "_VALUES_OF_A_CONTROL", 1)
+    monkeypatch.setattr(pace, "seconds_of_step", lambda *_: 100.0)
+    train(TrainSettings(prepared=make_prepared(), run=tmp_path / "run", source=("T1w",), target="T2w", set=TINY,
+                        minutes=3.0))  # fmt: skip
+    assert asked == [16, 16]
 
 
 def test_channels_follow_from_sources_and_context() -> None:

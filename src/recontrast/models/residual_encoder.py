@@ -57,6 +57,7 @@ class ResidualEncoder(nn.Module):
         contrasts: Number of contrasts among the channels, for `start`; they come first, and the middle slice of each is
             looked at. 0: every channel is a contrast.
         slices: Channels of each contrast (2.5D); 0: as many as there are channels for each.
+        share: Part of what is added to the control that is kept, 0 to 1; a training ends by setting it.
 
     Raises:
         ConfigError: An option is out of range.
@@ -79,9 +80,13 @@ class ResidualEncoder(nn.Module):
         start: str = "expected",
         contrasts: int = 0,
         slices: int = 0,
+        share: float = 1.0,
     ) -> None:
         super().__init__()
         dims = require_spatial_dims(spatial_dims)
+        if not 0 <= share <= 1:
+            raise ConfigError(f"the residual encoder keeps a share of 0 to 1 of what it adds, got {share}")
+        self.share = share
         if min(in_channels, out_channels, width, *blocks, len(blocks)) < 1 or stem not in (1, 2):
             raise ConfigError(
                 "the residual encoder needs at least one channel, one level and one block a level, and a stem of 1 or "
@@ -130,8 +135,8 @@ class ResidualEncoder(nn.Module):
     def agreement(self, source: Tensor, target: Tensor, mask: Tensor) -> tuple[float, float]:
         """How what the network adds agrees with what the control lacks: their product, and the square of the former.
 
-        Summed over voxels of the mask. Their quotient, over slices that were not learned from, is the share of the
-        addition that has the least squared error there; `keep` applies it. Arguments as for `fit`.
+        Summed over voxels of the mask. Their quotient, over slices that were not learned from, is the `share` of the
+        addition that has the least squared error there. Arguments as for `fit`.
         """
         if self.expected is None:
             return 0.0, 0.0
@@ -139,17 +144,9 @@ class ResidualEncoder(nn.Module):
         added, lacking = (self(source) - begun)[mask].double(), (target - begun)[mask].double()
         return float((added * lacking).sum()), float(added.square().sum())
 
-    @torch.no_grad()
-    def keep(self, share: float) -> None:
-        """Keep a share of what the network adds to the control: 1 all of it, 0 nothing."""
-        for layer in (self.head, *([] if self.surroundings is None else [self.surroundings.last])):
-            layer.weight.mul_(share)
-            if layer.bias is not None:
-                layer.bias.mul_(share)
-
     def forward(self, source: Tensor) -> Tensor:
         """Translate (B, in_channels, I, J[, K]) to float32 (B, out_channels, I, J[, K])."""
-        begun = None if self.expected is None else self.expected(source)
+        control = begun = None if self.expected is None else self.expected(source)
         if begun is not None and self.surroundings is not None:
             begun = begun + in_float32(self.surroundings, source)
         shown = source if begun is None else torch.cat([source, begun.to(source.dtype)], dim=1)
@@ -162,7 +159,10 @@ class ResidualEncoder(nn.Module):
         for up, skip in zip(self.up, reversed(skipped), strict=True):
             features = up(features, skip)
         result = unframed(in_float32(self.head, features), source.shape[2:])
-        return result if begun is None else result + begun
+        if control is None or begun is None:
+            return result
+        whole = result + begun
+        return whole if self.share == 1 else control + self.share * (whole - control)
 
     def _initialise(self) -> None:
         """He's normal distribution for leaky ReLU, and zero in the last layer."""

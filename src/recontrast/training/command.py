@@ -405,9 +405,12 @@ def _save(job: Job, learned: Learned) -> dict[str, Any]:
     for weights, folder in {**places, job.run / BEST: job.run / FOLDER}.items():
         checkpoint = load_checkpoint(weights)
         network.load_state_dict(checkpoint.part("network"))
+        about = dataclasses.replace(description, trained_steps=checkpoint.state["step"])
         if learned.share is not None and weights == job.run / BEST:
-            network.keep(learned.share)
-        save_translator(folder, network, dataclasses.replace(description, trained_steps=checkpoint.state["step"]))
+            network.share = learned.share
+            options = {**about.model.options, "share": learned.share}
+            about = dataclasses.replace(about, model=dataclasses.replace(about.model, options=options))
+        save_translator(folder, network, about)
         if signals is not None:
             save_training_signals(folder, signals)
     if signals is None:  # a function of one voxel has its own, voxel by voxel

@@ -92,6 +92,11 @@ class Learner:
         """Whether the network is fitted to training slices before the first step (`fit`): not when it has weights."""
         return hasattr(self.recipe.network, "fit") and not getattr(self.recipe, "started", False)
 
+    @property
+    def adds_to_control(self) -> bool:
+        """Whether the network can tell its control from what it adds to that (`agreement`)."""
+        return self.starts_from_control and hasattr(self.recipe.network, "agreement")
+
     def begin(self, batch: Batch) -> None:
         """Let a network that starts from a control, or from whitened signals, fit it, before the first step.
 
@@ -107,19 +112,20 @@ class Learner:
         """Share, 0 to 1, of what the network adds to its control that has the least squared error.
 
         Args:
-            held: Slices or volumes that were not learned from; none: None.
+            held: Slices or volumes that were not learned from.
+
+        Returns:
+            The share; None when there are no such slices, or nothing is added.
         """
         network: Any = self.network
         network.eval()
-        agrees, size, seen = 0.0, 0.0, False
+        agrees, size = 0.0, 0.0
         for batch in held:
             for start in range(0, len(batch.source), _AT_ONCE):
                 parts = (part[start : start + _AT_ONCE] for part in (batch.source, batch.target, batch.mask))
                 more = network.agreement(*(self.fabric.to_device(part) for part in parts))
-                agrees, size, seen = agrees + more[0], size + more[1], True
-        if not seen:
-            return None
-        return min(1.0, max(0.0, agrees / size)) if size > 0 else 1.0
+                agrees, size = agrees + more[0], size + more[1]
+        return min(1.0, max(0.0, agrees / size)) if size > 0 else None
 
     def step(self, batch: Batch, number: int) -> tuple[float, dict[str, float]]:
         """Take step `number` (from 0): the turns of the recipe, one after the other.

@@ -47,7 +47,7 @@ CACHE = Path("cache")
 
 
 _SLICES_OF_A_CONTROL = 256
-"""Training slices from which a network that starts from a control fits it, at most."""
+"""Slices from which a network that starts from a control fits it, or is asked what of the rest to keep, at most."""
 
 _VALUES_OF_A_CONTROL = 60_000_000
 """Numbers in those slices, at most: where slices are large or have many channels there are fewer of them."""
@@ -187,9 +187,7 @@ class _Training:
             self.learner.restore(checkpoint)
             self.state = State(**{name: checkpoint.state[name] for name in State.__dataclass_fields__})
         elif isinstance(batches, SliceBatches) and self.learner.starts_from_control:
-            values = job.description.channels * int(np.prod(batches.size))
-            slices = min(_SLICES_OF_A_CONTROL, max(16, _VALUES_OF_A_CONTROL // values))
-            self.learner.begin(batches.as_they_are(slices))
+            self.learner.begin(self._as_they_are(batches))
         self.chief = fabric.is_global_zero
         self.live = LiveLine(self.chief)
         self.log: RunLog | None = None
@@ -231,15 +229,20 @@ class _Training:
 
         Held data are slices of validation cases; without those, what `data.held_out` kept from learning.
         """
-        if not self.learner.starts_from_control or not isinstance(self.batches, SliceBatches):
+        if not self.learner.adds_to_control or not isinstance(self.batches, SliceBatches):
             return None
         if judged:
             as_is = dataclasses.replace(self.job.plan.data, augment=AugmentSettings(), planes=(), held_out=0.0)
-            held = iter([type(self.batches)(judged, as_is, self.loop.seed).as_they_are(_SLICES_OF_A_CONTROL)])
+            held = iter([self._as_they_are(type(self.batches)(judged, as_is, self.loop.seed))])
         else:
             held = self.batches.held_out()
         self.learner.network.load_state_dict(load_checkpoint(self.job.run / BEST).part("network"))
         return self.learner.share_to_keep(held)
+
+    def _as_they_are(self, batches: SliceBatches) -> Batch:
+        """Slices without random changes, no more than fit into memory."""
+        values = self.job.description.channels * int(np.prod(batches.size))
+        return batches.as_they_are(min(_SLICES_OF_A_CONTROL, max(16, _VALUES_OF_A_CONTROL // values)))
 
     def _reason_to_end(self) -> str:
         loop, state = self.loop, self.state
