@@ -95,5 +95,7 @@ def test_what_cannot_be_used_is_said(prepared: Path, run: Path, tmp_path: Path) 
         inspect(dataclasses.replace(good, questions=("windows",)))
     with pytest.raises(LayoutError, match="no case in split 'validation'"):
         inspect(dataclasses.replace(good, split="validation"))
+    with pytest.raises(UnknownNameError, match=r"case with an acquired FLAIR \(--lines\) 'sub-09'"):
+        inspect(dataclasses.replace(good, lines=("sub-09:1,1,1:5,5,1",)))
     with pytest.raises(LayoutError):
         inspect(dataclasses.replace(good, run=tmp_path))

@@ -7,6 +7,8 @@ import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,8 @@ import torch
 from torch import nn
 
 from recontrast.errors import CheckpointError, RecontrastWarning
+from recontrast.io.nifti import write_volume
+from recontrast.preparation.normalize import Scale
 from recontrast.translation.description import TranslatorDescription
 from recontrast.translation.distance import (
     FILE,
@@ -21,6 +25,7 @@ from recontrast.translation.distance import (
     TrainingDistribution,
     describe,
     distribution_of,
+    fit_distribution,
     load_distribution,
     save_distribution,
 )
@@ -134,3 +139,40 @@ def test_translate_warns_once_and_goes_on(save: Callable[..., Path], about: Tran
     assert odd.volume.data.max() > 0
     translator.training = None
     assert translator.run({"T1w": Volume(1700 * head(98), affine)}, scales=scales).distance is None
+
+
+@pytest.fixture
+def cases(tmp_path: Path) -> list[Any]:
+    """Five training cases on scales that make of one head what is twice as bright as another."""
+    made = []
+    for n in range(5):
+        path = tmp_path / f"sub-{n}.nii.gz"
+        write_volume(path, Volume(1000 * head(n), np.diag([*SPACING, 1.0])), np.float32)
+        scales = {"T1w": Scale("percentile", 0.0, 1000.0 / (1 + n / 4))}
+        case = SimpleNamespace(subject=str(n))
+        made.append(SimpleNamespace(key=f"sub-{n}", case=case, images={"T1w": path}, scales=scales))
+    return made
+
+
+def test_what_the_translator_levels_is_no_distance(
+    save: Callable[..., Path], describe: Callable[..., TranslatorDescription], cases: list[Any]
+) -> None:
+    levels = {"T1w": 0.5}
+    known = fit_distribution(describe(source_levels=levels), cases)
+    assert known is not None
+    assert known.threshold < 6
+    translator = load_translator(save(source_levels=levels))
+    translator.training = known
+    for gain in (0.4, 1.0, 2.5):
+        scales = {"T1w": Scale("percentile", 0.0, 1000.0 / gain)}
+        made = translator.run({"T1w": Volume(1000 * head(99), np.diag([*SPACING, 1.0]))}, scales=scales)
+        assert made.distance is not None
+        assert not made.distance.beyond, gain
+
+
+def test_a_training_scan_that_cannot_be_read_is_named(about: TranslatorDescription, cases: list[Any]) -> None:
+    cases[2].images["T1w"].write_bytes(b"")
+    with pytest.warns(RecontrastWarning, match="sub-2: sets no threshold"):
+        known = fit_distribution(about, cases)
+    assert known is not None
+    assert known.subjects == 4

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from recontrast.errors import CheckpointError, ConfigError, LayoutError, MissingContrastError
+from recontrast.errors import CheckpointError, ConfigError, LayoutError, MissingContrastError, UnknownNameError
 from recontrast.evaluation.matching import read_synthetic, source_labels
 from recontrast.inspection import NotAsked
 from recontrast.io.nifti import read_volume
@@ -48,6 +48,7 @@ class InspectedCase:
         affine: Voxel indices to RAS+ mm.
         spacing: Voxel spacing, mm.
         zeros: Contrast label to the scaled value of no signal; 0 where it is not named.
+        own: Contrast label to scaled image before it was brought to the level of the translator; empty: `sources`.
     """
 
     key: str
@@ -58,6 +59,7 @@ class InspectedCase:
     affine: NDArray[np.float64]
     spacing: tuple[float, float, float]
     zeros: Mapping[str, float] = field(default_factory=dict)
+    own: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -213,7 +215,7 @@ def load_bench(material: Material) -> Bench:
 
     Raises:
         LayoutError: No case can be looked at.
-        ConfigError: The folder holds several contrasts and none was named.
+        ConfigError: The folder holds several contrasts and none was named; a line lies in a case that is not looked at.
         CheckpointError: A translator is there but cannot be read.
     """
     cohort = read_cohort(material.prepared)
@@ -223,8 +225,14 @@ def load_bench(material: Material) -> Bench:
     try:
         folder = translator_folder(material.run)
     except CheckpointError:
-        return _bench_of_images(material, cohort, chosen)
-    return _bench_of_translator(folder, material, cohort, chosen)
+        bench = _bench_of_images(material, cohort, chosen)
+    else:
+        bench = _bench_of_translator(folder, material, cohort, chosen)
+    for line in bench.lines:
+        if line.case not in {case.key for case in bench.references}:
+            keys = [case.key for case in bench.references]
+            raise UnknownNameError.among(f"case with an acquired {bench.target} (--lines)", line.case, keys)
+    return bench
 
 
 def _bench_of_translator(
@@ -310,9 +318,9 @@ def _read(
     grid = regions["head"]
     for name, volume in {**volumes, **({target: reference} if reference is not None else {})}.items():
         require_same_grid(grid, volume, f"{case.key}: head mask and {name}")
-    scaled = {label: case.scales[label].apply(volume.data) for label, volume in volumes.items()}
+    own = {label: case.scales[label].apply(volume.data) for label, volume in volumes.items()}
+    scaled = own if translator is None else translator.description.levelled(own)
     if translator is not None:
-        scaled = translator.levelled(scaled)
         synthetic = translator.predict_scaled(scaled)
     else:
         image, cohort = made or (grid, None)
@@ -330,6 +338,7 @@ def _read(
         grid.affine,
         grid.spacing,
         {label: float(case.scales[label].apply(np.zeros(1))[0]) for label in case.scales},
+        own,
     )
 
 

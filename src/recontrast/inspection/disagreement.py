@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -29,7 +29,7 @@ def disagreements(bench: Bench, case: InspectedCase, made: Array) -> dict[str, A
     together = ensemble_spread(bench, case)
     if together is not None:
         found["ensemble"] = together
-    back = cycle_difference(bench, case.sources, made)
+    back = cycle_difference(bench, case, made)
     if back is not None:
         found["cycle"] = back
     return found
@@ -55,13 +55,12 @@ def dropout_spread(bench: Bench, case: InspectedCase, samples: int = DROPOUT_SAM
     import torch
 
     from recontrast.translation.inside import as_tensor
-    from recontrast.translation.slices import SliceStack
 
     translator = bench.require_translator()
     about, network = translator.description, translator.network
     if bench.sees_volumes:
         return None
-    stack = SliceStack([case.sources[label] for label in about.sources], about.plane, about.neighbours)
+    stack = translator.slices_of([case.sources[label] for label in about.sources])
     shown = stack.with_signal()
     if not shown:
         return None
@@ -104,14 +103,16 @@ def ensemble_spread(bench: Bench, case: InspectedCase) -> Array | None:
     others = [c.translator for c in bench.companions if c.role == "ensemble"]
     if not others:
         return None
-    made = [case.synthetic, *(other.predict_scaled(case.sources) for other in others)]
+    own = case.own or case.sources
+    made = [case.synthetic, *(other.predict_scaled(other.description.levelled(own)) for other in others)]
     return np.asarray(np.std(made, axis=0), np.float32)
 
 
-def cycle_difference(bench: Bench, sources: Mapping[str, Array], made: Array) -> Array | None:
+def cycle_difference(bench: Bench, case: InspectedCase, made: Array) -> Array | None:
     """Absolute difference of a source and what a translator back makes of the image; None when there is none."""
     back = next((c.translator for c in bench.companions if c.role == "back"), None)
     if back is None:
         return None
-    label = back.description.target
-    return np.asarray(np.abs(back.predict_scaled({bench.target: made}) - sources[label]), np.float32)
+    source = (case.own or case.sources)[back.description.target]
+    again = back.predict_scaled(back.description.levelled({bench.target: made}))
+    return np.asarray(np.abs(again - source), np.float32)

@@ -13,11 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from recontrast.config import build_settings, to_plain
 from recontrast.contrasts import Contrast
 from recontrast.errors import CheckpointError, RecontrastError
 from recontrast.preparation.cohort import Preparation
 from recontrast.preparation.context import channel_count
+from recontrast.preparation.level import at_level
 from recontrast.preparation.normalize import Scale, ScaleSettings
 from recontrast.provenance import version
 
@@ -161,6 +165,15 @@ class TranslatorDescription:
     def channels(self) -> int:
         """Input channels of the network: sources and their context, times slices."""
         return channel_count(len(self.sources), len(self.context_voxels)) * (2 * self.neighbours + 1)
+
+    def levelled(self, scaled: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        """Scaled sources brought to the level the translator learned on, where it learned on one.
+
+        Args:
+            scaled: Contrast label to scaled array, any shape; sources at their level stay as they are.
+        """
+        levels = self.source_levels
+        return {label: at_level(data, levels[label]) if label in levels else data for label, data in scaled.items()}
 
 
 def subject_hash(subject: str) -> str:

@@ -231,6 +231,7 @@ def _translate(case: DicomCase, translator: Translator, settings: TranslateSetti
         "Engine": engine.name,
         "Precision": engine.precision,
         "Images": len(written),
+        **({} if made.distance is None else {"DistanceFromTraining": made.distance.to_dict()}),
         "Sources": list(hashes),
         **facts,
     }

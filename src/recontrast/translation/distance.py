@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +21,12 @@ from scipy.ndimage import gaussian_filter
 from torch import nn
 
 from recontrast.atomic import write_json
-from recontrast.errors import CheckpointError, RecontrastError
+from recontrast.errors import CheckpointError, RecontrastError, RecontrastWarning
 from recontrast.io.nifti import read_volume
 from recontrast.preparation.cohort import PreparedCase
 from recontrast.translation.description import TranslatorDescription
 from recontrast.translation.inside import as_tensor, levels_of, shown_at
-from recontrast.translation.slices import ras_spacing, to_ras
+from recontrast.translation.slices import AXES, ras_spacing, to_ras
 
 FILE = "distance.json"
 """The training scans in numbers, in a translator's folder."""
@@ -159,7 +160,7 @@ def describe(
 
     Args:
         about: The translator; its sources are looked at.
-        sources: Contrast label to scaled array (I, J, K), axes along R, A, S.
+        sources: Contrast label to array (I, J, K), axes along R, A, S, scaled and at the translator's level.
         spacing: mm.
         network: Its network; None: without the network's features.
 
@@ -225,10 +226,11 @@ def fit_distribution(
     for case in (usable[int(number)] for number in chosen):
         try:
             volumes = {label: read_volume(case.images[label]) for label in about.sources}
-        except RecontrastError:
+        except RecontrastError as error:
+            warnings.warn(f"{case.key}: sets no threshold of distance: {error}", RecontrastWarning, stacklevel=2)
             continue
         scaled = {label: case.scales[label].apply(to_ras(volume)) for label, volume in volumes.items()}
-        row = describe(about, scaled, ras_spacing(next(iter(volumes.values()))), network)
+        row = describe(about, about.levelled(scaled), ras_spacing(next(iter(volumes.values()))), network)
         if row:
             rows.append(row)
             subjects.append(case.case.subject)
@@ -282,7 +284,7 @@ def _network_features(
     about: TranslatorDescription, images: Mapping[str, Array], network: nn.Module, signal: NDArray[np.bool_]
 ) -> dict[str, float]:  # fmt: skip
     """Strength of each level's features, as the logarithm of their mean, over a few slices (one block of a volume)."""
-    axis = {"sagittal": 0, "coronal": 1}.get(about.plane, 2)
+    axis = AXES.get(about.plane, 2)
     others = tuple(a for a in range(3) if a != axis)
     filled = np.flatnonzero(signal.any(axis=others))
     count = NETWORK_SLICES if about.spatial_dims == 2 else 1

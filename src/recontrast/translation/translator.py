@@ -22,7 +22,6 @@ from recontrast.atomic import atomic_folder, output_error, write_json, write_tex
 from recontrast.errors import CheckpointError, ConfigError, IntensityError, MissingContrastError, RecontrastWarning
 from recontrast.models import MODELS
 from recontrast.preparation.context import context_channels
-from recontrast.preparation.level import at_level
 from recontrast.preparation.normalize import Scale, fit_scale
 from recontrast.provenance import sha256_of
 from recontrast.relaxometry.coverage import SignalCoverage
@@ -172,10 +171,10 @@ class Translator:
             for label, volume in volumes.items()
         }
         own = {label: fitted[label].apply(to_ras(volume)) for label, volume in volumes.items()}
-        scaled = self.levelled(own)
+        scaled = self.description.levelled(own)
         with self._one_at_a_time:
             output, choice, slices = self._predict(scaled)
-            distance = self.distance_of(own, ras_spacing(grid))
+            distance = self.distance_of(scaled, ras_spacing(grid))
         if distance is not None and distance.beyond:
             warnings.warn(distance.warning(where), RecontrastWarning, stacklevel=2)
         if not np.isfinite(output).all():
@@ -192,26 +191,17 @@ class Translator:
     def distance_of(
         self, scaled: Mapping[str, NDArray[np.float32]], spacing: tuple[float, float, float]
     ) -> Distance | None:
-        """How far scaled sources (axes along R, A, S) are from the training scans; None when those are not known."""
+        """How far sources at their level (axes R, A, S) are from the training scans; None when those are unknown."""
         if self.training is None:
             return None
         row = describe(self.description, scaled, spacing, self.network)
         return self.training.distance(row) if row else None
 
-    def levelled(self, scaled: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
-        """Scaled sources brought to the level the translator learned on, where it learned on one.
-
-        Args:
-            scaled: Contrast label to scaled array, any shape.
-        """
-        levels = self.description.source_levels
-        return {label: at_level(data, levels[label]) if label in levels else data for label, data in scaled.items()}
-
     def predict_scaled(self, sources: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
         """The target in network range from sources in network range; for validation during training.
 
         Args:
-            sources: Contrast label to scaled array (I, J, K), axes along R, A, S, after `levelled`.
+            sources: Contrast label to scaled array (I, J, K), axes along R, A, S, at their level.
 
         Returns:
             Array of the same shape, clipped when the description says so; empty slices hold the scaled zero.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from recontrast.inspection import NotAsked
 from recontrast.inspection.bench import Bench
 from recontrast.inspection.questions.stability import Stability
+from recontrast.preparation.level import signal_level
 
 
 def test_a_table_is_stable_where_it_must_be(make_bench: Callable[..., Bench]) -> None:
@@ -28,3 +30,12 @@ def test_noise_passes_by_the_slope_of_the_identity(make_bench: Callable[..., Ben
 def test_images_alone_cannot_be_disturbed(make_bench: Callable[..., Bench]) -> None:
     with pytest.raises(NotAsked):
         Stability().ask(make_bench(cases=1, images_only=True))
+
+
+def test_a_translator_that_levels_its_sources_does_not_care_for_gain(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench("table", cases=1)
+    translator = bench.require_translator()
+    levels = {"T1w": signal_level(bench.cases[0].sources["T1w"])}
+    translator.description = dataclasses.replace(translator.description, source_levels=levels)
+    values = {f.name: f.value for f in Stability().ask(bench).findings}
+    assert values["intensity times 1.1"] == pytest.approx(0, abs=1e-3)

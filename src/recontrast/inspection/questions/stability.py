@@ -97,14 +97,15 @@ class Stability(Question):
 
     def ask(self, bench: Bench) -> Answer:
         """Change the sources of a few cases."""
-        bench.require_translator()
+        about = bench.require_translator().description
         rows: dict[str, list[float]] = {}
         rough: dict[str, list[float]] = {}
         stack: Array | None = None
         for case in bench.cases[:MOST_CASES]:
             inside = case.inside
             for name, (forth, back) in changes(bench, case).items():
-                made = back(bench.predict({k: forth(v) for k, v in case.sources.items()}))
+                changed = about.levelled({k: forth(v) for k, v in case.sources.items()})  # as when in use
+                made = back(bench.predict(changed))
                 plain = back(forth(case.synthetic)) if name.startswith("rotation") else case.synthetic
                 rows.setdefault(name, []).append(float(np.abs(made - plain)[inside].mean()))
             if bench.sees_volumes:

@@ -116,7 +116,7 @@ def planted_aurocs(
 def planted_in_cycle(bench: Bench, case: InspectedCase, plants: Sequence[Plant]) -> float | None:
     """AUROC, for lesions painted into the output only, of what the translator back gets wrong; None without one."""
     invented = put_into(case.synthetic, plants, bench.target, case.zeros.get(bench.target, 0.0))
-    away = cycle_difference(bench, case.sources, invented)
+    away = cycle_difference(bench, case, invented)
     if away is None:
         return None
     share = np.zeros(case.shape, np.float32)
