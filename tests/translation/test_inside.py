@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from recontrast.models.pix2pix_unet import Pix2PixUNet
 from recontrast.models.unet import UNet
 from recontrast.translation.description import TranslatorDescription
-from recontrast.translation.inside import levels_of, shown_at, skips_of, without_detail
+from recontrast.translation.inside import levels_of, shown_at, sizes_of, skips_of, without_detail
 
 
 def test_a_slice_is_shown_with_its_voxel(describe: Callable[..., TranslatorDescription]) -> None:
@@ -63,3 +64,9 @@ def test_a_cut_skip_connection_changes_the_output_and_comes_back() -> None:
             with without_detail(network, name):
                 assert (network(source) - plain).abs().max() > 1e-4
         assert torch.equal(network(source), plain)
+
+
+def test_sizes_are_those_inside() -> None:
+    network = Pix2PixUNet(width=2, downs=3).eval()
+    sizes = sizes_of(network, torch.zeros(1, 1, 32, 32), skips_of(network))
+    assert sizes == {"skips.0": (16, 16), "skips.1": (8, 8)}

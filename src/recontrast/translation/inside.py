@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
@@ -118,15 +118,27 @@ def levels_of(network: nn.Module, given: Tensor) -> list[Level]:
         seen.append(Level(name, shape, output[0].detach().float().abs().mean(0).cpu().numpy()))
         wide.append(many)
 
-    modules = [(name, m) for name, m in network.named_modules() if name and not name.startswith("skips")]
-    handles = [m.register_forward_hook(lambda _, __, output, name=name: keep(name, output)) for name, m in modules]
+    _watch(network, given, [n for n, _ in network.named_modules() if n and not n.startswith("skips")], keep)
+    return seen
+
+
+def sizes_of(network: nn.Module, given: Tensor, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """Spatial size of what each named module gives; modules that are not used are not named."""
+    found: dict[str, tuple[int, ...]] = {}
+    _watch(network, given, names, lambda name, output: found.update({name: tuple(output.shape[2:])}))
+    return found
+
+
+def _watch(network: nn.Module, given: Tensor, names: Sequence[str], look: Callable[[str, Any], None]) -> None:
+    """Run a network and look at what each named module gives."""
+    modules = [(name, network.get_submodule(name)) for name in names]
+    handles = [m.register_forward_hook(lambda _, __, output, name=name: look(name, output)) for name, m in modules]
     try:
         with torch.no_grad():
             network(given)
     finally:
         for handle in handles:
             handle.remove()
-    return seen
 
 
 def skips_of(network: nn.Module) -> list[str]:

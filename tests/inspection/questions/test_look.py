@@ -48,6 +48,17 @@ def test_images_alone_can_be_looked_at(make_bench: Callable[..., Bench]) -> None
     assert "nothing to hold them against" in Look().ask(dataclasses.replace(bench, cases=(case,))).sentence
 
 
+def test_ratios_over_other_images_are_not_mixed_in(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench("table", cases=2)
+    first = dataclasses.replace(bench.cases[0], reference=bench.cases[0].synthetic)
+    second = dataclasses.replace(bench.cases[1], reference=None)
+    answer = Look().ask(dataclasses.replace(bench, cases=(first, second)))
+    assert answer.findings[0].value == pytest.approx(1.0)
+    assert answer.findings[0].note == "median of 1 cases, over the acquired FLAIR"
+    flat = dataclasses.replace(first, reference=np.ones_like(first.synthetic))
+    assert "nothing to hold them against" in Look().ask(dataclasses.replace(bench, cases=(flat,))).sentence
+
+
 def test_the_upper_front_right_part_is_cut_away(make_bench: Callable[..., Bench]) -> None:
     case = make_bench(cases=1).cases[0]
     opacity = opened(case)

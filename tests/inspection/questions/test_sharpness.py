@@ -71,3 +71,12 @@ def test_a_disk_lies_in_one_slice_and_has_its_area(make_bench: Callable[..., Ben
         assert share.shape == plant.share.shape
         assert np.count_nonzero(share.any(axis=tuple(a for a in range(3) if a != normal))) == 1
         assert share.sum() * 4 == pytest.approx(np.pi * 16, rel=0.02)
+
+
+def test_why_no_small_structure_was_put_in_is_said(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench("table", cases=1)
+    case = dataclasses.replace(bench.cases[0], regions={"head": bench.cases[0].regions["head"]})
+    findings = Sharpness().ask(dataclasses.replace(bench, cases=(case,))).findings
+    notes = {f.name: f.note for f in findings if np.isnan(f.value)}
+    assert set(notes) == {"smallest sphere kept", "smallest disk kept"}
+    assert all("no white-matter mask" in note for note in notes.values())

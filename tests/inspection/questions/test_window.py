@@ -75,6 +75,18 @@ def test_a_table_looks_at_one_voxel(make_bench: Callable[..., Bench]) -> None:
     assert "1 voxels" in answer.sentence
 
 
+def test_millimetres_are_those_of_the_axis(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench("table", shape=(24, 28, 6))
+    cases = tuple(dataclasses.replace(case, spacing=(1.0, 3.0, 2.0)) for case in bench.cases)
+    answer = Window().ask(dataclasses.replace(bench, cases=cases))
+    mm = {f.name: f.value for f in answer.findings if f.unit == "mm"}
+    assert mm == {
+        "window that decides (strip along R)": 1.0,
+        "window that decides (strip along A)": 3.0,
+        "window that decides (square)": 3.0,
+    }
+
+
 def test_images_alone_have_no_window(make_bench: Callable[..., Bench]) -> None:
     with pytest.raises(NotAsked, match="only images"):
         Window().ask(make_bench(images_only=True))

@@ -16,6 +16,9 @@ MOST_FILTERS, MOST_LEVELS = 32, 10
 PATCHES = 12
 """The occlusion test covers a slice with this many squares a side."""
 
+WHOLE = {2: 256, 3: 64}
+"""Sides of the images on which the resolution of a level is read off, by their number of axes."""
+
 CUBES = 6
 """It covers a volume with this many cubes a side."""
 
@@ -106,7 +109,7 @@ class Filters(Question):
         """Look inside the network on one slice or block of the first case."""
         from torch import nn
 
-        from recontrast.translation.inside import as_tensor, levels_of, shown_at, skips_of
+        from recontrast.translation.inside import as_tensor, levels_of, shown_at, sizes_of, skips_of
 
         translator = bench.require_translator()
         bench.require_local()
@@ -120,7 +123,10 @@ class Filters(Question):
         costs = ablation(bench, case, voxel, [level.name for level in levels])
         skips = ablation(bench, case, voxel, skips_of(network))
         far = occlusion(bench, case, voxel, CUBES if bench.sees_volumes else PATCHES)
-        sizes = {level.name: _part_of(level.shape, shown.given.shape[2:]) for level in levels}
+        # Not the sizes on this case: networks pad what they are shown to a size they can halve.
+        side, dims = WHOLE[shown.given.ndim - 2], shown.given.ndim - 2
+        whole = as_tensor(network, np.zeros((1, shown.given.shape[1], *[side] * dims), np.float32))
+        sizes = {name: _part_of(size, side) for name, size in sizes_of(network, whole, [*costs, *skips]).items()}
         findings = [
             Finding("change without the detail of a level", 100 * cost, "% of the range", note=f"{name}, {sizes[name]}",
                     key=True)
@@ -128,15 +134,15 @@ class Filters(Question):
         ]  # fmt: skip
         findings += [
             Finding("change without a skip connection", 100 * cost, "% of the range", key=True,
-                    note=f"resolution {_resolution(n)}")
-            for n, cost in enumerate(skips.values())
+                    note=f"{name}, {sizes[name]}")
+            for name, cost in skips.items()
         ]  # fmt: skip
         square = "cube" if bench.sees_volumes else "square"
         findings.append(
             Finding(f"largest change elsewhere by one {square}", 100 * float(far.max()), "% of the range", key=True)
         )
         kernels = layers[0][1].weight.detach().cpu().numpy()[:MOST_FILTERS, 0]
-        plate = _plate(kernels, {level.name: level.activation for level in levels}, costs, skips, far)
+        plate = _plate(kernels, {level.name: level.activation for level in levels}, costs, skips, sizes, far)
         return Answer(_sentence(len(layers), costs, sizes, skips, float(far.max())), findings, [plate])
 
 
@@ -155,23 +161,16 @@ def _sentence(
             f"{text}no skip connection; without the detail of `{most}` ({sizes[most]}) the output changes by "
             f"{100 * costs[most]:.1f} % of the range."
         )
-    ordered = list(skips.values())
-    strongest = int(np.argmax(ordered))
+    strongest, deepest = max(skips, key=lambda name: skips[name]), list(skips)[-1]
     return (
-        f"{text}of its {len(skips)} skip connections that at resolution {_resolution(strongest)} matters most: without "
-        f"it the output changes by {100 * ordered[strongest]:.1f} % of the range, without the deepest by "
-        f"{100 * ordered[-1]:.1f} %."
+        f"{text}of its {len(skips)} skip connections that at {sizes[strongest]} matters most: without it the output "
+        f"changes by {100 * skips[strongest]:.1f} % of the range, without the deepest by {100 * skips[deepest]:.1f} %."
     )
 
 
-def _resolution(level: int) -> str:
-    return "1" if level == 0 else f"1/{2**level}"
-
-
-def _part_of(shape: Sequence[int], whole: Sequence[int]) -> str:
-    factor = float(np.median([b / a for a, b in zip(shape, whole, strict=True)]))
-    near = 2 ** round(np.log2(max(factor, 1e-6)))
-    return "full resolution" if near <= 1 else f"1/{near} of the resolution"
+def _part_of(size: Sequence[int], whole: int) -> str:
+    factor = round(whole / float(np.median(size)))
+    return "full resolution" if factor <= 1 else f"1/{factor} of the resolution"
 
 
 def _zero_of_channels(bench: Bench, case: InspectedCase, channels: int) -> NDArray[np.float32]:
@@ -186,7 +185,7 @@ def _flat(image: NDArray[Any]) -> NDArray[Any]:
 
 def _plate(
     kernels: NDArray[Any], maps: Mapping[str, NDArray[Any]], costs: Mapping[str, float], skips: Mapping[str, float],
-    far: NDArray[np.float64],
+    sizes: Mapping[str, str], far: NDArray[np.float64],
 ) -> Plate:  # fmt: skip
     with style():
         figure = new_figure(6.0, layout="constrained")
@@ -210,8 +209,8 @@ def _plate(
         left.set_title("occlusion: change elsewhere (% of the range)")
         left.set_axis_off()
         parts[2].colorbar(shown, ax=left)
-        bars = {**{f"skip {_resolution(n)}": v for n, v in enumerate(skips.values())}}
-        names, shares = list(bars)[::-1], [100 * v for v in bars.values()][::-1]
+        names = [f"{n + 1}: {sizes[name]}" for n, name in enumerate(skips)][::-1]
+        shares = [100 * cost for cost in skips.values()][::-1]
         right.barh(names, shares, color=SYNTHETIC_COLOUR if names else ACCENT_COLOUR, height=0.6)
         right.set_title("without a skip connection" if names else "no skip connections")
         right.set_xlabel("change of the output (% of the range)")

@@ -51,7 +51,7 @@ class Look(Question):
     def ask(self, bench: Bench) -> Answer:
         """Draw the first case; count in all."""
         findings, ratios = [], []
-        for case in bench.cases:
+        for case in bench.references or bench.cases:
             beside = case.reference if case.reference is not None else next(iter(case.sources.values()), None)
             if beside is None or not case.inside.any():
                 continue
@@ -61,11 +61,12 @@ class Look(Question):
         if not bench.cases[0].inside.any():
             raise NotAsked(f"{bench.cases[0].key}: its head mask is empty")
         word = f"acquired {bench.target}" if bench.references else "source"
-        if not ratios:
+        known = [ratio for ratio in ratios if np.isfinite(ratio)]
+        if not known:
             sentence = "Slices and rendering of the synthetic image; there is nothing to hold them against."
             return Answer(sentence, findings, _plates(bench, bench.cases[0]), PLAIN)
-        ratio = float(np.nanmedian(ratios))
-        note = f"median of {len(ratios)} cases, over the {word}"
+        ratio = float(np.median(known))
+        note = f"median of {len(known)} cases, over the {word}"
         findings.insert(0, Finding("change from slice to slice", ratio, key=True, note=note))
         sentence = f"From slice to slice the synthetic {bench.target} changes {ratio:.2f} times as much as the {word}."
         tone = BAD if ratio > FLICKER else GOOD if ratio > 1 / FLICKER else PLAIN

@@ -188,7 +188,9 @@ class Sharpness(Question):
         ]
         told = ""
         responses = {shape: _responses(bench, shape) for shape in ("sphere", "disk")}
-        for shape, rows in responses.items():
+        for shape, (rows, reason) in responses.items():
+            if reason:
+                findings.append(Finding(f"smallest {shape} kept", float("nan"), "mm", note=f"not asked: {reason}"))
             kept = [size for n, (size, _) in enumerate(rows) if all(response >= 0.5 for _, response in rows[n:])]
             findings += [Finding(f"response to a {shape}", value, note=f"{size:g} mm") for size, value in rows]
             if rows:
@@ -210,20 +212,22 @@ class Sharpness(Question):
         return Answer(sentence, findings, [_plate(spreads, powers, frequency, responses), *profiles], tone)
 
 
-def _responses(bench: Bench, shape: str) -> list[tuple[float, float]]:
+def _responses(bench: Bench, shape: str) -> tuple[list[tuple[float, float]], str]:
+    """Responses by size; where there are none, why."""
     if bench.translator is None or not bench.cases[0].sources:
-        return []
+        return [], "needs a translator and the sources"
     try:
-        return smallest_kept(bench, bench.cases[0], shape)
-    except NotAsked:
-        return []
+        found = smallest_kept(bench, bench.cases[0], shape)
+    except NotAsked as error:
+        return [], str(error)
+    return found, "" if found else "the output does not respond to the largest"
 
 
 def _plate(
     spreads: dict[str, list[NDArray[np.float64]]],
     powers: dict[str, list[NDArray[np.float64]]],
     frequency: NDArray[np.float64],
-    responses: dict[str, list[tuple[float, float]]],
+    responses: dict[str, tuple[list[tuple[float, float]], str]],
 ) -> Plate:
     colours = {"acquired": CONTROL_COLOUR, "synthetic": SYNTHETIC_COLOUR}
     steps = np.arange(-REACH_VOXELS, REACH_VOXELS + 0.125, 0.25)
@@ -236,10 +240,11 @@ def _plate(
             at, transfer = modulation_transfer(mean)
             row[1].plot(at[at <= 0.6], transfer[at <= 0.6], color=colour)
             row[2].semilogy(frequency, np.mean(powers[name], axis=0), color=colour)
-        for (shape, values), colour in zip(responses.items(), (ACCENT_COLOUR, "#009E73"), strict=True):
+        for (shape, (values, _)), colour in zip(responses.items(), (ACCENT_COLOUR, "#009E73"), strict=True):
             if values:
                 row[3].plot(*zip(*values, strict=True), color=colour, marker="o", markersize=2.5, label=f"{shape}s")
-        row[3].legend(frameon=False)
+        if row[3].lines:
+            row[3].legend(frameon=False)
         row[0].set(title="edge profile", xlabel="voxels across the edge")
         row[1].set(title="modulation transfer", xlabel="cycles a voxel")
         row[2].set(title="radial power", xlabel="cycles a voxel")

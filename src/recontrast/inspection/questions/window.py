@@ -141,7 +141,7 @@ class Window(Question):
         shapes = {f"strip along {'RAS'[axis]}": [axis] for axis in across} | {whole: across}
         slab = None if bench.sees_volumes else (bench.normal, about.neighbours)
         curves = {name: np.stack([_at(bench, p, widths, axes, slab) for p in points]) for name, axes in shapes.items()}
-        spacing = bench.cases[0].spacing[across[0]]
+        longest_mm = {name: max(bench.cases[0].spacing[axis] for axis in axes) for name, axes in shapes.items()}
         findings, medians = [], {}
         for name, outputs in curves.items():
             for tolerance, word in ((NEAR, "in practice"), (EXACT, "fully")):
@@ -152,7 +152,7 @@ class Window(Question):
                 findings.append(
                     Finding(f"window that decides ({name})", median, "voxels", note=note, key=word != "fully")
                 )
-                findings.append(Finding(f"window that decides ({name})", median * spacing, "mm", note=note))
+                findings.append(Finding(f"window that decides ({name})", median * longest_mm[name], "mm", note=note))
         energy = gradient_reach(bench, points[:GRADIENT_POINTS])
         for share in (0.5, 0.95):
             findings.append(Finding(
@@ -162,7 +162,7 @@ class Window(Question):
         last = float(np.flatnonzero(energy > 0)[-1]) if energy.any() else 0.0
         findings.append(Finding("furthest voxel with any gradient", last, "voxels", key=True))
         width = medians[whole, "in practice"]
-        mm = f"{width * spacing:.0f} mm" if np.isfinite(width) else "more than the image"
+        mm = f"{width * longest_mm[whole]:.0f} mm" if np.isfinite(width) else "more than the image"
         sentence = (
             f"A {whole} of {width:.0f} voxels ({mm}) around a voxel decides its value; "
             f"half of its gradient lies within {_radius(energy, 0.5):.0f} voxels."
