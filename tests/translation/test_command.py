@@ -30,13 +30,16 @@ from recontrast.errors import (
 from recontrast.io.bids import read_sidecar
 from recontrast.io.nifti import read_header, read_volume, write_volume
 from recontrast.io.tables import read_table
+from recontrast.models import MODELS
 from recontrast.preparation.cohort import read_cohort
 from recontrast.preparation.normalize import fit_scale
 from recontrast.preparation.pipeline import PrepareSettings, prepare
 from recontrast.provenance import sha256_of
 from recontrast.translation import command
-from recontrast.translation.command import TranslateSettings, translate
+from recontrast.translation.cases import Selection, find_cases
+from recontrast.translation.command import TranslateSettings, translate, translate_there
 from recontrast.translation.description import Member, read_description, subject_hash
+from recontrast.translation.translator import save_translator
 from recontrast.volume import Volume
 
 UNET = Member(name="unet", options={"width": 4, "depth": 2})
@@ -122,6 +125,24 @@ def test_a_process_that_needs_more_than_it_may_fails_with_its_case_only(
     assert list(summary.failed) == ["sub-04"]
     assert "not enough memory for this case" in summary.failed["sub-04"]
     assert len(list((tmp_path / "out").rglob("*_desc-synthetic_T2w.nii.gz"))) == 1
+
+
+def test_a_worker_that_outlives_a_command_does_not_use_the_former_weights(
+    save: Callable[..., Path], data_set: Path, tmp_path: Path
+) -> None:
+    run = save()
+    case = find_cases(data_set, read_description(run), Selection(subjects=("01",)))[0]
+    means = []
+    for factor in (1.0, 2.0):
+        network = MODELS.build("copy", {})
+        torch.nn.init.constant_(network.weight, factor)
+        save_translator(run / "translator", network, read_description(run))
+        settings = TranslateSettings(run=run, input=data_set, out=tmp_path / "out", **TORCH)
+        translate_there(case, settings, read_description(run).weights_sha256)
+        means.append(read_volume(settings.out / case.output).data.mean())
+    assert means[1] == pytest.approx(2 * means[0], rel=1e-5)
+    with pytest.raises(CheckpointError, match="another translator"):
+        translate_there(case, settings, "0")
 
 
 def test_warnings_of_other_processes_are_said_here(save: Callable[..., Path], data_set: Path, tmp_path: Path) -> None:

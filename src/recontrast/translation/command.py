@@ -16,7 +16,7 @@ import numpy as np
 from recontrast import provenance
 from recontrast.atomic import write_text
 from recontrast.config import to_plain
-from recontrast.errors import ConfigError, RecontrastWarning, UnknownNameError
+from recontrast.errors import CheckpointError, ConfigError, RecontrastWarning, UnknownNameError
 from recontrast.execution.attempts import collected_warnings
 from recontrast.execution.workers import Summary, failures, run_cases, start_workers
 from recontrast.io.bids import read_sidecar, write_description, write_sidecar
@@ -285,7 +285,8 @@ def _translate_all(cases: Sequence[TranslationCase], job: _Job) -> tuple[dict[st
     ready = {case.key: (case,) for case in cases if not case.problem}
     settings = job.settings
     if settings.scheduler or (len(ready) > 1 and _goes_apart(job)):
-        there = {key: (case, settings) for key, (case,) in ready.items()}
+        weights = job.translator.description.weights_sha256
+        there = {key: (case, settings, weights) for key, (case,) in ready.items()}
         outcomes = run_cases(
             translate_there, there, workers=settings.workers, description="translate", scheduler=settings.scheduler,
             memory_gb=0.0 if settings.scheduler or _in_volumes(job) else settings.memory_gb,
@@ -331,11 +332,11 @@ def _goes_apart(job: _Job) -> bool:
     )
 
 
-def translate_there(case: TranslationCase, settings: TranslateSettings) -> CaseReport:
+def translate_there(case: TranslationCase, settings: TranslateSettings, weights_sha256: str) -> CaseReport:
     """Translate one case in another process, here or on a cluster, which loads the translator once."""
     with collected_warnings() as doubts:
         try:
-            report = _translate_case(case, _Job(_loaded(settings), settings.out, settings))
+            report = _translate_case(case, _Job(_loaded(settings, weights_sha256), settings.out, settings))
         except RuntimeError as error:
             if any(sign in str(error) for sign in _NO_MEMORY):
                 raise MemoryError from error
@@ -344,8 +345,12 @@ def translate_there(case: TranslationCase, settings: TranslateSettings) -> CaseR
 
 
 @functools.lru_cache(maxsize=1)
-def _loaded(settings: TranslateSettings) -> Translator:
-    return _load(settings)
+def _loaded(settings: TranslateSettings, weights_sha256: str) -> Translator:
+    """The translator with these weights: the workers of a cluster outlive a command, and a run may be trained anew."""
+    translator = _load(settings)
+    if translator.description.weights_sha256 != weights_sha256:
+        raise CheckpointError(f"{settings.run}: this worker finds another translator there; wait until it is copied")
+    return translator
 
 
 def _translate_case(case: TranslationCase, job: _Job) -> CaseReport:
