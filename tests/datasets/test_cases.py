@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from recontrast.datasets.augment import AugmentSettings
 from recontrast.datasets.cases import PLANES, CachedCase, DataSettings, cache_cases, slices_back, slices_first
 from recontrast.errors import ConfigError, GeometryError, IntensityError, UnknownNameError
 from recontrast.io.nifti import read_volume, write_volume
@@ -108,6 +109,7 @@ def test_values_that_are_not_finite_are_refused(make_case: MakeCase, tmp_path: P
         ({"cache_type": "int8"}, UnknownNameError),
         ({"batch": 0}, ConfigError),
         ({"neighbours": -1}, ConfigError),
+        ({"context_voxels": ((1, 1, 1),), "augment": AugmentSettings(source_gain=0.1)}, ConfigError),
     ],
 )
 def test_wrong_settings(settings: dict[str, object], error: type[Exception]) -> None:

@@ -111,6 +111,12 @@ class DataSettings:
             raise ConfigError("data.context_voxels: widths must not be negative")
         if self.context_voxels and (self.plane == VOLUME or not self.paired):
             raise ConfigError("data.context_voxels is for paired slices: leave it out")
+        changed = self.augment
+        if self.context_voxels and max(changed.source_gain, changed.source_gamma, changed.source_noise) > 0:
+            raise ConfigError(
+                "data.augment: source_gain, source_gamma and source_noise would change the context of a source apart "
+                "from the source, and the place in the head; leave them at 0, or leave out data.context_voxels"
+            )
         if not 0 <= self.held_out <= 0.5:
             raise ConfigError(f"data.held_out is {self.held_out}, it must be 0 to 0.5")
         if self.held_out and self.plane not in ("axial", VOLUME):

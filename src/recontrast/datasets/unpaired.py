@@ -48,7 +48,7 @@ class UnpairedBatches:
         self.cases = tuple(cases)
         self.size = SliceBatches(cases, settings, seed).size
         self.settings = dataclasses.replace(settings, size=self.size)
-        plain = dataclasses.replace(settings.augment, source_gain=0.0, source_noise=0.0)
+        plain = dataclasses.replace(settings.augment, source_gain=0.0, source_gamma=0.0, source_noise=0.0)
         of_targets = dataclasses.replace(self.settings, augment=plain)
         self._seed = seed
         self._sources = SliceBatches(with_sources, self.settings, seed)
