@@ -211,6 +211,8 @@ def test_no_training_subject(make_prepared: MakePrepared, settings: MakeSettings
         ("loop.protocol=recontrats", UnknownNameError),
         ("loop.precision=fp8", UnknownNameError),
         ("loop.devices=3", ConfigError),
+        ("loop.minutes=nan", ConfigError),
+        ("loop.minutes=inf", ConfigError),
     ],
 )
 def test_wrong_overrides(
@@ -271,6 +273,13 @@ def test_a_network_with_a_fit_and_no_control_trains_with_validation(
     )  # fmt: skip
     assert train(given).failed == {}
     assert read_description(given.run).model.options["whitened"] is True
+
+
+@pytest.mark.filterwarnings("ignore:.*no validation subject")
+def test_what_is_held_out_must_not_be_learned_from(make_prepared: MakePrepared, settings: MakeSettings) -> None:
+    held = ("data.held_out=0.2", "data.plane=volume", "data.patch=[16,16,8]")
+    with pytest.raises(ConfigError, match="by the mask of the loss"):
+        train(settings(make_prepared({"01": "train"}), *held))
 
 
 def test_batch_norm_of_single_images_is_warned_of(make_prepared: MakePrepared, settings: MakeSettings) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from recontrast.io.nifti import read_volume
 from recontrast.preparation.cohort import read_cohort
@@ -30,3 +32,14 @@ def test_memory_is_what_is_free_or_allowed(tmp_path: Path) -> None:
     (tmp_path / "group").write_text("2000000000\n")
     assert available_memory_gb(tmp_path / "meminfo", tmp_path / "none") == pytest.approx(4.096)
     assert available_memory_gb(tmp_path / "meminfo", tmp_path / "group") == pytest.approx(2.0)
+
+
+def test_a_graphics_processor_that_is_not_used_does_not_count(
+    make_prepared: MakePrepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=8e10))
+    cases = read_cohort(make_prepared()).split("train")
+    assert take_fingerprint(cases, (), ("T1w",), 3.0).accelerator == "cuda"
+    about = take_fingerprint(cases, (), ("T1w",), 3.0, "cpu")
+    assert (about.accelerator, about.memory_gb < 80) == ("cpu", True)

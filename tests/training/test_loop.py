@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -254,7 +255,12 @@ def test_numbers_next_to_zero_live_on_after_a_training(
 def test_minutes_end_the_run(learn_from: Callable[..., Path]) -> None:
     end = read_log(learn_from("run", "loop.steps=0", "loop.schedule=constant", "loop.minutes=0.001"))[-1]
     assert end["step"] >= 1
-    assert "minutes used" in end["reason"]
+    assert end["reason"] == "0.001 minutes used"
+
+
+def test_a_rate_that_did_not_fall_to_its_end_is_said(learn_from: Callable[..., Path]) -> None:
+    end = read_log(learn_from("run", "loop.steps=90", "loop.schedule=linear", "loop.minutes=0.0001"))[-1]
+    assert re.search(r"at step \d of 90, with the learning rate still at 9\d%; `train --minutes` plans", end["reason"])
 
 
 def test_loss_that_is_not_finite_keeps_the_last_checkpoint(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+import torch
+
 from recontrast.training.pace import seconds_of_step
 from recontrast.training.plan import read_plan
 from recontrast.training.planning import model_options
@@ -13,3 +16,12 @@ def test_a_step_of_any_recipe_can_be_timed() -> None:
         overrides = (*small, *options, *(("model.options.dropout=[0.1]",) if preset == "osman2022" else ()))
         plan = read_plan(preset, "cpu", overrides)
         assert 0 < seconds_of_step(plan, model_options(plan, 1), (32, 32)) < 600
+
+
+def test_a_step_is_timed_with_the_threads_of_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", used.append)
+    plan = read_plan("auto", "cpu", ("loop.threads=3", "loop.accelerator=cpu", "model.options.width=4",
+                                     "model.options.blocks=[1,1]", "loop.precision=fp32"))  # fmt: skip
+    seconds_of_step(plan, model_options(plan, 1), (16, 16))
+    assert used == [3]

@@ -49,7 +49,7 @@ def test_the_default_plans_trains_and_translates(settings: Callable[..., TrainSe
     summary = train(given)
     assert any("kept of what the network adds" in line for line in summary.done)
     text = (given.run / "plan.toml").read_text()
-    assert "training subjects" not in text or "subjects: 2" in text
+    assert "#   subjects: 2\n" in text
     assert "# What was decided, and why:" in text
     assert "loop.steps: a step took 10 s: 16 fit into 3 minutes" in text
     plan = read_plan(str(given.run / "plan.toml"), "cpu")
@@ -95,6 +95,23 @@ def test_any_preset_is_fitted_to_the_minutes(settings: Callable[..., TrainSettin
     train(settings(preset="osman2022", set=overrides))
     plan = read_plan(str(settings().run / "plan.toml"), "cpu")
     assert (plan.model.name, plan.loop.steps, plan.loop.schedule) == ("unet", 16, "cosine")
+
+
+@pytest.mark.filterwarnings("ignore:.*no validation subject")
+def test_minutes_limit_what_has_steps_of_its_own(settings: Callable[..., TrainSettings], tiny: tuple[str, ...]) -> None:
+    overrides = (*(entry for entry in tiny if "minutes" not in entry), "loop.steps=2")
+    train(settings(preset="osman2022", set=overrides))
+    plan = read_plan(str(settings().run / "plan.toml"), "cpu")
+    assert (plan.loop.steps, plan.loop.minutes) == (2, 3.0)
+
+
+@pytest.mark.filterwarnings("ignore:.*no validation subject")
+def test_minutes_are_named_once_and_are_a_number(settings: Callable[..., TrainSettings]) -> None:
+    with pytest.raises(ConfigError, match=r"--minutes 3 and --set loop\.minutes=5: give one"):
+        train(settings(set=(*TINY, "loop.minutes=5")))
+    for minutes in (float("nan"), float("inf"), -1.0):
+        with pytest.raises(ConfigError, match="--minutes is"):
+            train(settings(minutes=minutes))
 
 
 def test_validation_subjects_say_what_is_kept(

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import json
 import logging
+import math
 import shutil
 import statistics
 import warnings
@@ -85,6 +86,8 @@ def train(settings: TrainSettings) -> Summary:
         >>> train(TrainSettings(prepared="prepared", run="run", source=("T1w",), target="T2w"))  # doctest: +SKIP
     """
     _require_contrasts(settings)
+    if not 0 <= settings.minutes < math.inf:
+        raise ConfigError(f"--minutes is {settings.minutes:g}: give a number of minutes, 0 for as the preset says")
     plan = read_plan(settings.preset, settings.scale, settings.set)
     cohort = read_cohort(settings.prepared)
     cases = _cases(settings, cohort, paired=plan.data.paired)
@@ -264,6 +267,12 @@ def _check_members(job: Job) -> None:
             build_network,
             options["in_channels"],
             plan.data.spatial_dims,
+        )
+    cut_by_mask = plan.data.spatial_dims == 3 or set(plan.data.learned_planes) != {"axial"}
+    if plan.data.held_out and cut_by_mask and not getattr(recipe, "masked", False):
+        raise ConfigError(
+            "data.held_out keeps a slab from learning by the mask of the loss, which this recipe does not heed: set "
+            "recipe.options.masked=true (recipes supervised, pixelwise), learn from axial slices alone, or leave it out"
         )
     if recipe.paired != plan.data.paired:
         wanted = "true" if recipe.paired else "false"

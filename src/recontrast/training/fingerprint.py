@@ -45,7 +45,7 @@ class Fingerprint:
     """processor cores this process may use"""
 
     memory_gb: float
-    """memory of the machine (of the graphics processor where there is one), in GB"""
+    """memory that is free (of a graphics processor: all it has), in GB"""
 
     accelerator: str
     """what computes: cpu or cuda"""
@@ -55,8 +55,9 @@ class Fingerprint:
 
 
 def take_fingerprint(
-    train: Sequence[PreparedCase], validation: Sequence[PreparedCase], sources: Sequence[str], minutes: float
-) -> Fingerprint:
+    train: Sequence[PreparedCase], validation: Sequence[PreparedCase], sources: Sequence[str], minutes: float,
+    accelerator: str = "auto",
+) -> Fingerprint:  # fmt: skip
     """Look at the data and the machine.
 
     Args:
@@ -64,6 +65,7 @@ def take_fingerprint(
         validation: Validation cases; may be empty.
         sources: Source contrasts.
         minutes: Wall-clock budget.
+        accelerator: auto (a graphics processor when there is one), cpu, cuda.
 
     Example:
         >>> take_fingerprint(cohort.split("train"), (), ("T1w",), 10.0).subjects  # doctest: +SKIP
@@ -79,7 +81,7 @@ def take_fingerprint(
         spacings.append(volume.spacing)
         extents.append(np.ptp(found, axis=0) + 1)
         voxels.append(len(found))
-    accelerator, memory_gb = _machine()
+    computes, memory_gb = _machine(accelerator)
     i, j, k = (round(float(mm), 3) for mm in np.median(spacings or [(1.0, 1.0, 1.0)], axis=0))
     right, front, up = (int(n) for n in np.max(extents or [(1, 1, 1)], axis=0))
     return Fingerprint(
@@ -92,7 +94,7 @@ def take_fingerprint(
         voxels=int(np.median(voxels or [0])),
         cores=available_cores(),
         memory_gb=round(memory_gb, 1),
-        accelerator=accelerator,
+        accelerator=computes,
         minutes=minutes,
     )
 
@@ -131,9 +133,9 @@ def available_memory_gb(
     return min(limits, default=8.0)
 
 
-def _machine() -> tuple[str, float]:
+def _machine(accelerator: str) -> tuple[str, float]:
     import torch
 
-    if torch.cuda.is_available():
+    if accelerator != "cpu" and torch.cuda.is_available():
         return "cuda", torch.cuda.get_device_properties(0).total_memory / 1e9
     return "cpu", available_memory_gb()

@@ -137,7 +137,7 @@ def learn(fabric: Any, job: Job) -> Learned:
     Raises:
         TrainingError: A loss or weight is not finite; the last good checkpoint is kept.
     """
-    _set_up_processor(job.plan.loop.threads, fabric.world_size)
+    set_up_processor(job.plan.loop.threads, fabric.world_size)
     with fabric.rank_zero_first():
         wanted, about = (*job.train, *job.validation), job.description
         cached = cache_cases(wanted, about.sources, about.target, job.plan.data, job.run / CACHE)
@@ -249,10 +249,20 @@ class _Training:
         if self.total_steps and state.step >= self.total_steps:
             return f"{state.step} steps done"
         if loop.minutes and state.seconds >= 60 * loop.minutes:
-            return f"{loop.minutes:g} minutes used"
+            return f"{loop.minutes:g} minutes used{self._cut_off()}"
         if loop.patience and state.waited >= loop.patience:
             return f"no better validation in {loop.patience} validations"
         return ""
+
+    def _cut_off(self) -> str:
+        """What one must know of a falling learning rate that did not come to its end."""
+        if self.loop.schedule == "constant":
+            return ""
+        rate = learning_rate(self.loop, self.state.step, self.total_steps) / self.loop.learning_rate
+        return (
+            f" at step {self.state.step} of {self.total_steps}, with the learning rate still at {rate:.0%}; "
+            "`train --minutes` plans as many steps as fit, over which it falls to its end"
+        )
 
     def _step(self, batch: Batch) -> tuple[float, dict[str, float]]:
         started = time.perf_counter()
@@ -366,6 +376,7 @@ def _denormals_flushed() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
-def _set_up_processor(threads: int, ranks: int) -> None:
+def set_up_processor(threads: int, ranks: int) -> None:
+    """Threads of this rank, as `loop.threads` says, else its share of the cores."""
     if threads or ranks > 1:
         torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // ranks))

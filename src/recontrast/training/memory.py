@@ -47,12 +47,12 @@ class TrainingMemory:
     precision: str
 
 
-def training_memory(plan: Plan, channels: int = 1, precision: str = "") -> TrainingMemory:
+def training_memory(plan: Plan, contrasts: int = 1, precision: str = "") -> TrainingMemory:
     """Memory of one step of a preset on one processor, from one step on tensors without values.
 
     Args:
         plan: The resolved preset.
-        channels: Channels of a source.
+        contrasts: Number of source contrasts.
         precision: fp32 or bf16; empty: what the plan and this processor give.
 
     Example:
@@ -63,7 +63,7 @@ def training_memory(plan: Plan, channels: int = 1, precision: str = "") -> Train
     precision = precision or choose_precision(plan.loop.precision)
     size = seen_size(plan)
     with without_values(), MemoryCount() as count:
-        recipe, network = _recipe(plan, channels)
+        recipe, network = _recipe(plan, contrasts)
         if plan.loop.recompute:
             recompute_levels(network)
         learned = {p for modules in recipe.optimized().values() for m in modules for p in m.parameters()}
@@ -71,7 +71,7 @@ def training_memory(plan: Plan, channels: int = 1, precision: str = "") -> Train
         if plan.loop.ema:
             kept += [torch.zeros_like(p) for p in network.parameters()]
         for _ in range(2):  # in the second step nothing is made for the first time
-            _step(recipe, _batch(plan, size, channels), plan, precision)
+            _step(recipe, _batch(plan, size, contrasts), plan, precision)
         weights = sum(tensor.untyped_storage().nbytes() for tensor in (*learned, *learned, *kept))  # and gradients
         parameters = sum(p.numel() for p in network.parameters())
     return TrainingMemory(PROCESS_BYTES + count.most, weights, parameters, size, plan.data.batch, precision)
@@ -87,18 +87,18 @@ def seen_size(plan: Plan) -> tuple[int, ...]:
     return plan.data.patch or plan.data.size or HEAD[: plan.data.spatial_dims]
 
 
-def _recipe(plan: Plan, channels: int) -> tuple[Any, nn.Module]:
-    of_network = model_options(plan, channels)
+def _recipe(plan: Plan, contrasts: int) -> tuple[Any, nn.Module]:
+    of_network = model_options(plan, contrasts)
 
     def build_network(in_channels: int, out_channels: int) -> nn.Module:
         given = {**of_network, "in_channels": in_channels, "out_channels": out_channels}
         built: nn.Module = MODELS.build(plan.model.name, given)
         return built
 
-    network = build_network(plan.data.channels(channels), 1)
+    channels = plan.data.channels(contrasts)
+    network = build_network(channels, 1)
     options = {name: value for name, value in plan.recipe.options.items() if not name.startswith("perceptual")}
-    channels_in = plan.data.channels(channels)
-    recipe = build_recipe(plan.recipe.name, options, network, build_network, channels_in, plan.data.spatial_dims)
+    recipe = build_recipe(plan.recipe.name, options, network, build_network, channels, plan.data.spatial_dims)
     for module in recipe.modules():
         for name in ("rate", "dropout"):
             if isinstance(getattr(module, name, None), float):
@@ -111,10 +111,10 @@ def _recipe(plan: Plan, channels: int) -> tuple[Any, nn.Module]:
     return recipe, network
 
 
-def _batch(plan: Plan, size: tuple[int, ...], channels: int) -> Batch:
+def _batch(plan: Plan, size: tuple[int, ...], contrasts: int) -> Batch:
     count = plan.data.batch // plan.loop.accumulate
     layout = torch.channels_last if len(size) == 2 else torch.channels_last_3d
-    source = torch.empty(count, plan.data.channels(channels), *size)
+    source = torch.empty(count, plan.data.channels(contrasts), *size)
     source = source.contiguous(memory_format=layout if plan.loop.channels_last else torch.contiguous_format)
     target = torch.empty(count, 1, *size)
     return Batch(source, target, torch.empty(count, 1, *size, dtype=torch.bool), torch.empty(count, len(size)))

@@ -11,6 +11,7 @@ import torch
 from recontrast.datasets.patches import Batch
 from recontrast.execution.runtime import choose_precision
 from recontrast.training.learner import Learner
+from recontrast.training.loop import set_up_processor
 from recontrast.training.plan import Plan
 
 _WARM, _TIMED = 1, 3
@@ -29,6 +30,7 @@ def seconds_of_step(plan: Plan, model_options: dict[str, Any], size: Sequence[in
     """
     from lightning_fabric import Fabric
 
+    set_up_processor(plan.loop.threads, plan.loop.devices)
     on_gpu = plan.loop.accelerator != "cpu" and torch.cuda.is_available()
     precision = choose_precision(plan.loop.precision, accelerated=on_gpu and torch.cuda.is_bf16_supported())
     fabric = Fabric(accelerator="cuda" if on_gpu else "cpu", devices=1)

@@ -6,6 +6,7 @@ Precedence: defaults of the classes < common part of the preset < its part for t
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -51,7 +52,8 @@ class LoopSettings:
     """Passes over the training slices; 0: no limit."""
 
     minutes: float = 0.0
-    """Wall-clock time of the training in minutes, all resumed parts together; 0: no limit."""
+    """Wall-clock time of the training in minutes, all resumed parts together; 0: no limit. It plans nothing: a
+    rate that falls over the steps is cut off where it is; `recontrast train --minutes` plans as many steps as fit."""
 
     patience: int = 0
     """Stop after this many validations without a better one; 0: never."""
@@ -139,8 +141,8 @@ class LoopSettings:
         counts = ("steps", "epochs", "minutes", "patience", "warmup_steps", "gradient_clip", "validate_every",
                   "snapshots", "checkpoint_minutes", "weight_decay", "seed", "threads")  # fmt: skip
         for name in counts:
-            if getattr(self, name) < 0:
-                raise ConfigError(f"loop.{name} is {getattr(self, name)}, it must not be negative")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"loop.{name} is {getattr(self, name)}, it must be a number and not negative")
         if not (self.steps or self.epochs or self.minutes):
             raise ConfigError("the training has no end: set loop.steps, loop.epochs or loop.minutes")
         if self.learning_rate <= 0 or min(self.log_every, self.devices, self.accumulate) < 1 or not 0 <= self.ema < 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import logging
 from collections.abc import Sequence
@@ -67,7 +68,8 @@ def plan_run(wanted: Wanted, plan: Plan, train: Sequence[PreparedCase], validati
         validation: Validation cases; may be empty.
 
     Raises:
-        ConfigError: The kept plan is of another preset or budget; there is too little time or memory for any plan.
+        ConfigError: The kept plan is of another preset or budget; two budgets are named; there is too little time or
+            memory for any plan.
     """
     automatic = wanted.preset == AUTO
     if not automatic and not wanted.minutes:
@@ -78,15 +80,19 @@ def plan_run(wanted: Wanted, plan: Plan, train: Sequence[PreparedCase], validati
     given: dict[str, Any] = {}
     for override in parsed(wanted.overrides):
         given |= override.get("loop", {})
+    if wanted.minutes and given.get("minutes", wanted.minutes) != wanted.minutes:
+        raise ConfigError(f"--minutes {wanted.minutes:g} and --set loop.minutes={given['minutes']}: give one of them")
     minutes = wanted.minutes or float(given.get("minutes", 0)) or MINUTES
-    about = take_fingerprint(train, validation, wanted.sources, minutes)
+    about = take_fingerprint(train, validation, wanted.sources, minutes, plan.loop.accelerator)
     reasons: dict[str, str] = {}
     if automatic:
         decision = decide(about)
         reasons |= decision.reasons
         plan = read_plan(AUTO, wanted.scale, wanted.overrides, decision.values)
         plan, reason = fit_memory(plan, about)
-        reasons |= {"data.batch": reason} if reason else {}
+        if reason:
+            reasons["data.batch"] = reason
+            log.warning("data.batch is %d: %s", plan.data.batch, reason)
     if not {"steps", "epochs"} & given.keys():
         from recontrast.training.pace import seconds_of_step  # imports torch
 
@@ -95,6 +101,8 @@ def plan_run(wanted: Wanted, plan: Plan, train: Sequence[PreparedCase], validati
 
         plan, reasons["loop.steps"] = fit_steps(plan, minutes, bool(validation), seconds)
         log.info("%s", reasons["loop.steps"])
+    elif wanted.minutes:
+        plan = dataclasses.replace(plan, loop=dataclasses.replace(plan.loop, minutes=minutes))
     return Planned(plan, about, reasons)
 
 
