@@ -17,7 +17,7 @@ PATCHES = 12
 """The occlusion test covers a slice with this many squares a side."""
 
 WHOLE = {2: 256, 3: 64}
-"""Sides of the images on which the resolution of a level is read off, by their number of axes."""
+"""Least sides of the images on which the resolution of a level is read off, by their number of axes."""
 
 CUBES = 6
 """It covers a volume with this many cubes a side."""
@@ -124,7 +124,8 @@ class Filters(Question):
         skips = ablation(bench, case, voxel, skips_of(network))
         far = occlusion(bench, case, voxel, CUBES if bench.sees_volumes else PATCHES)
         # Not the sizes on this case: networks pad what they are shown to a size they can halve.
-        side, dims = WHOLE[shown.given.ndim - 2], shown.given.ndim - 2
+        dims = shown.given.ndim - 2
+        side = max(WHOLE[dims], 2 ** int(np.ceil(np.log2(max(shown.given.shape[2:])))))
         whole = as_tensor(network, np.zeros((1, shown.given.shape[1], *[side] * dims), np.float32))
         sizes = {name: _part_of(size, side) for name, size in sizes_of(network, whole, [*costs, *skips]).items()}
         findings = [
