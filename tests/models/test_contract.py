@@ -122,7 +122,7 @@ def test_recorded_for_openvino_it_gives_the_same(name: str) -> None:
 def test_a_skip_connection_can_be_cut(name: str, dims: int) -> None:
     model = build(name, dims).eval()
     skips = getattr(model, "skips", [])
-    assert bool(len(skips)) == name.endswith("unet") or name == "residual_encoder"
+    assert bool(len(skips)) == (name.endswith("unet") or name == "residual_encoder")
     source = torch.rand(1, 2, *(16, 16, 16)[:dims])
     with torch.no_grad():
         plain = model(source)

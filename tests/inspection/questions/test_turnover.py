@@ -37,16 +37,17 @@ def numbers(bench: Bench) -> dict[str, float]:
 
 
 def test_a_pixel_wise_translator_keeps_lesions_and_invents_nothing(make_bench: Callable[..., Bench]) -> None:
-    bench, _ = with_lesions(make_bench("table", shape=(60, 70, 28), cases=1))
+    bench, plants = with_lesions(make_bench("table", shape=(60, 70, 28), cases=1))
     found = numbers(bench)
     assert 60 < found["contrast that survives at the lesions of the mask"] < 160
     assert found["inventions"] == 0
     assert found["lesions seen on the acquired image only"] == 0
+    assert found["lesions seen on both"] == len(plants)
     assert abs(found["contrast brought back after removal from the sources"]) < 20
 
 
 def test_what_was_painted_in_is_an_invention_and_what_was_wiped_out_is_lost(make_bench: Callable[..., Bench]) -> None:
-    bench, _ = with_lesions(make_bench("table", shape=(60, 70, 28), cases=1))
+    bench, plants = with_lesions(make_bench("table", shape=(60, 70, 28), cases=1))
     case: InspectedCase = bench.cases[0]
     clean = white_matter(case)
     (spot,) = draw_plants(case, clean, [("MS", 9.0, 1.0)], np.random.default_rng(5))
@@ -55,6 +56,7 @@ def test_what_was_painted_in_is_an_invention_and_what_was_wiped_out_is_lost(make
     found = numbers(dataclasses.replace(bench, cases=(dataclasses.replace(case, synthetic=painted),)))
     assert found["inventions"] == 1
     assert found["lesions seen on both"] == 0
+    assert found["lesions seen on the acquired image only"] == len(plants)
     assert abs(found["contrast that survives at the lesions of the mask"]) < 40
 
 
