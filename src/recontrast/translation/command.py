@@ -33,6 +33,7 @@ from recontrast.translation.output import (
     check_place,
     finished,
     forget,
+    image_sidecar,
     open_folder,
     relative,
     stored_type,
@@ -192,7 +193,7 @@ def translate(settings: TranslateSettings) -> Summary:
         _require_apart(case, settings.out)
     if _in_slices_here(settings, about):
         workers = min(settings.workers, sum(not case.problem for case in cases))
-        start_workers(get_ready, settings, workers=workers, memory_gb=settings.memory_gb)
+        start_workers(get_ready, settings, about.weights_sha256, workers=workers, memory_gb=settings.memory_gb)
     translator = _load(settings)
     if is_nifti(settings.out):
         return _translate_file(cases[0], translator, settings)
@@ -313,9 +314,9 @@ def _in_slices_here(settings: TranslateSettings, about: TranslatorDescription) -
     return here and on_cpu and about.spatial_dims == 2
 
 
-def get_ready(settings: TranslateSettings) -> None:
+def get_ready(settings: TranslateSettings, weights_sha256: str) -> None:
     """Load the translator in a worker before its first case."""
-    _loaded(settings)
+    _loaded(settings, weights_sha256)
 
 
 def _goes_apart(job: _Job) -> bool:
@@ -380,7 +381,7 @@ def _translate_case(case: TranslationCase, job: _Job) -> CaseReport:
         like=case.sources[first],
         description=f"synthetic {job.translator.description.target}, recontrast, not for diagnosis",
     )
-    write_sidecar(image, {**_sidecar(made, job.translator), "SkullStripped": stripped, **facts})
+    write_sidecar(image, {**image_sidecar(made, job.translator.description), "SkullStripped": stripped, **facts})
     _write_rarity(image, made)
     engine = made.choice.engine
     return CaseReport(hashes, engine.name, engine.precision, kept=False)
@@ -423,31 +424,6 @@ def _scales(
         settings = translator.description.scale_settings
         scales[label] = case.scales.get(label) or fit_scale(volumes[label], settings, head, label)
     return scales, bool(stripped)
-
-
-def _sidecar(made: Translation, translator: Translator) -> dict[str, Any]:
-    from recontrast.translation.engines.choice import PROBE_SLICES, TOLERANCE
-
-    about, engine = translator.description, made.choice.engine
-    return {
-        "Synthetic": True,
-        "SyntheticStatement": about.synthetic_statement,
-        "Contrast": about.target,
-        "Scale": about.target_scale.to_dict(),
-        "SourceScales": {label: scale.to_dict() for label, scale in made.scales.items()},
-        "Engine": engine.name,
-        "EngineVersion": engine.version,
-        "Precision": engine.precision,
-        "DifferenceFromFp32": {
-            "rms": float(f"{made.choice.rms:.3g}"),
-            "tolerance": TOLERANCE,
-            "slices": min(PROBE_SLICES, made.slices),
-        },
-        "SlicesTranslated" if about.spatial_dims == 2 else "WindowsTranslated": made.slices,
-        **({} if made.outside is None else {"VoxelsOutsideTrainingSignals": round(made.outside, 6)}),
-        **({} if made.distance is None else {"DistanceFromTraining": made.distance.to_dict()}),
-        "RecontrastVersion": provenance.version(),
-    }
 
 
 def _lines(

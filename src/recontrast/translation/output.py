@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,10 @@ from recontrast.io.bids import read_sidecar, sidecar_path
 from recontrast.io.nifti import is_nifti
 from recontrast.io.tables import read_table, write_table
 from recontrast.translation.cases import SYNTHETIC, TranslationCase, output_name
+from recontrast.translation.description import TranslatorDescription
+
+if TYPE_CHECKING:
+    from recontrast.translation.translator import Translation
 
 STAGE = "translate"
 TABLE = "cases.tsv"
@@ -218,3 +222,29 @@ def _is_raw(folder: Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(content, dict) and content.get("DatasetType", "raw") == "raw" and "BIDSVersion" in content
+
+
+def image_sidecar(made: Translation, about: TranslatorDescription) -> dict[str, Any]:
+    """What stands beside an image that a translator made."""
+    from recontrast.translation.engines.choice import PROBE_SLICES, TOLERANCE
+
+    engine = made.choice.engine
+    return {
+        "Synthetic": True,
+        "SyntheticStatement": about.synthetic_statement,
+        "Contrast": about.target,
+        "Scale": about.target_scale.to_dict(),
+        "SourceScales": {label: scale.to_dict() for label, scale in made.scales.items()},
+        "Engine": engine.name,
+        "EngineVersion": engine.version,
+        "Precision": engine.precision,
+        "DifferenceFromFp32": {
+            "rms": float(f"{made.choice.rms:.3g}"),
+            "tolerance": TOLERANCE,
+            "slices": min(PROBE_SLICES, made.slices),
+        },
+        "SlicesTranslated" if about.spatial_dims == 2 else "WindowsTranslated": made.slices,
+        **({} if made.outside is None else {"VoxelsOutsideTrainingSignals": round(made.outside, 6)}),
+        **({} if made.distance is None else {"DistanceFromTraining": made.distance.to_dict()}),
+        "RecontrastVersion": provenance.version(),
+    }
