@@ -97,6 +97,14 @@ def bootstrap_interval(
     """
     if method not in _METHODS:
         raise ConfigError(f"there is no interval '{method}'; there is: {', '.join(_METHODS)}")
+    return _interval_of(tuple(map(float, values)), method, confidence, resamples, seed)
+
+
+@lru_cache(maxsize=512)
+def _interval_of(
+    values: tuple[float, ...], method: IntervalMethod, confidence: float, resamples: int, seed: int
+) -> Interval:
+    """The same values are asked for by several tables of one evaluation."""
     sample = np.asarray(values, dtype=np.float64)
     n = sample.size
     if n < FEWEST_FOR_INTERVAL:
