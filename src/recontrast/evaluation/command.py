@@ -212,7 +212,9 @@ def _matched(reference: Reference, synthetic: Synthetic) -> tuple[dict[Case, Pat
         if item.problem:
             problems[item.case.key] = ("failed", item.problem)
         elif not found:
-            problems[item.case.key] = ("missing", f"no synthetic {synthetic.target} in {synthetic.folder}")
+            copy = any(image.name.case == item.case for image in synthetic.copies)
+            but = f" but one made from its acquired {synthetic.target}, which is no evidence" if copy else ""
+            problems[item.case.key] = ("missing", f"no synthetic {synthetic.target} in {synthetic.folder}{but}")
         elif len(found) > 1:
             names = ", ".join(path.name for path in found)
             problems[item.case.key] = ("failed", f"several synthetic {synthetic.target} images ({names}); keep one")
@@ -329,6 +331,7 @@ def _write(
             "training_subjects_evaluated": list(leak.leaked),
             "reasons": list(leak.reasons),
         },
+        "made_from_the_target": [image.name.filename for image in work.synthetic.copies],
         "synthetic_not_expected": sorted(case.key for case in work.synthetic.images if case not in expected),
     }
     write_json(out / "evaluation.json", content)
@@ -341,6 +344,12 @@ def _write(
         without = content["synthetic_not_expected"]
         images_are = "image without a reference was" if len(without) == 1 else "images without a reference were"
         lines.append(f"{len(without)} synthetic {images_are} left out: {', '.join(without)}")
+    if work.synthetic.copies:
+        number = len(work.synthetic.copies)
+        lines.append(
+            f"{number} synthetic {'image' if number == 1 else 'images'} made from acquired {work.synthetic.target} "
+            "(translate --harmonise) left out: no evidence against the images they were made from"
+        )
     if leak.status != "passed":
         lines.append("; ".join([f"leak check: {leak.status}", *leak.reasons]))
     return [*lines, *content["undefined"], *(f"warning: {text}" for text in content["warnings"]), *sentences]

@@ -73,27 +73,39 @@ class Synthetic:
         folder: Where it is.
         target: Label of the contrast that was made.
         images: Case to its candidates; more than one is ambiguous.
+        copies: Images left out because they were made from an acquired image of the target contrast itself
+            (`translate --harmonise`): held against that image they would answer a question nobody asked.
     """
 
     folder: Path
     target: str
     images: Mapping[Case, tuple[Path, ...]]
+    copies: tuple[BidsImage, ...] = ()
 
 
 def read_synthetic(folder: Path, target: str = "") -> Synthetic:
     """Find the synthetic images of a folder: BIDS data set or flat folder of BIDS-named NIfTI files.
 
-    Images with `desc-synthetic` are taken; where there are none, all images are (another tool's output).
+    Images with `desc-synthetic` are taken; where there are none, all images are (another tool's output). What was made
+    from the target contrast itself is never taken, whatever its name says.
 
     Args:
         folder: Where they are.
         target: Contrast to evaluate; "" when the folder has only one.
 
     Raises:
-        LayoutError: No image is found.
+        LayoutError: No image is found, or only such as were made from the target contrast itself.
         ConfigError: Several contrasts are found and `target` does not say which.
     """
     found = [image for image in _images_in(folder) if image.name.suffix not in MASK_SUFFIXES]
+    copies = [image for image in found if _is_copy(image)]
+    found = [image for image in found if image not in copies]
+    if copies and not found:
+        raise LayoutError(
+            f"{folder}: its {len(copies)} images were made from acquired {copies[0].name.contrast.label} "
+            f"({copies[0].name.filename}, …), as `translate --harmonise` does; held against the images they were made "
+            "from they are no evidence: evaluate translations of another contrast"
+        )
     marked = [image for image in found if image.name.entities.get("desc") == SYNTHETIC]
     images = marked or found
     labels = sorted({image.name.contrast.label for image in images})
@@ -111,7 +123,8 @@ def read_synthetic(folder: Path, target: str = "") -> Synthetic:
     for image in images:
         if image.name.contrast.label == chosen:
             cases.setdefault(image.name.case, []).append(image.path)
-    return Synthetic(folder, chosen, {case: tuple(paths) for case, paths in cases.items()})
+    of_target = tuple(image for image in copies if image.name.contrast.label == chosen)
+    return Synthetic(folder, chosen, {case: tuple(paths) for case, paths in cases.items()}, of_target)
 
 
 def read_reference(folder: Path, target: str, split: str, space: str = "") -> Reference:
@@ -189,6 +202,18 @@ def source_labels(synthetic: Synthetic, given: tuple[str, ...]) -> tuple[str, ..
     return next(iter(found), ())
 
 
+def _is_copy(image: BidsImage) -> bool:
+    """Whether an image was made from an acquired one of its own contrast, by its name or by its sidecar."""
+    if image.name.entities.get("desc", "").startswith(f"{SYNTHETIC}From"):
+        return True
+    content = read_sidecar(image.path)
+    sources = content.get("Sources", ())
+    listed = sources if isinstance(sources, list) else [sources]
+    made_here = content.get("Synthetic") is True
+    label = image.name.contrast.label
+    return content.get("Harmonised") is True or (made_here and label in [_contrast_of(str(one)) for one in listed])
+
+
 def _contrast_of(source: str) -> str:
     try:
         return BidsName.parse(source.replace("\\", "/").rsplit("/", 1)[-1]).contrast.label
@@ -234,12 +259,16 @@ def _plain(folder: Path, target: str, space: str) -> tuple[ExpectedCase, ...]:
     for case, images in by_case(_images_in(folder)).items():
         contrasts: dict[str, list[Path]] = {}
         for image in images:
-            acquired = image.name.suffix not in MASK_SUFFIXES and image.name.entities.get("desc") != SYNTHETIC
+            acquired = image.name.suffix not in MASK_SUFFIXES and not _says_synthetic(image.name)
             if acquired and (not space or image.name.entities.get("space") == space):
                 contrasts.setdefault(image.name.contrast.label, []).append(image.path)
         if target in contrasts:
             cases.append(_of_plain(case, target, contrasts, images))
     return tuple(cases)
+
+
+def _says_synthetic(name: BidsName) -> bool:
+    return name.entities.get("desc", "").startswith(SYNTHETIC)
 
 
 def _of_plain(case: Case, target: str, contrasts: Mapping[str, list[Path]], images: list[BidsImage]) -> ExpectedCase:

@@ -38,11 +38,15 @@ def _decay(time_s: float, constant_s: Values) -> Values:
 
 
 class _Checked:
-    """Refuses negative or non-finite parameters."""
+    """Refuses non-finite parameters, and negative ones but for `_signed`."""
+
+    _signed: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         for field in fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
+            if field.name in self._signed and -1 <= value <= 1:
+                continue
             if isinstance(value, int | float) and not (np.isfinite(value) and value >= 0):
                 raise ConfigError(f"{type(self).__name__}: {field.name} must be a number of at least 0, got {value}")
 
@@ -102,7 +106,8 @@ class InversionPreparedGradientEcho(_Checked):
         flip_angle_deg: Excitation angle, degrees.
         echo_spacing_s: Time between excitations, s.
         excitations: Length of the train.
-        inversion_efficiency: q, 1 for a perfect inversion.
+        inversion_efficiency: q, 1 for a perfect inversion, 0 for a saturation; below 0 the pulse turned by less than 90
+            degrees.
     """
 
     repetition_time_s: float
@@ -113,6 +118,7 @@ class InversionPreparedGradientEcho(_Checked):
     excitations: int
     inversion_efficiency: float = 0.96
     blood_signal: ClassVar[float] = 0.8
+    _signed: ClassVar[tuple[str, ...]] = ("inversion_efficiency",)
 
     def __post_init__(self) -> None:
         """Check that the train fits between two inversions."""

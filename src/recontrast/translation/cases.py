@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from recontrast.contrasts import Contrast
 from recontrast.errors import ConfigError, DataError, FormatError, LayoutError, MissingContrastError, RecontrastWarning
-from recontrast.io.bids import BidsImage, BidsName, Case, by_case, find_images, is_bids
+from recontrast.io.bids import BidsImage, BidsName, Case, by_case, find_images, is_bids, read_sidecar
 from recontrast.io.nifti import EXTENSIONS, is_nifti
 from recontrast.preparation.cohort import PreparedCohort, read_cohort
-from recontrast.preparation.normalize import Scale
-from recontrast.preparation.selection import FOLDER, select_images
+from recontrast.preparation.normalize import Scale, ScaleSettings
+from recontrast.preparation.selection import FOLDER, candidates, select_images
 from recontrast.preparation.splits import known_subjects, read_splits
 from recontrast.provenance import FILE_NAME
 from recontrast.translation.description import TranslatorDescription
@@ -39,6 +39,7 @@ class TranslationCase:
         output: Path of the synthetic image below OUT.
         problem: Why it cannot be translated; empty when it can.
         skipped: Whether it was left out on purpose (`problem` says why) and is not a failure.
+        harmonised: The target contrast, where the image is of that contrast already and is taken as the source.
     """
 
     key: str
@@ -49,6 +50,7 @@ class TranslationCase:
     prepared: bool = False
     problem: str = ""
     skipped: bool = False
+    harmonised: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +62,7 @@ class Selection:
     space: str = ""
     prefer: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
+    harmonise: bool = False
 
 
 def find_cases(source: Path, about: TranslatorDescription, selection: Selection) -> list[TranslationCase]:
@@ -68,9 +71,11 @@ def find_cases(source: Path, about: TranslatorDescription, selection: Selection)
     Raises:
         FormatError: The input does not exist or is no image.
         LayoutError: No image is found.
-        ConfigError: A choice that has no meaning for this kind of input, or an unknown subject.
+        ConfigError: A choice that has no meaning for this kind of input or this translator, or an unknown subject.
         MissingContrastError: A single file is given, and further sources are needed.
     """
+    if selection.harmonise:
+        require_one_suffix(about)
     if source.is_dir():
         if selection.also:
             raise ConfigError("--also goes with a single file; in a folder the sources are found by their names")
@@ -85,20 +90,47 @@ def find_cases(source: Path, about: TranslatorDescription, selection: Selection)
     return _without_clashes(cases)
 
 
-def output_name(source: Path, target: str) -> str:
-    """File name of the synthetic image made from `source`.
+def require_one_suffix(about: TranslatorDescription) -> None:
+    """Refuse to harmonise with a translator whose source and target are not kinds of one contrast.
+
+    Raises:
+        ConfigError: It has several sources, or another suffix is made.
+    """
+    suffixes = {Contrast.parse(label).suffix for label in (*about.sources, about.target)}
+    if len(about.sources) > 1 or len(suffixes) > 1:
+        raise ConfigError(
+            f"--harmonise: this translator makes {about.target} from {' and '.join(about.sources)}; it takes one that "
+            "makes a contrast from another of the same suffix, such as T1w from ce-gadolinium_T1w"
+        )
+
+
+def synthetic_label(harmonised: str = "") -> str:
+    """Value of `desc` for a synthetic image; one made from the target contrast itself says so.
+
+    >>> synthetic_label(), synthetic_label("T1w"), synthetic_label("ce-gadolinium_T1w")
+    ('synthetic', 'syntheticFromT1w', 'syntheticFromCeGadoliniumT1w')
+    """
+    words = harmonised.replace("-", "_").split("_")
+    return f"{SYNTHETIC}From{''.join(word[:1].upper() + word[1:] for word in words)}" if harmonised else SYNTHETIC
+
+
+def output_name(source: Path, target: str, harmonised: str = "") -> str:
+    """File name of the synthetic image made from `source`; `harmonised` as in `TranslationCase`.
 
     >>> output_name(Path("sub-01_acq-fast_T1w.nii.gz"), "T2w")
     'sub-01_desc-synthetic_T2w.nii.gz'
     >>> output_name(Path("head.nii"), "T2w")
     'head_desc-synthetic_T2w.nii.gz'
+    >>> output_name(Path("sub-01_T1w.nii.gz"), "T1w", "T1w")
+    'sub-01_desc-syntheticFromT1w_T1w.nii.gz'
     """
+    label = synthetic_label(harmonised)
     try:
         name = BidsName.parse(source.name)
     except LayoutError:
-        return f"{stem(source)}_desc-{SYNTHETIC}_{target}.nii.gz"
+        return f"{stem(source)}_desc-{label}_{target}.nii.gz"
     kept = {key: name.entities[key] for key in _KEPT_ENTITIES if key in name.entities}
-    return BidsName.of(name.case, target, desc=SYNTHETIC, **kept).filename
+    return BidsName.of(name.case, target, desc=label, **kept).filename
 
 
 def stem(path: Path) -> str:
@@ -114,8 +146,11 @@ def _file_case(path: Path, about: TranslatorDescription, selection: Selection) -
     if selection.split or selection.subjects:
         raise ConfigError("--split and --subjects choose among the cases of a folder; the input is one file")
     named = _contrast_in_name(path)
+    if selection.harmonise and _says_synthetic(path):
+        raise ConfigError(f"{path}: is itself synthetic; --harmonise takes acquired images")
+    harmonised = about.target if selection.harmonise and named == about.target else ""
     if named not in about.sources:
-        if named is not None:
+        if named is not None and not harmonised:
             warnings.warn(
                 f"{path}: is {named} by its name, the translator learned from {about.sources[0]}; taken as that",
                 RecontrastWarning,
@@ -137,8 +172,8 @@ def _file_case(path: Path, about: TranslatorDescription, selection: Selection) -
             f"{path}: the translator also needs {', '.join(missing)}; "
             f"add --also {' '.join(f'{label}=FILE' for label in missing)}"
         )
-    case = _case_of(path)
-    return TranslationCase(key=stem(path), case=case, sources=sources, output=Path(output_name(path, about.target)))
+    output = Path(output_name(path, about.target, harmonised))
+    return TranslationCase(key=stem(path), case=_case_of(path), sources=sources, output=output, harmonised=harmonised)
 
 
 def _folder_cases(folder: Path, about: TranslatorDescription, selection: Selection) -> list[TranslationCase]:
@@ -156,19 +191,21 @@ def _folder_cases(folder: Path, about: TranslatorDescription, selection: Selecti
     cases = []
     for path in paths:
         named = _contrast_in_name(path)
+        harmonised = about.target if selection.harmonise and named == about.target else ""
         reason = ""
-        if f"desc-{SYNTHETIC}" in path.name:
+        if _says_synthetic(path):
             reason = "is itself synthetic"
-        elif named is not None and named != wanted:
+        elif named is not None and named != wanted and not harmonised:
             reason = f"is {named} by its name, the translator takes {wanted}"
         cases.append(
             TranslationCase(
                 key=stem(path),
                 case=_case_of(path),
                 sources={wanted: path},
-                output=Path(output_name(path, about.target)),
+                output=Path(output_name(path, about.target, harmonised)),
                 problem=reason,
                 skipped=bool(reason),
+                harmonised=harmonised,
             )
         )
     if all(case.skipped for case in cases):
@@ -184,21 +221,38 @@ def _bids_cases(root: Path, about: TranslatorDescription, selection: Selection) 
             raise ConfigError(f"--split {selection.split}: {root} has no splits.tsv; choose with --subjects")
         splits = read_splits(root / "splits.tsv")
     chosen = _chosen(groups, selection, splits, root)
-    return [_bids_case(case, groups[case], about, selection) for case in chosen]
+    return [
+        _bids_case(case, groups[case], about, selection, harmonised)
+        for case in chosen
+        for harmonised in _ways(candidates(groups[case], selection.space, selection.prefer), about, selection)
+    ]
 
 
 def _bids_case(
-    case: Case, images: Sequence[BidsImage], about: TranslatorDescription, selection: Selection
+    case: Case, images: Sequence[BidsImage], about: TranslatorDescription, selection: Selection, harmonised: str
 ) -> TranslationCase:
-    plain = TranslationCase(
-        key=case.key, case=case, output=_below(case, BidsName.of(case, about.target, desc=SYNTHETIC).filename)
-    )
+    plain = _empty_case(case, about.target, harmonised)
+    labels = (harmonised,) if harmonised else about.sources
     try:
-        found = select_images(case, images, about.sources, selection.space, selection.prefer)
+        found = select_images(case, images, labels, selection.space, selection.prefer)
     except DataError as error:
         return replace(plain, problem=str(error).removeprefix(f"{case.key}: "))
-    sources = {label: image.path for label, image in found.items()}
-    return replace(plain, sources=sources, output=_below(case, output_name(sources[about.sources[0]], about.target)))
+    sources = dict(zip(about.sources, (found[label].path for label in labels), strict=True))
+    name = output_name(sources[about.sources[0]], about.target, harmonised)
+    return replace(plain, sources=sources, output=_below(case, name))
+
+
+def _ways(there: Collection[str], about: TranslatorDescription, selection: Selection) -> list[str]:
+    """`TranslationCase.harmonised` of what is made of a case that has these contrasts."""
+    if not selection.harmonise or about.target not in there:
+        return [""]
+    return ["", about.target] if about.sources[0] in there else [about.target]
+
+
+def _empty_case(case: Case, target: str, harmonised: str = "") -> TranslationCase:
+    key = f"{case.key}_{harmonised}" if harmonised else case.key
+    name = BidsName.of(case, target, desc=synthetic_label(harmonised)).filename
+    return TranslationCase(key=key, case=case, output=_below(case, name), harmonised=harmonised)
 
 
 def _prepared_cases(
@@ -210,26 +264,28 @@ def _prepared_cases(
     same_scale = cohort.scale_settings == about.scale_settings
     cases = []
     for case in _chosen([*ready, *failed], selection, splits, cohort.folder):
-        output = _below(case, BidsName.of(case, about.target, desc=SYNTHETIC).filename)
         if case in failed:
-            problem = f"was not prepared: {failed[case]}"
-            cases.append(TranslationCase(key=case.key, case=case, output=output, problem=problem))
+            cases.append(replace(_empty_case(case, about.target), problem=f"was not prepared: {failed[case]}"))
             continue
-        images = ready[case].images
-        missing = [label for label in about.sources if label not in images]
-        problem = f"has no {' and no '.join(missing)}; there is: {', '.join(images)}" if missing else ""
-        cases.append(
-            TranslationCase(
-                key=case.key,
-                case=case,
-                sources={label: images[label] for label in about.sources if label in images},
-                scales=ready[case].scales if same_scale else {},
-                prepared=True,
-                output=output,
-                problem=problem,
-            )
-        )
+        images, scales = ready[case].images, ready[case].scales if same_scale else {}
+        for harmonised in _ways(images, about, selection):
+            plain = replace(_empty_case(case, about.target, harmonised), prepared=True)
+            if harmonised:
+                sources = {about.sources[0]: images[harmonised]}
+                own = harmonised in scales and not _by_contrast(about.scale_settings)
+                fitted = {about.sources[0]: scales[harmonised]} if own else {}
+                cases.append(replace(plain, sources=sources, scales=fitted))
+                continue
+            missing = [label for label in about.sources if label not in images]
+            problem = f"has no {' and no '.join(missing)}; there is: {', '.join(images)}" if missing else ""
+            sources = {label: images[label] for label in about.sources if label in images}
+            cases.append(replace(plain, sources=sources, scales=scales, problem=problem))
     return cases
+
+
+def _by_contrast(settings: ScaleSettings) -> bool:
+    """Whether each contrast has a number of its own: the stored scale is then not that of the source."""
+    return settings.name == "fixed"
 
 
 def _chosen(
@@ -269,6 +325,15 @@ def _case_of(path: Path) -> Case | None:
         return BidsName.parse(path.name).case
     except LayoutError:
         return None
+
+
+def _says_synthetic(path: Path) -> bool:
+    if f"desc-{SYNTHETIC}" in path.name:
+        return True
+    try:
+        return read_sidecar(path).get("Synthetic") is True
+    except DataError:
+        return False  # a damaged sidecar fails its own case, not the folder
 
 
 def _contrast_in_name(path: Path) -> str | None:

@@ -23,7 +23,7 @@ from recontrast.io.bids import read_sidecar, write_description, write_sidecar
 from recontrast.io.nifti import is_nifti, read_header, read_volume, write_volume
 from recontrast.preparation.mask import find_head, require_signal
 from recontrast.preparation.normalize import Scale, fit_scale
-from recontrast.translation.cases import Selection, TranslationCase, find_cases
+from recontrast.translation.cases import Selection, TranslationCase, find_cases, synthetic_label
 from recontrast.translation.description import TranslatorDescription, read_description
 from recontrast.translation.dicom import reads_dicom, translate_dicom
 from recontrast.translation.output import (
@@ -37,6 +37,7 @@ from recontrast.translation.output import (
     open_folder,
     relative,
     stored_type,
+    summary_lines,
     write_cases,
 )
 from recontrast.translation.raw import needs_preparing, translate_raw
@@ -83,6 +84,9 @@ class TranslateSettings:
 
     prefer: tuple[str, ...] = ()
     """BIDS data set: entities that decide between several files of one contrast (run-1, rec-norm)"""
+
+    harmonise: bool = False
+    """send images of the target contrast through the network, too (translators such as ce-gadolinium_T1w to T1w)"""
 
     contrast: tuple[str, ...] = ()
     """DICOM: which series is which contrast, SERIES=CONTRAST by series number, description or UID (4=T1w)"""
@@ -187,6 +191,7 @@ def translate(settings: TranslateSettings) -> Summary:
         space=settings.space,
         prefer=settings.prefer,
         also=settings.also,
+        harmonise=settings.harmonise,
     )
     cases = find_cases(settings.input, about, selection)
     for case in cases:
@@ -217,10 +222,11 @@ def translate(settings: TranslateSettings) -> Summary:
     else:
         reports, failed = _translate_all(cases, job)
     write_cases(settings.out, cases, reports, failed, earlier, about.weights_sha256)
+    lines = summary_lines(cases, reports, failed, settings.out, about, harmonise=settings.harmonise)
     for report in reports.values():
         inputs.update(report.hashes)
     provenance.write_provenance(settings.out, STAGE, settings, extra={**extra, "inputs": inputs})
-    return Summary(_lines(cases, reports, failed, settings.out, about.target), failed)
+    return Summary(lines, failed)
 
 
 def _check(settings: TranslateSettings) -> None:
@@ -273,8 +279,13 @@ def _require_apart(case: TranslationCase, out: Path) -> None:
 def _translate_file(case: TranslationCase, translator: Translator, settings: TranslateSettings) -> Summary:
     """One file in, one file with the name that was asked for out."""
     out = settings.out
+    if case.harmonised and synthetic_label(case.harmonised) not in out.name:
+        raise ConfigError(
+            f"{out}: the name must say that the image was made from an acquired {case.harmonised}; for example "
+            f"{out.with_name(case.output.name)}"
+        )
     report = _translate_case(
-        TranslationCase(key=case.key, sources=case.sources, output=Path(out.name)),
+        TranslationCase(key=case.key, sources=case.sources, output=Path(out.name), harmonised=case.harmonised),
         _Job(translator, out.parent, settings),
     )
     return Summary([f"{'kept' if report.kept else 'wrote'} {out} ({report.engine}, {report.precision})"])
@@ -370,7 +381,9 @@ def _translate_case(case: TranslationCase, job: _Job) -> CaseReport:
     if _is_raw(case, job.translator):
         stripped = _declared(case, first)
         stripped = find_head(volumes[first])[1] if stripped is None else stripped
-        made = translate_raw(job.translator, volumes, case.key, trusted=bool(job.settings.space))
+        made = translate_raw(
+            job.translator, volumes, case.key, trusted=bool(job.settings.space), harmonised=case.harmonised
+        )
     else:
         scales, stripped = _scales(case, volumes, job.translator)
         made = job.translator.run(volumes, scales=scales, where=case.key)
@@ -381,7 +394,8 @@ def _translate_case(case: TranslationCase, job: _Job) -> CaseReport:
         like=case.sources[first],
         description=f"synthetic {job.translator.description.target}, recontrast, not for diagnosis",
     )
-    write_sidecar(image, {**image_sidecar(made, job.translator.description), "SkullStripped": stripped, **facts})
+    stated = image_sidecar(made, job.translator.description, case.harmonised)
+    write_sidecar(image, {**stated, "SkullStripped": stripped, **facts})
     _write_rarity(image, made)
     engine = made.choice.engine
     return CaseReport(hashes, engine.name, engine.precision, kept=False)
@@ -424,23 +438,3 @@ def _scales(
         settings = translator.description.scale_settings
         scales[label] = case.scales.get(label) or fit_scale(volumes[label], settings, head, label)
     return scales, bool(stripped)
-
-
-def _lines(
-    cases: Sequence[TranslationCase],
-    reports: Mapping[str, CaseReport],
-    failed: Mapping[str, str],
-    out: Path,
-    target: str,
-) -> list[str]:
-    made = [report for report in reports.values() if not report.kept]
-    how = sorted({f"{report.engine} {report.precision}" for report in reports.values()})
-    skipped = sum(case.skipped for case in cases)
-    parts = [f"{len(reports)} synthetic {target} in {out} ({', '.join(how)})" if reports else f"nothing made in {out}"]
-    if len(made) < len(reports):
-        parts.append(f"{len(reports) - len(made)} were finished before")
-    if skipped:
-        parts.append(f"{skipped} files skipped, see cases.tsv")
-    if failed:
-        parts.append(f"{len(failed)} failed")
-    return ["; ".join(parts)]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recontrast import provenance
-from recontrast.errors import DataError, LayoutError, RecontrastWarning
+from recontrast.errors import ConfigError, DataError, LayoutError, RecontrastWarning
 from recontrast.execution.workers import Summary, failures, run_cases
 from recontrast.importing.plan import Entry, plan_series, series_key
 from recontrast.io.bids import Case, is_bids, read_sidecar, sidecar_path, write_sidecar
@@ -81,9 +81,13 @@ def translate_dicom(settings: TranslateSettings, translator: Translator, decidin
 
     Raises:
         LayoutError: No series of the contrast that the translator needs.
-        ConfigError: OUT holds something else.
+        ConfigError: OUT holds something else, or the images are to be harmonised.
     """
     about, out = translator.description, settings.out
+    if settings.harmonise:
+        raise ConfigError(
+            f"--harmonise: {settings.input} holds DICOM files; make a data set of them with `recontrast import`"
+        )
     inventory = find_series(settings.input)
     cases = find_dicom_cases(inventory, about, settings.contrast, settings.input)
     inputs = open_folder(out, {**deciding, "contrast": list(settings.contrast)})

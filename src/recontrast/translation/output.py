@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,7 +126,9 @@ def check_leftovers(out: Path, cases: Sequence[TranslationCase], weights_sha256:
     table = read_table(out / TABLE, text_columns=COLUMNS)
     if not set(COLUMNS) <= set(table.columns):
         raise FormatError(f"{out / TABLE}: is not the table of `recontrast translate`; name another folder")
-    others = table[~table["case"].isin([case.key for case in cases])]
+    again = table["case"].isin([case.key for case in cases])
+    failed = (table["status"] == "failed") & table["case"].isin([case.case.key for case in cases if case.case])
+    others = table[~(again | failed)]  # a session without a source failed before, and is harmonised now
     foreign = others[(others["status"] == "ok") & (others["weights_sha256"] != weights_sha256)]
     if len(foreign):
         raise ConfigError(
@@ -215,6 +218,34 @@ def write_cases(
     write_table(out / TABLE, together.sort_values("case", kind="stable"))
 
 
+def summary_lines(
+    cases: Sequence[TranslationCase],
+    reports: Mapping[str, CaseReport],
+    failed: Mapping[str, str],
+    out: Path,
+    about: TranslatorDescription,
+    *,
+    harmonise: bool = False,
+) -> list[str]:
+    """What `translate` says at its end."""
+    made = [report for report in reports.values() if not report.kept]
+    how = sorted({f"{report.engine} {report.precision}" for report in reports.values()})
+    skipped = sum(case.skipped for case in cases)
+    parts = [f"nothing made in {out}"]
+    if reports:
+        parts = [f"{len(reports)} synthetic {about.target} in {out} ({', '.join(how)})"]
+    if harmonise:
+        kinds = Counter(case.harmonised or about.sources[0] for case in cases if case.key in reports)
+        parts.append(" and ".join(f"{kinds[label]} from {label}" for label in (about.sources[0], about.target)))
+    if len(made) < len(reports):
+        parts.append(f"{len(reports) - len(made)} were finished before")
+    if skipped:
+        parts.append(f"{skipped} files skipped, see cases.tsv")
+    if failed:
+        parts.append(f"{len(failed)} failed")
+    return ["; ".join(parts)]
+
+
 def _is_raw(folder: Path) -> bool:
     """Whether a folder is the root of a BIDS data set of acquired images."""
     try:
@@ -224,8 +255,8 @@ def _is_raw(folder: Path) -> bool:
     return isinstance(content, dict) and content.get("DatasetType", "raw") == "raw" and "BIDSVersion" in content
 
 
-def image_sidecar(made: Translation, about: TranslatorDescription) -> dict[str, Any]:
-    """What stands beside an image that a translator made."""
+def image_sidecar(made: Translation, about: TranslatorDescription, harmonised: str = "") -> dict[str, Any]:
+    """What stands beside an image that a translator made; `harmonised` as in `TranslationCase`."""
     from recontrast.translation.engines.choice import PROBE_SLICES, TOLERANCE
 
     engine = made.choice.engine
@@ -233,6 +264,8 @@ def image_sidecar(made: Translation, about: TranslatorDescription) -> dict[str, 
         "Synthetic": True,
         "SyntheticStatement": about.synthetic_statement,
         "Contrast": about.target,
+        "SourceContrasts": [harmonised] if harmonised else list(about.sources),
+        **({"Harmonised": True} if harmonised else {}),
         "Scale": about.target_scale.to_dict(),
         "SourceScales": {label: scale.to_dict() for label, scale in made.scales.items()},
         "Engine": engine.name,

@@ -27,7 +27,7 @@ def needs_preparing(about: TranslatorDescription) -> bool:
 
 
 def translate_raw(
-    translator: Translator, sources: Mapping[str, Volume], where: str, trusted: bool = False
+    translator: Translator, sources: Mapping[str, Volume], where: str, trusted: bool = False, harmonised: str = ""
 ) -> Translation:
     """Translate the raw images of one case; the result lies on the grid of the first source.
 
@@ -39,6 +39,7 @@ def translate_raw(
         sources: Contrast label to raw image, native units, any grid and orientation.
         where: Names the case in messages.
         trusted: Whether images that share a grid are known to be aligned.
+        harmonised: Contrast that the source is in truth, where it is taken for that of the translator.
 
     Raises:
         MissingContrastError: A source the translator needs is not given.
@@ -54,7 +55,7 @@ def translate_raw(
     raw = translator.in_order(sources, where)
     first = about.sources[0]
     grid = placed.grid if placed.grid in raw else first
-    if placed.grid not in raw and placed.recipe != "native":
+    if placed.grid not in (*raw, harmonised) and placed.recipe != "native":
         warnings.warn(
             f"{where}: the training images lay on the grid of {placed.grid}, which a raw case does not have; that of "
             f"{first} is used: prepare it with a scan of {placed.grid} for the grid of the training",
