@@ -15,7 +15,7 @@ import subprocess
 import sys
 
 from recontrast.errors import RecontrastError
-from recontrast.execution.runtime import choose_precision
+from recontrast.execution.runtime import allocator_environment, choose_precision
 from recontrast.training.plan import preset_paths, read_plan
 from recontrast.translation.windows import memory_of_machine_gb
 
@@ -55,6 +55,7 @@ def main() -> None:
         return
     from recontrast.training.memory import training_memory
 
+    environment = {**os.environ, **allocator_environment()}  # that of `recontrast train`
     limit = 0.5e9 * memory_of_machine_gb()
     print(f"{'preset':<30} {'scale':<6} {'predicted GB':>12} {'measured GB':>12} {'ratio':>6}")
     for preset in arguments.presets:
@@ -69,7 +70,7 @@ def main() -> None:
                 print(f"{row} {'too large':>12}", flush=True)
                 continue
             command = [sys.executable, __file__, "--one", preset, scale]
-            done = subprocess.run(command, capture_output=True, text=True, check=False, env=dict(os.environ))
+            done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
             if done.returncode:
                 print(f"{row} failed: {done.stderr.strip().splitlines()[-1]}", flush=True)
                 continue

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn import functional
 
 from recontrast.errors import ConfigError, UnknownNameError
@@ -414,6 +415,8 @@ class _ReluDropout(torch.autograd.Function):
 
 def _random_bits(like: Tensor) -> Tensor:
     """Sixteen random bits a value, in the memory layout of `like`."""
+    if isinstance(like, FakeTensor):  # memory is counted, nothing is computed
+        return torch.empty(like.numel(), dtype=torch.int16).as_strided(like.shape, like.stride())
     seed = int(torch.randint(2**62, ()))
     count = like.numel()
     words = np.random.Generator(np.random.SFC64(seed)).integers(

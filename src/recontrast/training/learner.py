@@ -63,7 +63,7 @@ class Learner:
             model_options["spatial_dims"],
         )  # fmt: skip
         self.recipe: nn.Module = fabric.to_device(recipe)
-        self.layout = _layout(model_options["spatial_dims"], plan.loop.channels_last)
+        self.layout = layout_of(model_options["spatial_dims"], plan.loop.channels_last)
         self.recipe.to(memory_format=self.layout)
         if plan.loop.recompute:
             recompute_levels(network)
@@ -273,7 +273,8 @@ def _share_gradients(fabric: Any, parameters: list[nn.Parameter]) -> None:
         parameter.grad = torch.empty_like(parameter).copy_(mean.view(parameter.shape))
 
 
-def _layout(spatial_dims: int, channels_last: bool) -> torch.memory_format:
+def layout_of(spatial_dims: int, channels_last: bool) -> torch.memory_format:
+    """Order in memory of weights and images."""
     if not channels_last:
         return torch.contiguous_format
     return torch.channels_last if spatial_dims == 2 else torch.channels_last_3d

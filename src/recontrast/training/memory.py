@@ -14,6 +14,7 @@ from recontrast.errors import RecontrastError
 from recontrast.execution.runtime import choose_precision
 from recontrast.models import MODELS
 from recontrast.recipes import build_recipe
+from recontrast.training.learner import layout_of
 from recontrast.training.plan import SCALES, Plan, read_plan
 from recontrast.training.planning import model_options
 from recontrast.training.recompute import recompute_levels
@@ -31,7 +32,7 @@ class TrainingMemory:
     """Memory of one training step.
 
     Attributes:
-        most: Bytes at the fullest moment, the process itself included.
+        most: Bytes at the fullest moment, the process itself and the holes between its blocks included.
         weights: Bytes of weights, gradients and Adam's moments, of all networks.
         parameters: Learned numbers of the network that is saved.
         size: Spatial size of what the network sees.
@@ -62,8 +63,9 @@ def training_memory(plan: Plan, contrasts: int = 1, precision: str = "") -> Trai
     """
     precision = precision or choose_precision(plan.loop.precision)
     size = seen_size(plan)
-    with without_values(), MemoryCount() as count:
+    with without_values(), MemoryCount(convolutions=True) as count:
         recipe, network = _recipe(plan, contrasts)
+        _reorder(recipe, layout_of(len(size), plan.loop.channels_last))
         if plan.loop.recompute:
             recompute_levels(network)
         learned = {p for modules in recipe.optimized().values() for m in modules for p in m.parameters()}
@@ -74,7 +76,7 @@ def training_memory(plan: Plan, contrasts: int = 1, precision: str = "") -> Trai
             _step(recipe, _batch(plan, size, contrasts), plan, precision)
         weights = sum(tensor.untyped_storage().nbytes() for tensor in (*learned, *learned, *kept))  # and gradients
         parameters = sum(p.numel() for p in network.parameters())
-    return TrainingMemory(PROCESS_BYTES + count.most, weights, parameters, size, plan.data.batch, precision)
+    return TrainingMemory(PROCESS_BYTES + count.heap.most, weights, parameters, size, plan.data.batch, precision)
 
 
 def seen_size(plan: Plan) -> tuple[int, ...]:
@@ -100,9 +102,6 @@ def _recipe(plan: Plan, contrasts: int) -> tuple[Any, nn.Module]:
     options = {name: value for name, value in plan.recipe.options.items() if not name.startswith("perceptual")}
     recipe = build_recipe(plan.recipe.name, options, network, build_network, channels, plan.data.spatial_dims)
     for module in recipe.modules():
-        for name in ("rate", "dropout"):
-            if isinstance(getattr(module, name, None), float):
-                setattr(module, name, 0.0)  # our own dropout keeps no mask, and its random numbers need values
         if isinstance(module, ImagePool):
             module.size = 0
     if recipe._buffers.get("steps_taken") is not None:
@@ -111,11 +110,22 @@ def _recipe(plan: Plan, contrasts: int) -> tuple[Any, nn.Module]:
     return recipe, network
 
 
+def _reorder(recipe: nn.Module, layout: torch.memory_format) -> None:
+    """As `recipe.to(memory_format=…)`, which cannot change tensors without values."""
+    dims = 4 if layout == torch.channels_last else 5
+    if layout == torch.contiguous_format:
+        return
+    for module in recipe.modules():
+        for name, value in module._parameters.items():
+            if value is not None and value.ndim == dims:
+                ordered = value.detach().contiguous(memory_format=layout)
+                module._parameters[name] = nn.Parameter(ordered, requires_grad=value.requires_grad)
+
+
 def _batch(plan: Plan, size: tuple[int, ...], contrasts: int) -> Batch:
     count = plan.data.batch // plan.loop.accumulate
-    layout = torch.channels_last if len(size) == 2 else torch.channels_last_3d
     source = torch.empty(count, plan.data.channels(contrasts), *size)
-    source = source.contiguous(memory_format=layout if plan.loop.channels_last else torch.contiguous_format)
+    source = source.contiguous(memory_format=layout_of(len(size), plan.loop.channels_last))
     target = torch.empty(count, 1, *size)
     return Batch(source, target, torch.empty(count, 1, *size, dtype=torch.bool), torch.empty(count, len(size)))
 
