@@ -230,13 +230,8 @@ class CachedCase:
 
         The slab begins in the middle of the head: above it lie the tops of the ventricles, and below it is learned.
         """
-        if not settings.held_out:
-            return slice(0, 0)
         others = (1, 2) if self.plane == "axial" else (0, 1)
-        head = _extent(np.asarray(self.regions[:, 0].any(axis=others)))
-        count = max(1, round(settings.held_out * (head.stop - head.start)))
-        middle = (head.start + head.stop) // 2
-        return slice(middle, min(middle + count, head.stop))
+        return held_slices(np.asarray(self.regions[:, 0].any(axis=others)), settings)
 
     def head_box(self) -> tuple[slice, slice]:
         """In-plane box around the head over all slices; everything when there is no head."""
@@ -295,6 +290,25 @@ def cache_cases(
         if path not in kept:
             path.unlink(missing_ok=True)
     return [_cached(case, labels, target, settings, paths) for case, labels, paths in wanted]
+
+
+def held_slices(shown: NDArray[np.bool_], settings: DataSettings) -> slice:
+    """Axial slices whose target is not learned from (see `CachedCase.held_slab`).
+
+    Args:
+        shown: Whether each axial slice shows the head.
+        settings: How much is held out.
+
+    Example:
+        >>> held_slices(np.ones(20, bool), DataSettings(held_out=0.1))
+        slice(10, 12, None)
+    """
+    if not settings.held_out:
+        return slice(0, 0)
+    head = _extent(shown)
+    count = max(1, round(settings.held_out * (head.stop - head.start)))
+    middle = (head.start + head.stop) // 2
+    return slice(middle, min(middle + count, head.stop))
 
 
 def slices_first(array: NDArray[Any], plane: str) -> NDArray[Any]:

@@ -19,6 +19,7 @@ from recontrast.errors import GeometryError, IntensityError, LayoutError, Missin
 from recontrast.evaluation.bloch import NEEDED, bloch_signal, target_sequence
 from recontrast.evaluation.doubts import OWN_SCALE, RESAMPLED, intensity_doubts
 from recontrast.evaluation.fitting import FittedControl, Sample, compartments, sample_case
+from recontrast.evaluation.intervals import Intervals, case_intervals
 from recontrast.evaluation.matching import ExpectedCase
 from recontrast.evaluation.protocols import PROTOCOLS, Protocol, SyntheticScale
 from recontrast.evaluation.scores import SYNTHETIC, Blocks, CaseScorer, Record
@@ -30,6 +31,7 @@ from recontrast.preparation.normalize import Scale, fit_scale
 from recontrast.preparation.regions import read_regions
 from recontrast.preparation.resample import resample
 from recontrast.provenance import sha256_of
+from recontrast.translation.maps import uncertainty_path
 from recontrast.volume import Volume, require_same_grid, same_grid
 
 TISSUES = ("GM", "WM", "CSF")
@@ -87,6 +89,7 @@ class CaseResult:
         message: What is worth knowing; "" when nothing.
         not_scored: Control to the reason it could not be scored in this case.
         hashes: File that was read to its SHA-256.
+        intervals: How the error bars beside the synthetic image did; None where there are none.
     """
 
     case: Case
@@ -96,6 +99,7 @@ class CaseResult:
     message: str = ""
     not_scored: Mapping[str, str] = field(default_factory=dict)
     hashes: Mapping[str, str] = field(default_factory=dict)
+    intervals: Intervals | None = None
 
 
 def evaluate_case(job: CaseJob) -> CaseResult:
@@ -186,8 +190,11 @@ def _scored(job: CaseJob) -> CaseResult:
                 records[name] = scorer.score(job.controls[name].predict(sources, masks, scaled, job.seed))
             except RecontrastError as reason:
                 not_scored[name] = str(reason)
+    intervals = None
+    if RESAMPLED not in notes:  # error bars are of the grid they were made for
+        intervals = case_intervals(job.synthetic, (reference, scaled, judged), synthetic_scale, regions)
     message = "; ".join([*notes, *([message] if message else [])])
-    return CaseResult(expected.case, records, scale, synthetic_scale, message, not_scored)
+    return CaseResult(expected.case, records, scale, synthetic_scale, message, not_scored, intervals=intervals)
 
 
 def _with_tissues(
@@ -308,7 +315,8 @@ def _scale_of_synthetic(job: CaseJob, synthetic: Volume, reference: Scale, proto
 def _hashes(job: CaseJob) -> dict[str, str]:
     expected = job.expected
     regions = [region.path for region in (*expected.regions, *expected.other_brain)]
-    files = [job.synthetic, *expected.images.values(), *regions]
+    bars = uncertainty_path(job.synthetic)
+    files = [job.synthetic, *([bars] if bars.is_file() else []), *expected.images.values(), *regions]
     return {str(path): sha256_of(path) for path in files}
 
 
@@ -317,6 +325,7 @@ def _fingerprint(job: CaseJob, hashes: Mapping[str, str]) -> str:
         "inputs": job.inputs,
         "files": list(hashes.values()),
         "sidecar": read_sidecar(job.synthetic),
+        "error_bars": read_sidecar(uncertainty_path(job.synthetic)),
     }
     content["scales"] = {label: scale.to_dict() for label, scale in job.expected.scales.items()}
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
@@ -327,6 +336,7 @@ def _to_json(result: CaseResult) -> dict[str, Any]:
     for records in plain["records"].values():
         for record in records:
             record["value"] = None if math.isnan(record["value"]) else record["value"]
+    plain["intervals"] = None if result.intervals is None else result.intervals.to_json()
     return plain
 
 
@@ -348,6 +358,7 @@ def _read_part(path: Path, fingerprint: str) -> CaseResult | None:
         content["message"],
         content["not_scored"],
         content["hashes"],
+        None if content["intervals"] is None else Intervals.from_json(content["intervals"]),
     )
 
 

@@ -28,6 +28,7 @@ from recontrast.evaluation.fidelity import (
     write_fidelity,
 )
 from recontrast.evaluation.fitting import VOXELS, FittedControl, Sample, fingerprint, fit_controls
+from recontrast.evaluation.intervals import write_intervals
 from recontrast.evaluation.leaks import LeakCheck, check_leaks
 from recontrast.evaluation.matching import (
     Reference,
@@ -307,6 +308,8 @@ def _write(
     write_paper_table(out, paper_table(scores, protocol), protocol)
     write_table(out / "statistics.tsv", statistics)
     write_table(out / "cases.tsv", _cases_table(work, results, problems))
+    bars = {r.case: r.intervals for r in results.values() if r.intervals is not None}
+    told = write_intervals(out, bars, protocol.name, leak.status)
     regions = sorted({record.region for case in scored for records in case.records.values() for record in records})
     primary = protocol.primary_region(regions) if regions else ""
     sentences = conclusions(statistics, protocol, primary)
@@ -325,6 +328,7 @@ def _write(
         "controls": controls,
         "interval": _describe_interval(statistics),
         "conclusions": sentences,
+        "error_bars": told,
         "translators": [dict(facts) for facts in leak.translators],
         "leak_check": {
             "status": leak.status,
@@ -352,7 +356,7 @@ def _write(
         )
     if leak.status != "passed":
         lines.append("; ".join([f"leak check: {leak.status}", *leak.reasons]))
-    return [*lines, *content["undefined"], *(f"warning: {text}" for text in content["warnings"]), *sentences]
+    return [*lines, *content["undefined"], *(f"warning: {text}" for text in content["warnings"]), *told, *sentences]
 
 
 def _cases_table(work: _Work, results: Mapping[str, CaseResult], problems: Problems) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from recontrast.models.blocks import CONVOLUTION
 VOXELS = 1_200_000
 """At most this many training voxels."""
 
-_WIDTH, _HIDDEN = 48, 3
+WIDTH, HIDDEN = 48, 3
 _SLOPE = 0.01
 _ROWS = 4096
 _EPOCHS = 6
@@ -29,11 +29,13 @@ _JITTER = 0.05
 
 
 class Surroundings(nn.Module):
-    """Three hidden layers over the channels of one voxel; gives zero before `fit`.
+    """A few hidden layers over the channels of one voxel; gives zero before `fit`.
 
     Args:
         channels: Channels of a voxel.
         spatial_dims: 2 or 3.
+        width: Units of a hidden layer.
+        hidden: Hidden layers.
 
     Example:
         >>> Surroundings(channels=4)(torch.rand(1, 4, 5, 6)).abs().max().item()
@@ -43,24 +45,24 @@ class Surroundings(nn.Module):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, *, channels: int, spatial_dims: int = 2) -> None:
+    def __init__(self, *, channels: int, spatial_dims: int = 2, width: int = WIDTH, hidden: int = HIDDEN) -> None:
         super().__init__()
         layer = CONVOLUTION[spatial_dims]
-        widths = [channels, *[_WIDTH] * _HIDDEN]
-        self.layers = nn.ModuleList(layer(a, b, 1) for a, b in pairwise(widths))
-        self.last = layer(_WIDTH, 1, 1)
+        self.layers = nn.ModuleList(layer(a, b, 1) for a, b in pairwise([channels, *[width] * hidden]))
+        self.last = layer(width, 1, 1)
         for parameter in self.last.parameters():
             nn.init.zeros_(parameter)
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("deviation", torch.ones(channels))
 
-    def fit(self, source: Tensor, lacking: Tensor, mask: Tensor) -> None:
-        """Learn from training voxels by Adam, least squares; the same voxels give the same weights on a processor.
+    def fit(self, source: Tensor, lacking: Tensor, mask: Tensor, quantile: float | None = None) -> None:
+        """Learn from training voxels by Adam; the same voxels give the same weights on a processor.
 
         Args:
             source: (B, channels, I, J[, K]).
             lacking: What is to be said of each voxel, (B, 1, I, J[, K]).
             mask: Voxels that count, like `lacking`.
+            quantile: Learn this quantile of `lacking`, 0 to 1; None: its mean, by least squares.
         """
         inside = mask[:, 0].bool()
         voxels = source.movedim(1, -1)[inside].float()
@@ -82,7 +84,7 @@ class Surroundings(nn.Module):
                 rows = torch.randint(len(voxels), (_ROWS,), generator=chance)
                 noise = _JITTER * torch.randn((_ROWS, voxels.shape[1]), generator=chance)
                 batch = voxels[rows.to(voxels.device)] + noise.to(voxels.device)
-                loss = functional.mse_loss(self._of_rows(batch), wanted[rows.to(voxels.device)])
+                loss = _loss(self._of_rows(batch), wanted[rows.to(voxels.device)], quantile)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
@@ -103,3 +105,11 @@ class Surroundings(nn.Module):
         for layer in hidden:
             rows = functional.leaky_relu(functional.linear(rows, layer.weight.flatten(1), layer.bias), _SLOPE)
         return functional.linear(rows, self.last.weight.flatten(1), self.last.bias)
+
+
+def _loss(said: Tensor, wanted: Tensor, quantile: float | None) -> Tensor:
+    """Squared error, or the pinball loss, whose least is the quantile (R. Koenker, G. Bassett, Econometrica 1978)."""
+    if quantile is None:
+        return functional.mse_loss(said, wanted)
+    below = wanted - said
+    return torch.maximum(quantile * below, (quantile - 1) * below).mean()

@@ -15,6 +15,7 @@ from recontrast.execution.workers import Summary
 from recontrast.provenance import version
 from recontrast.reporting.comparisons import comparison_section, conclusions_of
 from recontrast.reporting.evidence import Evaluation, Evidence, find_evidence, records
+from recontrast.reporting.intervals import interval_section
 from recontrast.reporting.numbers import ABSENT, count, decimals_for, interval, is_number, number
 from recontrast.reporting.page import Headline, Tile, render
 from recontrast.reporting.planes import check_convention
@@ -91,6 +92,7 @@ def report(settings: ReportSettings) -> Summary:
     sections = [
         montage_section(evidence, choice, failures),
         score_section(evidence, choice),
+        *([interval_section(evidence)] if evidence.evaluations else []),
         volume_section(evidence),
         *([comparison_section(evidence)] if evidence.comparisons or len(evidence.evaluations) > 1 else []),
         *([reading_section(evidence)] if evidence.readings else []),

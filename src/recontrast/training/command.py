@@ -106,7 +106,7 @@ def train(settings: TrainSettings) -> Summary:
     learned = _launch(job)
     result = _save(job, learned)
     write_provenance(settings.run, "train", settings, inputs, facts | {"result": result})
-    return Summary(_lines(job, learned))
+    return Summary(_lines(job, learned, result.get("error_bars", "")))
 
 
 def _require_contrasts(settings: TrainSettings) -> None:
@@ -395,44 +395,49 @@ def _save(job: Job, learned: Learned) -> dict[str, Any]:
     """Save the best weights as translator; return what came out, for the provenance."""
     from recontrast.models import MODELS
     from recontrast.training.checkpoint import load_checkpoint
+    from recontrast.training.error_bars import with_error_bars
     from recontrast.training.loop import BEST, CACHE, SNAPSHOTS
     from recontrast.translation.distance import fit_distribution, save_distribution
     from recontrast.translation.support import fit_training_signals, save_training_signals
     from recontrast.translation.translator import save_translator
 
-    network = MODELS.build(job.plan.model.name, job.description.model.options)
+    network = MODELS.build(job.plan.model.name, job.description.model.options).eval()
     description = dataclasses.replace(
         job.description,
         spacing_mm=learned.spacing_mm,
         training_images=learned.image_hashes,
         precision_trained=learned.precision,
     )
-    signals = None
+    signals, said = None, ""
     if getattr(network, "voxelwise", False) and job.plan.data.neighbours == 0:
         signals = fit_training_signals(job.train, job.description.sources, job.plan.loop.seed)
     places = {folder: job.run / SNAPSHOTS.name / folder.name for folder in sorted((job.run / SNAPSHOTS).glob("step-*"))}
     for weights, folder in {**places, job.run / BEST: job.run / FOLDER}.items():
         checkpoint = load_checkpoint(weights)
         network.load_state_dict(checkpoint.part("network"))
-        about = dataclasses.replace(description, trained_steps=checkpoint.state["step"])
-        if learned.share is not None and weights == job.run / BEST:
-            network.share = learned.share
-            options = {**about.model.options, "share": learned.share}
-            about = dataclasses.replace(about, model=dataclasses.replace(about.model, options=options))
-        save_translator(folder, network, about)
+        about, bars = dataclasses.replace(description, trained_steps=checkpoint.state["step"]), None
+        if weights == job.run / BEST:
+            if learned.share is not None:
+                network.share = learned.share
+                options = {**about.model.options, "share": learned.share}
+                about = dataclasses.replace(about, model=dataclasses.replace(about.model, options=options))
+            if job.plan.loop.error_bars:
+                bars, about, said = with_error_bars(network, about, job.train, job.validation, job.plan.data)
+        save_translator(folder, network, about, bars)
         if signals is not None:
             save_training_signals(folder, signals)
     if signals is None:  # a function of one voxel has its own, voxel by voxel
-        distribution = fit_distribution(description, (*job.train, *job.validation), network.eval())
+        distribution = fit_distribution(description, (*job.train, *job.validation), network)
         if distribution is not None:
             save_distribution(job.run / FOLDER, distribution)
     if not job.plan.data.keep_cache:
         shutil.rmtree(job.run / CACHE, ignore_errors=True)
     result = {**dataclasses.asdict(learned.state), "reason": learned.reason, "precision": learned.precision}
+    result |= {"error_bars": said} if said else {}
     return result if learned.share is None else {**result, "kept_share": learned.share}
 
 
-def _lines(job: Job, learned: Learned) -> list[str]:
+def _lines(job: Job, learned: Learned, error_bars: str) -> list[str]:
     state, contrasts = learned.state, " + ".join(job.description.sources)
     speed = f"{learned.seconds_per_step:.2f} s a step, {learned.precision}, {learned.parameters:,} parameters"
     lines = [f"{contrasts} -> {job.description.target}: {learned.reason}, {state.seconds / 60:.1f} min ({speed})"]
@@ -442,4 +447,4 @@ def _lines(job: Job, learned: Learned) -> list[str]:
         lines.append(
             f"kept of what the network adds to the control, by data it did not learn from: {learned.share:.0%}"
         )
-    return [*lines, f"translator: {job.run / FOLDER}"]
+    return [*lines, *([error_bars] if error_bars else []), f"translator: {job.run / FOLDER}"]

@@ -127,6 +127,9 @@ class LoopSettings:
     threads: int = 0
     """Processor threads of each rank; 0: as many as there are cores for it. On a busy machine fewer can be faster."""
 
+    error_bars: bool = False
+    """After the last step, calibrate an interval around every voxel on data that was not learned from."""
+
     tensorboard: bool = False
     """Also write a TensorBoard log (needs the extra `tensorboard`)."""
 

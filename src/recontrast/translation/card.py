@@ -14,6 +14,7 @@ def model_card(about: TranslatorDescription) -> str:
     slices = f"{about.plane} slices" + (f", each with {about.neighbours} on either side" if about.neighbours else "")
     if about.plane == "volume":
         slices = "whole volumes"
+    bars = "none" if about.calibration is None else about.calibration.words()
     few = "That is few: expect failures on other scanners and patients.\n" if subjects < 20 else ""
     return f"""# Translator: {" + ".join(about.sources)} to {about.target}
 
@@ -37,6 +38,7 @@ Its intensities are in the units of the training images: {about.target_scale.fac
 | way of learning | {about.recipe.name} |
 | steps | {about.trained_steps} |
 | precision | {about.precision_trained} |
+| error bars | {bars} |
 | saved by | Recontrast {about.version} |
 
 {few}

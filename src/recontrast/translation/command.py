@@ -26,6 +26,7 @@ from recontrast.preparation.normalize import Scale, fit_scale
 from recontrast.translation.cases import Selection, TranslationCase, find_cases, synthetic_label
 from recontrast.translation.description import TranslatorDescription, read_description
 from recontrast.translation.dicom import reads_dicom, translate_dicom
+from recontrast.translation.maps import UNCERTAINTY, error_bar_words, uncertainty_path, write_rarity, write_uncertainty
 from recontrast.translation.output import (
     STAGE,
     CaseReport,
@@ -44,7 +45,7 @@ from recontrast.translation.raw import needs_preparing, translate_raw
 from recontrast.volume import Volume
 
 if TYPE_CHECKING:
-    from recontrast.translation.translator import Translation, Translator
+    from recontrast.translation.translator import Translator
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ DType = Literal["float32", "source"]
 _NO_MEMORY = ("DefaultCPUAllocator", "could not create a memory object", "bad_alloc")
 """How PyTorch, oneDNN and OpenVINO say that memory ran out."""
 
-_NOT_BIDS = ("cases.tsv", provenance.FILE_NAME)
+_NOT_BIDS = ("cases.tsv", provenance.FILE_NAME, f"*_{UNCERTAINTY}.*")
 """Files of ours beside the images, which the BIDS validator shall pass over."""
 
 
@@ -122,6 +123,9 @@ class TranslateSettings:
     rarity: bool = True
     """voxel-wise translators: write a map of where the signals are rare among those of training, and warn"""
 
+    uncertainty: bool = True
+    """write how far each voxel may be off (…_uncertainty), where the translator has calibrated error bars"""
+
     distance: bool = True
     """hold each scan against those of the training, and warn when it is unlike them"""
 
@@ -143,7 +147,7 @@ class _Job:
     @property
     def facts(self) -> dict[str, Any]:
         """What decides the result of a case besides its sources."""
-        about, settings = self.translator.description, self.settings
+        about, settings, bars = self.translator.description, self.settings, self.translator.error_bars
         folder = self.translator.folder or settings.run
         return {
             "Translator": {
@@ -159,6 +163,7 @@ class _Job:
                 "batch": settings.batch,
                 **({} if settings.volume is None else {"volume": settings.volume}),
                 **(_windows(settings) if about.spatial_dims == 3 else {}),
+                **({} if bars is None else {"uncertainty": [bars.calibration.spread_sha256, bars.calibration.factor]}),
             },
         }
 
@@ -226,7 +231,7 @@ def translate(settings: TranslateSettings) -> Summary:
     for report in reports.values():
         inputs.update(report.hashes)
     provenance.write_provenance(settings.out, STAGE, settings, extra={**extra, "inputs": inputs})
-    return Summary(lines, failed)
+    return Summary([*lines, *error_bar_words(about, settings.uncertainty)], failed)
 
 
 def _check(settings: TranslateSettings) -> None:
@@ -249,6 +254,8 @@ def _load(settings: TranslateSettings) -> Translator:
         translator.signals = None
     if not settings.distance:
         translator.training = None
+    if not settings.uncertainty:
+        translator.error_bars = None
     return translator
 
 
@@ -288,7 +295,8 @@ def _translate_file(case: TranslationCase, translator: Translator, settings: Tra
         TranslationCase(key=case.key, sources=case.sources, output=Path(out.name), harmonised=case.harmonised),
         _Job(translator, out.parent, settings),
     )
-    return Summary([f"{'kept' if report.kept else 'wrote'} {out} ({report.engine}, {report.precision})"])
+    words = error_bar_words(translator.description, settings.uncertainty and not case.harmonised)
+    return Summary([f"{'kept' if report.kept else 'wrote'} {out} ({report.engine}, {report.precision})", *words])
 
 
 def _translate_all(cases: Sequence[TranslationCase], job: _Job) -> tuple[dict[str, CaseReport], dict[str, str]]:
@@ -371,7 +379,8 @@ def _translate_case(case: TranslationCase, job: _Job) -> CaseReport:
     hashes = {relative(path, job.out): provenance.sha256_of(path) for path in case.sources.values()}
     facts = {"Sources": list(hashes), "SourcesSHA256": list(hashes.values()), **job.facts}
     before = finished(image, facts)
-    if before is not None:
+    barred = job.translator.error_bars is not None and not case.harmonised
+    if before is not None and (not barred or uncertainty_path(image).is_file()):
         return CaseReport(hashes, str(before.get("Engine")), str(before.get("Precision")), kept=True)
     forget(image)  # outdated: it must not be taken for the new one when the new one cannot be made
     volumes = {label: read_volume(path, index=job.settings.volume) for label, path in case.sources.items()}
@@ -394,20 +403,13 @@ def _translate_case(case: TranslationCase, job: _Job) -> CaseReport:
         like=case.sources[first],
         description=f"synthetic {job.translator.description.target}, recontrast, not for diagnosis",
     )
+    if not case.harmonised:  # the error bars are of another kind of input
+        write_uncertainty(image, made, job.translator.description)
+    write_rarity(image, made)
     stated = image_sidecar(made, job.translator.description, case.harmonised)
     write_sidecar(image, {**stated, "SkullStripped": stripped, **facts})
-    _write_rarity(image, made)
     engine = made.choice.engine
     return CaseReport(hashes, engine.name, engine.precision, kept=False)
-
-
-def _write_rarity(image: Path, made: Translation) -> None:
-    """The map of where a voxel-wise translator guesses, beside its image."""
-    path = image.with_name(image.name.replace("desc-synthetic", "desc-rarity"))
-    if made.rarity is None or path == image or made.rarity.shape != made.volume.shape:
-        return
-    write_volume(path, made.rarity, np.float32, like=image, description="share of training voxels as rare as this")
-    write_sidecar(path, {"Units": "share of training voxels", "Sources": [image.name], "Synthetic": False})
 
 
 def _is_raw(case: TranslationCase, translator: Translator) -> bool:

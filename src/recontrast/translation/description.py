@@ -24,6 +24,7 @@ from recontrast.preparation.context import channel_count
 from recontrast.preparation.level import at_level
 from recontrast.preparation.normalize import Scale, ScaleSettings
 from recontrast.provenance import version
+from recontrast.translation.conformal import Calibration
 
 FORMAT = 1
 """Version of the folder's format; raised when older programs could no longer read it rightly."""
@@ -127,6 +128,12 @@ class TranslatorDescription:
 
     synthetic_statement: str = SYNTHETIC_STATEMENT
     """What every output says of itself."""
+
+    calibration: Calibration | None = None
+    """How its error bars were calibrated; None: it has none."""
+
+    uncalibrated: str = ""
+    """Why it has no error bars, where that was tried."""
 
     weights_sha256: str = ""
     """SHA-256 of the weights file; filled in when saved."""

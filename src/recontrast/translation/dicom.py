@@ -84,6 +84,7 @@ def translate_dicom(settings: TranslateSettings, translator: Translator, decidin
         ConfigError: OUT holds something else, or the images are to be harmonised.
     """
     about, out = translator.description, settings.out
+    translator.error_bars = None  # a series has no place for them
     if settings.harmonise:
         raise ConfigError(
             f"--harmonise: {settings.input} holds DICOM files; make a data set of them with `recontrast import`"
@@ -114,7 +115,8 @@ def translate_dicom(settings: TranslateSettings, translator: Translator, decidin
     details = [f"{kept} were finished before"] if kept else []
     details += [f"{skipped} series are other contrasts, see cases.tsv"] if skipped else []
     details += [f"{len(failed)} failed"] if failed else []
-    return Summary(["; ".join([line, *details])], failed)
+    words = ["no error bars: they are not written as DICOM; translate NIfTI files"] if about.calibration else []
+    return Summary(["; ".join([line, *details]), *(words if settings.uncertainty else [])], failed)
 
 
 def find_dicom_cases(

@@ -21,6 +21,7 @@ from recontrast.io.nifti import is_nifti
 from recontrast.io.tables import read_table, write_table
 from recontrast.translation.cases import SYNTHETIC, TranslationCase, output_name
 from recontrast.translation.description import TranslatorDescription
+from recontrast.translation.maps import uncertainty_path
 
 if TYPE_CHECKING:
     from recontrast.translation.translator import Translation
@@ -155,8 +156,9 @@ def finished(image: Path, facts: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def forget(image: Path) -> None:
-    """Remove an outdated result, its sidecar first, and what a killed run left of it."""
-    for path in (sidecar_path(image), image):
+    """Remove an outdated result, its sidecar first, its error bars, and what a killed run left of it."""
+    bars = uncertainty_path(image)
+    for path in (sidecar_path(image), image, sidecar_path(bars), bars):
         path.unlink(missing_ok=True)
         for leftover in path.parent.glob(f"{PARTIAL}*-{path.name}"):
             leftover.unlink(missing_ok=True)

@@ -7,7 +7,10 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from recontrast.errors import RecontrastWarning
+from recontrast.preparation.placement import Placement
 from recontrast.preparation.raw import prepare_raw
 from recontrast.preparation.recipes import RecipeOptions
 from recontrast.translation.description import TranslatorDescription
@@ -69,4 +72,13 @@ def translate_raw(
         scales={label: image.scale for label, image in images.items()},
         where=where,
     )
-    return dataclasses.replace(made, volume=images[first].placement.to_source(made.volume))
+    placement = images[first].placement
+    uncertainty = made.uncertainty and _widths_of_source(made.uncertainty, placement)
+    return dataclasses.replace(made, volume=placement.to_source(made.volume), uncertainty=uncertainty)
+
+
+def _widths_of_source(widths: Volume, placement: Placement) -> Volume:
+    """Half intervals on the grid of the raw image; infinite beyond the prepared grid, where nothing was looked at."""
+    there = placement.to_source(widths.with_data(np.ones(widths.shape, np.uint8)), "nearest")
+    back = placement.to_source(widths, "linear")
+    return back.with_data(np.where(there.data > 0, back.data, np.float32(np.inf)))

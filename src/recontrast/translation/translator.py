@@ -12,15 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 from torch import nn
 
 from recontrast.atomic import atomic_folder, output_error, write_json, write_text
-from recontrast.errors import CheckpointError, ConfigError, IntensityError, MissingContrastError, RecontrastWarning
-from recontrast.models import MODELS
+from recontrast.errors import CheckpointError, IntensityError, MissingContrastError, RecontrastWarning
 from recontrast.preparation.context import context_channels
 from recontrast.preparation.normalize import Scale, fit_scale
 from recontrast.provenance import sha256_of
@@ -42,6 +40,8 @@ from recontrast.translation.engines.choice import PROBE_SLICES, PROBE_VOXELS, Ch
 from recontrast.translation.memory import working_bytes
 from recontrast.translation.slices import SliceStack, from_ras, ras_spacing, to_ras
 from recontrast.translation.support import load_training_signals, rarity_of, share_outside
+from recontrast.translation.uncertainty import ErrorBars, load_error_bars, packed
+from recontrast.translation.weights import build_network, fill_network, require_finite
 from recontrast.translation.windows import (
     blend_windows,
     fitting_window,
@@ -80,6 +80,7 @@ class Translation:
             translators that look at neighbourhoods, or when nobody asked.
         outside: Share of the voxels with signal that are rarer than one in a thousand; None without `rarity`.
         distance: How far the sources are from the training scans; None when the translator does not know them.
+        uncertainty: Half of each voxel's interval, in units of the image; None when the translator has no error bars.
     """
 
     volume: Volume
@@ -89,6 +90,7 @@ class Translation:
     rarity: Volume | None = None
     outside: float | None = None
     distance: Distance | None = None
+    uncertainty: Volume | None = None
 
 
 class Translator:
@@ -99,7 +101,8 @@ class Translator:
 
     The attribute `signals` holds the distribution of the training signals of a voxel-wise translator; set it to None
     when no map of rarity is wanted. The attribute `training` holds the training scans in numbers; with it every scan is
-    held against them and one that is unlike them gives a warning.
+    held against them and one that is unlike them gives a warning. The attribute `error_bars` makes an interval around
+    every voxel.
 
     Args:
         network: The network; its weights must not change while this object is used.
@@ -128,6 +131,7 @@ class Translator:
         self.settings = settings or EngineSettings()
         self.signals: SignalCoverage | None = None
         self.training: TrainingDistribution | None = None
+        self.error_bars: ErrorBars | None = None
         self._one_at_a_time = threading.Lock()
         volumes = description.spatial_dims == 3
         self._voxel_bytes = 0.0
@@ -179,14 +183,25 @@ class Translator:
             warnings.warn(distance.warning(where), RecontrastWarning, stacklevel=2)
         if not np.isfinite(output).all():
             raise IntensityError(f"{where}: the network made values that are not finite; try --precision fp32")
-        native = from_ras(self.description.target_scale.invert(output), grid)
+        made = Translation(
+            from_ras(self.description.target_scale.invert(output), grid), fitted, choice, slices, distance=distance,
+            uncertainty=self._uncertainty(scaled, output, grid),
+        )  # fmt: skip
         if self.signals is None:
-            return Translation(native, fitted, choice, slices, distance=distance)
+            return made
         labels = self.description.sources
         rarity = rarity_of(self.signals, scaled, labels, where)
-        return Translation(
-            native, fitted, choice, slices, from_ras(rarity, grid), share_outside(rarity, scaled, labels), distance
-        )
+        outside = share_outside(rarity, scaled, labels)
+        return dataclasses.replace(made, rarity=from_ras(rarity, grid), outside=outside)
+
+    def _uncertainty(
+        self, scaled: Mapping[str, NDArray[np.float32]], output: NDArray[np.float32], grid: Volume
+    ) -> Volume | None:
+        if self.error_bars is None:
+            return None
+        sources = [scaled[label] for label in self.description.sources]
+        half = self.error_bars.half_widths(sources, output, ras_spacing(grid))
+        return from_ras(half * np.float32(self.description.target_scale.factor), grid)
 
     def distance_of(
         self, scaled: Mapping[str, NDArray[np.float32]], spacing: tuple[float, float, float]
@@ -303,13 +318,16 @@ class Translator:
             )
 
 
-def save_translator(folder: Path, network: nn.Module, description: TranslatorDescription) -> Path:
+def save_translator(
+    folder: Path, network: nn.Module, description: TranslatorDescription, error_bars: ErrorBars | None = None
+) -> Path:
     """Write a translator's folder: weights, description, model card. The folder is either the old one or the new one.
 
     Args:
         folder: The folder to make or replace.
         network: The network; all its parameters and buffers are stored, on the CPU.
         description: What it is; the hash of the weights is filled in.
+        error_bars: Its error bars, which become part of the description.
 
     Raises:
         CheckpointError: A weight is not finite, or the network does not fit the description.
@@ -319,7 +337,7 @@ def save_translator(folder: Path, network: nn.Module, description: TranslatorDes
         >>> save_translator(Path("run/translator"), network, description)  # doctest: +SKIP
     """
     weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    _require_finite(weights, str(folder))
+    require_finite(weights, str(folder))
     with atomic_folder(folder) as partial:
         try:
             save_file(weights, partial / WEIGHTS)
@@ -328,6 +346,8 @@ def save_translator(folder: Path, network: nn.Module, description: TranslatorDes
                 raise output_error(folder / WEIGHTS, error) from error
             raise output_error(folder / WEIGHTS, OSError(0, str(error))) from error
         complete = dataclasses.replace(description, weights_sha256=sha256_of(partial / WEIGHTS))
+        if error_bars is not None:
+            complete = dataclasses.replace(complete, calibration=packed(error_bars, partial))
         write_json(partial / DESCRIPTION, description_to_json(complete))
         write_text(partial / CARD, model_card(complete))
     return folder
@@ -364,55 +384,13 @@ def load_translator(folder_or_run: Path, settings: EngineSettings | None = None)
         weights = load(content)
     except SafetensorError as error:
         raise CheckpointError(f"{path}: not a safetensors file ({error})") from error
-    network = _build(description, folder)
-    _fill(network, weights, path)
+    network = build_network(description, folder)
+    fill_network(network, weights, path)
     translator = Translator(network, description, settings, folder)
     translator.signals = load_training_signals(folder)
     translator.training = load_distribution(folder)
+    translator.error_bars = load_error_bars(folder, description.calibration, len(description.sources))
     return translator
-
-
-def _build(description: TranslatorDescription, folder: Path) -> nn.Module:
-    where = folder / DESCRIPTION
-    options = dict(description.model.options)
-    expected = {"in_channels": description.channels, "out_channels": 1, "spatial_dims": description.spatial_dims}
-    for option, value in expected.items():
-        if options.setdefault(option, value) != value:
-            raise CheckpointError(
-                f"{where}: the model has {option} {options[option]}, the sources and slices need {value}"
-            )
-    try:
-        network = MODELS.build(description.model.name, options)
-    except ConfigError as error:
-        raise CheckpointError(f"{where}: {error}") from error
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{where}: model '{description.model.name}' cannot be built ({error})") from error
-    if not isinstance(network, nn.Module):
-        raise CheckpointError(f"{where}: model '{description.model.name}' is not a network")
-    return network.eval()
-
-
-def _fill(network: nn.Module, weights: Mapping[str, torch.Tensor], path: Path) -> None:
-    own = network.state_dict()
-    absent, foreign = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
-    other = [name for name in own if name in weights and own[name].shape != weights[name].shape]
-    for names, problem in ((absent, "lacks"), (foreign, "has, unlike the network,")):
-        if names:
-            raise CheckpointError(f"{path}: {problem} {names[0]}{_more(names)}; the description is of another network")
-    if other:
-        name = other[0]
-        raise CheckpointError(
-            f"{path}: {name} has shape {tuple(weights[name].shape)}, the network needs {tuple(own[name].shape)}"
-            f"{_more(other)}; the description is of another network"
-        )
-    _require_finite(weights, str(path))
-    network.load_state_dict(dict(weights))
-
-
-def _require_finite(weights: Mapping[str, torch.Tensor], where: str) -> None:
-    for name, value in weights.items():
-        if not bool(torch.isfinite(value).all()):
-            raise CheckpointError(f"{where}: the weights {name} are not finite; training went wrong, train again")
 
 
 def _require_one_grid(volumes: Mapping[str, Volume], where: str) -> None:
@@ -426,10 +404,6 @@ def _fit(volume: Volume, description: TranslatorDescription, label: str, where: 
         return fit_scale(volume, description.scale_settings, contrast=label)
     except IntensityError as error:
         raise IntensityError(f"{where}: {label}: {error}") from error
-
-
-def _more(names: list[str]) -> str:
-    return f" and {len(names) - 1} more" if len(names) > 1 else ""
 
 
 def _mm(values: list[float]) -> str:

@@ -1,0 +1,64 @@
+"""Maps beside a synthetic image: how far each voxel may be off, and where a voxel-wise translator guesses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recontrast.io.bids import write_sidecar
+from recontrast.io.nifti import write_volume
+from recontrast.translation.cases import stem
+from recontrast.translation.description import TranslatorDescription
+
+if TYPE_CHECKING:
+    from recontrast.translation.translator import Translation
+
+UNCERTAINTY = "uncertainty"
+"""Last part of the name of a map of error bars."""
+
+
+def uncertainty_path(image: Path) -> Path:
+    """Where the map of error bars of a synthetic image lies.
+
+    >>> uncertainty_path(Path("sub-01_desc-synthetic_T2w.nii.gz")).name
+    'sub-01_desc-synthetic_T2w_uncertainty.nii.gz'
+    """
+    beginning = stem(image)
+    return image.with_name(f"{beginning}_{UNCERTAINTY}{image.name[len(beginning) :]}")
+
+
+def write_uncertainty(image: Path, made: Translation, about: TranslatorDescription) -> None:
+    """Half of each voxel's interval beside its image, float32, with what it was calibrated on; nothing without one."""
+    if made.uncertainty is None or about.calibration is None:
+        return
+    path, level = uncertainty_path(image), 100 * about.calibration.level
+    write_volume(path, made.uncertainty, np.float32, like=image, description=f"half width of a {level:g} % interval")
+    content = {
+        "Units": "those of the image: the reference, on the scale below, lies within image - this and image + this",
+        "Scale": about.target_scale.to_dict(),
+        **about.calibration.to_sidecar(),
+        "Infinite": "the translator saw nothing there",
+        "Sources": [image.name],
+        "Synthetic": False,
+    }
+    write_sidecar(path, content)
+
+
+def error_bar_words(about: TranslatorDescription, wanted: bool) -> list[str]:
+    """The line on error bars that `translate` prints: what they are, or why there are none."""
+    if not wanted:
+        return []
+    if about.calibration is not None:
+        return [about.calibration.words()]
+    return [f"no error bars: {about.uncalibrated or 'the translator was trained without them (loop.error_bars)'}"]
+
+
+def write_rarity(image: Path, made: Translation) -> None:
+    """The map of where a voxel-wise translator guesses, beside its image."""
+    path = image.with_name(image.name.replace("desc-synthetic", "desc-rarity"))
+    if made.rarity is None or path == image or made.rarity.shape != made.volume.shape:
+        return
+    write_volume(path, made.rarity, np.float32, like=image, description="share of training voxels as rare as this")
+    write_sidecar(path, {"Units": "share of training voxels", "Sources": [image.name], "Synthetic": False})

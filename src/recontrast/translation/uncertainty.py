@@ -1,0 +1,166 @@
+"""Error bars: how far each voxel of a synthetic image may be off, in units of the target.
+
+A small network of single voxels predicts how large the error is where (see `models.surroundings`); conformal
+calibration stretches that until the intervals hold what they are meant to (see `translation.conformal`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from recontrast.atomic import output_error
+from recontrast.errors import CheckpointError
+from recontrast.models.surroundings import Surroundings
+from recontrast.preparation.context import context_channels
+from recontrast.provenance import sha256_of
+from recontrast.translation.conformal import Calibration
+
+FILE = "uncertainty.safetensors"
+"""The predicted spread, in a translator's folder."""
+
+WIDTH_MM = 2.0
+"""Images are blurred to this width to tell of a voxel's surroundings, and for their gradients."""
+
+LEAST = 1e-3
+"""Errors below this part of the range count as this: no interval has zero width."""
+
+_UNITS, _HIDDEN = 24, 2
+_ROWS = 1 << 18
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class ErrorBars:
+    """A predicted spread and its calibration.
+
+    Attributes:
+        spread: Gives the logarithm of the spread, up to a constant, from `channels_of`.
+        calibration: What stretches it, and what that promises.
+    """
+
+    spread: Surroundings
+    calibration: Calibration
+
+    def half_widths(self, sources: Sequence[Array], estimate: Array, spacing: Sequence[float]) -> Array:
+        """Half of each voxel's interval, in network range.
+
+        Args:
+            sources: Scaled volumes (I, J, K), axes along R, A, S, as the network saw them.
+            estimate: What it made of them.
+            spacing: mm.
+        """
+        return spread_of(self.spread, channels_of(sources, estimate, spacing)) * np.float32(self.calibration.factor)
+
+
+def channels_of(sources: Sequence[Array], estimate: Array, spacing: Sequence[float]) -> list[Array]:
+    """What the spread is predicted from: images, the same blurred, the steepness of those, and the place in the head.
+
+    Args:
+        sources: Scaled volumes (I, J, K), axes along R, A, S.
+        estimate: The synthetic volume.
+        spacing: mm.
+    """
+    images = [*sources, estimate]
+    blurred_and_place = context_channels(images, [[WIDTH_MM / mm for mm in spacing]])
+    blurred = blurred_and_place[: len(images)]
+    return [*images, *blurred_and_place, *(_steepness(image, spacing) for image in blurred)]
+
+
+def spread_of(spread: Surroundings, channels: Sequence[Array]) -> Array:
+    """The predicted spread of every voxel, up to a constant factor.
+
+    Args:
+        spread: Fitted by `fit_spread`.
+        channels: Of `channels_of`.
+    """
+    flat = [channel.reshape(-1) for channel in channels]
+    result = np.empty(flat[0].shape, np.float32)
+    with torch.inference_mode():
+        for start in range(0, len(result), _ROWS):
+            rows = torch.from_numpy(np.stack([channel[start : start + _ROWS] for channel in flat]))
+            result[start : start + _ROWS] = spread(rows[None, :, :, None])[0, 0, :, 0].exp().numpy()
+    return result.reshape(channels[0].shape)
+
+
+def fit_spread(channels: Sequence[Array], errors: Array, level: float) -> Surroundings:
+    """Learn the quantile of |error| at `level`, up to a constant factor, as a function of the channels.
+
+    Args:
+        channels: Values of `channels_of` at some voxels, one array each.
+        errors: |reference - synthetic| at these voxels, in network range.
+        level: Part of the voxels the intervals shall hold.
+    """
+    logarithm = np.log(np.maximum(errors, LEAST))
+    logarithm -= np.float32(np.quantile(logarithm, level))
+    with torch.random.fork_rng(devices=[]):  # the same errors give the same error bars, whatever was drawn before
+        torch.manual_seed(0)
+        spread = Surroundings(channels=len(channels), width=_UNITS, hidden=_HIDDEN)
+    rows = torch.from_numpy(np.stack(channels))[None, :, :, None]
+    wanted = torch.from_numpy(logarithm)[None, None, :, None]
+    spread.fit(rows, wanted, torch.ones_like(wanted, dtype=torch.bool), quantile=level)
+    return spread.eval()
+
+
+def packed(bars: ErrorBars, folder: Path) -> Calibration:
+    """Write the predicted spread into a translator's folder; the calibration that names it by its hash.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
+    path = folder / FILE
+    try:
+        path.write_bytes(save({name: value.contiguous() for name, value in bars.spread.state_dict().items()}))
+    except OSError as error:
+        raise output_error(path, error) from error
+    return replace(bars.calibration, spread_sha256=sha256_of(path))
+
+
+def load_error_bars(folder: Path, calibration: Calibration | None, sources: int) -> ErrorBars | None:
+    """The error bars of a translator's folder; None where it has none.
+
+    Args:
+        folder: The translator's folder.
+        calibration: As `translator.json` has it.
+        sources: Number of source contrasts.
+
+    Raises:
+        CheckpointError: The file is absent, damaged, or not the one that was calibrated.
+    """
+    if calibration is None:
+        return None
+    path = folder / FILE
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror}); copy the translator again") from error
+    if sha256_of(path) != calibration.spread_sha256:
+        raise CheckpointError(
+            f"{path}: is not the file that was calibrated (its hash differs): damaged or exchanged; copy the "
+            "translator folder again as a whole"
+        )
+    spread = Surroundings(channels=3 * (sources + 1) + 3, width=_UNITS, hidden=_HIDDEN)
+    try:
+        spread.load_state_dict(load(content))
+    except (SafetensorError, RuntimeError) as error:
+        raise CheckpointError(f"{path}: does not hold a spread for {sources} sources ({error})") from error
+    if not all(bool(torch.isfinite(value).all()) for value in spread.state_dict().values()):
+        raise CheckpointError(f"{path}: holds numbers that are not finite; train again")
+    return ErrorBars(spread.eval(), calibration)
+
+
+def _steepness(image: Array, spacing: Sequence[float]) -> Array:
+    """Length of the gradient over `WIDTH_MM`."""
+    squared = np.zeros(image.shape, np.float32)
+    for axis, mm in enumerate(spacing):
+        if image.shape[axis] > 1:
+            squared += np.square(np.gradient(image, axis=axis) * np.float32(WIDTH_MM / mm))
+    return np.sqrt(squared, out=squared)
