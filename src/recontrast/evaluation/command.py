@@ -40,10 +40,16 @@ from recontrast.evaluation.matching import (
 )
 from recontrast.evaluation.paper_table import paper_table, write_paper_table
 from recontrast.evaluation.protocols import PROTOCOLS, Protocol
-from recontrast.evaluation.scores import BLOCK_MM, BLOCKS
 from recontrast.evaluation.segmentation import SEGMENTERS
-from recontrast.evaluation.statistics import FEWEST_FOR_BOOTSTRAP, RESAMPLES, PairedTest
-from recontrast.evaluation.tables import ScoredCase, conclusions, read_margins, scores_table, statistics_table
+from recontrast.evaluation.statistics import PairedTest
+from recontrast.evaluation.tables import (
+    ScoredCase,
+    conclusions,
+    describe_interval,
+    read_margins,
+    scores_table,
+    statistics_table,
+)
 from recontrast.execution.workers import Summary, failures, run_cases, start_workers
 from recontrast.io.bids import Case
 from recontrast.io.tables import write_table
@@ -326,7 +332,7 @@ def _write(
         "undefined": undefined_values({key: result.records for key, result in results.items()}),
         "cases": {"expected": len(expected), "scored": len(results), "not_scored": len(problems)},
         "controls": controls,
-        "interval": _describe_interval(statistics),
+        "interval": describe_interval(statistics),
         "conclusions": sentences,
         "error_bars": told,
         "translators": [dict(facts) for facts in leak.translators],
@@ -419,20 +425,6 @@ def _describe_regions(settings: EvaluateSettings) -> dict[str, str]:
             f"where no mask is given: segmenter tissue (version {number}) on the {settings.tissues_from}"
         )
     return made
-
-
-def _describe_interval(statistics: pd.DataFrame) -> dict[str, Any]:
-    return {
-        "confidence": 0.95,
-        "method": (
-            f"from {FEWEST_FOR_BOOTSTRAP} subjects the outer ends of Student t and of the studentised bootstrap "
-            f"({RESAMPLES} samples) of the mean over subjects, from 3 Student t, for 1 subject a bootstrap over up to "
-            f"{BLOCKS} slabs of axial slices of at least {BLOCK_MM:g} mm within that subject, which says nothing of "
-            "other subjects"
-        ),
-        "difference": "synthetic - control of the same subject",
-        "used": sorted(set(statistics["interval"].dropna())) if len(statistics) else [],
-    }
 
 
 def _refuse_other_settings(settings: EvaluateSettings) -> None:

@@ -12,8 +12,10 @@ import pandas as pd
 
 from recontrast.errors import ConfigError, DependencyError
 from recontrast.evaluation.protocols import Protocol, require_one_protocol
-from recontrast.evaluation.scores import OK, SYNTHETIC, Blocks, Record
+from recontrast.evaluation.scores import BLOCK_MM, BLOCKS, OK, SYNTHETIC, Blocks, Record
 from recontrast.evaluation.statistics import (
+    FEWEST_FOR_BOOTSTRAP,
+    RESAMPLES,
     Adjustment,
     Interval,
     Margin,
@@ -225,6 +227,21 @@ def conclusions(statistics: pd.DataFrame, protocol: Protocol, region: str) -> li
     if sentences:
         sentences[-1] += f" {sample_in_words(int(max(row['subjects'] for row in chosen)))}"
     return sentences
+
+
+def describe_interval(statistics: pd.DataFrame) -> dict[str, Any]:
+    """How the intervals of a table of statistics were made, and which of the ways were used."""
+    return {
+        "confidence": 0.95,
+        "method": (
+            f"from {FEWEST_FOR_BOOTSTRAP} subjects the outer ends of Student t and of the studentised bootstrap "
+            f"({RESAMPLES} samples) of the mean over subjects, from 3 Student t, for 1 subject a bootstrap over up to "
+            f"{BLOCKS} slabs of axial slices of at least {BLOCK_MM:g} mm within that subject, which says nothing of "
+            "other subjects"
+        ),
+        "difference": "synthetic - control of the same subject",
+        "used": sorted(set(statistics["interval"].dropna())) if len(statistics) else [],
+    }
 
 
 def _cells(cases: Sequence[ScoredCase]) -> dict[tuple[str, str, str], _Cell]:
