@@ -113,6 +113,7 @@ def demo(settings: DemoSettings) -> Summary:
         log.info("[%d/%d] %s …", number, len(stages), name)
         summary = stage()
         failed.update({f"{name}: {case}": reason for case, reason in summary.failed.items()})
-        done.append(f"{name:<10} {time.perf_counter() - start:6.1f} s   {summary.done[-1] if summary.done else ''}")
+        said = summary.done[0 if name == "translate" else -1] if summary.done else ""  # the line that tells most
+        done.append(f"{name:<10} {time.perf_counter() - start:6.1f} s   {said}")
         log.info("%s", done[-1])
     return Summary([*done, f"report: {out / 'report.html'}"], failed)
