@@ -80,6 +80,7 @@ def test_statistics_are_over_subjects_and_against_each_control(settings: Evaluat
     assert set(statistics["interval"]) == {"Student t over 3 subjects (too few for the bootstrap)"}
 
 
+@pytest.mark.slow
 def test_the_same_again_gives_the_same_tables_on_any_number_of_workers(settings: EvaluateSettings) -> None:
     evaluate(settings)
     other = dataclasses.replace(settings, out=settings.out.with_name("again"), workers=2)
@@ -128,6 +129,7 @@ def test_no_synthetic_image_of_the_split_gives_empty_tables_and_failures(setting
     assert described(settings)["synthetic_not_expected"] == ["sub-04", "sub-05", "sub-06"]
 
 
+@pytest.mark.slow
 def test_other_settings_do_not_mix_into_one_folder(settings: EvaluateSettings) -> None:
     evaluate(settings)
     evaluate(dataclasses.replace(settings, workers=2))

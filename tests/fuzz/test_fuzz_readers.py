@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 
+
+@pytest.mark.slow
 def test_damaged_files_give_errors_of_ours(tmp_path):
     script = Path(__file__).with_name("fuzz_readers.py")
     code = "import sys; sys.path.insert(0, sys.argv[1]); import fuzz_readers; "

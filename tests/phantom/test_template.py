@@ -12,6 +12,7 @@ from recontrast.phantom.grids import covering
 from recontrast.phantom.template import onto, read_brain
 
 
+@pytest.mark.slow
 def test_fractions_fill_the_brain_and_nothing_else():
     brain = read_brain()
     total = sum(brain.fractions.values())

@@ -54,6 +54,7 @@ def dice(first, second):
     return 2 * (first & second).sum() / (first.sum() + second.sum())
 
 
+@pytest.mark.slow
 def test_the_built_in_mask(image):
     truth = mni_brain(*GRID, PLANTED)
     assert dice(find_brain(image).data, truth) > 0.96

@@ -28,6 +28,7 @@ def test_the_template_lies_in_mni_space():
         read_template("csf")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("contrast", ["T1w", "T2w"])
 def test_a_planted_affine_is_found(contrast):
     image = mni_scan(contrast, *mni_grid(3.0), AFFINE)
@@ -45,6 +46,7 @@ def test_fewer_degrees_of_freedom(dof):
         np.testing.assert_allclose(found.stretches, 1.0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_headers_far_away_and_the_same_bits():
     image = mni_scan("T1w", *mni_grid(4.0), seed=2)
     away = rigid((0, 0, 0), (300, -200, 150))

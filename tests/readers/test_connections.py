@@ -33,6 +33,7 @@ def is_closed(raw: socket.socket) -> bool:
         return True
 
 
+@pytest.mark.slow
 def test_a_head_that_never_ends_is_cut_off(room: Any) -> None:
     with socket.create_connection(("127.0.0.1", room.port), timeout=30) as raw:
         raw.sendall(HEAD)
@@ -56,6 +57,7 @@ def test_nothing_a_piece_of_a_head_and_a_piece_of_a_body_are_cut_off(room: Any, 
     assert received or begun.startswith(b"POST")  # a body may be answered before it is cut off
 
 
+@pytest.mark.slow
 def test_a_connection_may_rest_between_whole_requests(room: Any) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", room.port, timeout=30)
     connection.connect()
@@ -68,6 +70,7 @@ def test_a_connection_may_rest_between_whole_requests(room: Any) -> None:
     connection.close()
 
 
+@pytest.mark.slow
 def test_more_connections_than_places_keep_no_reader_out(make_study: Any, serving: Any) -> None:
     study = make_study(cases=2)
     with serving(study, "--patience-s", "60") as server, ExitStack() as many:

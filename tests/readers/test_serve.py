@@ -35,6 +35,7 @@ def test_a_taken_port_and_no_study_are_one_line(tmp_path: Path) -> None:
         serve(ServeSettings(study=tmp_path))
 
 
+@pytest.mark.slow
 def test_a_design_is_made_and_served_by_one_command_and_made_once(
     write_images: Any, serving: Any, tmp_path: Path
 ) -> None:

@@ -115,6 +115,7 @@ def test_the_page_asks_nobody_else(room: Any) -> None:
         assert headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.mark.slow
 def test_answers_after_the_lock_are_refused_and_nothing_was_lost(make_study: Any, serving: Any) -> None:
     pytest.importorskip("fastapi")
     study = make_study(cases=2, more='closes = "2020-01-01"')
@@ -133,6 +134,7 @@ def test_answers_after_the_lock_are_refused_and_nothing_was_lost(make_study: Any
     assert study.secret("A") not in refused
 
 
+@pytest.mark.slow
 def test_a_replayed_answer_is_stored_once_and_never_changed(make_study: Any, serving: Any) -> None:
     pytest.importorskip("fastapi")
     study = make_study("tagawa2025", 'order = "mixed"\nwashout_days = 0', cases=2)
@@ -155,6 +157,7 @@ def test_a_replayed_answer_is_stored_once_and_never_changed(make_study: Any, ser
     )
 
 
+@pytest.mark.slow
 def test_a_vanished_image_and_a_locked_study_are_said_and_keep_what_is_stored(make_study: Any, serving: Any) -> None:
     pytest.importorskip("fastapi")
     study = make_study(cases=2)

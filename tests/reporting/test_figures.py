@@ -44,6 +44,7 @@ def test_values_show_every_subject_and_boxes_only_from_five_on() -> None:
     assert "one dot a subject (3)" in few.get_xlabel()
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_the_run(curves: Curves) -> None:
     assert svg(plot_learning_curves(curves)) == svg(plot_learning_curves(curves))
     assert png(plot_learning_curves(curves)) == png(plot_learning_curves(curves))

@@ -49,6 +49,7 @@ def test_width_stands_beside_coverage_and_infinite_width_is_bad(evidence: Eviden
     assert len(fold.blocks[0].rows) == 4  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_the_page_holds_the_section_and_says_when_there_is_nothing(evidence: Evidence) -> None:
     report(ReportSettings(folder=evidence.folder))
     page = (evidence.folder / "report.html").read_text(encoding="utf-8")

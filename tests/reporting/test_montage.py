@@ -116,6 +116,7 @@ def test_synthetic_panels_are_marked(cut: Callable[..., CasePictures]) -> None:
         assert marked == str(axes.get_gid()).endswith("-synthetic") or str(axes.get_gid()).startswith("bar-")
 
 
+@pytest.mark.slow
 def test_the_same_case_gives_the_same_bytes(cut: Callable[..., CasePictures]) -> None:
     pictures = cut()
     assert png(plot_case(pictures)) == png(plot_case(pictures))

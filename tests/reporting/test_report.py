@@ -42,6 +42,7 @@ def page_of(folder: Path, **settings: Any) -> str:
     return (folder / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_page_tells_the_whole_story(example: Any) -> None:
     summary = report(ReportSettings(folder=example.root, title="A title"))
     text = (example.root / "report.html").read_text(encoding="utf-8")
@@ -57,6 +58,7 @@ def test_the_page_tells_the_whole_story(example: Any) -> None:
     assert text.index("sub-02: worst of 3") < text.index("sub-03: best of 3")
 
 
+@pytest.mark.slow
 def test_the_page_fetches_nothing(example: Any) -> None:
     text = page_of(example.root)
     assert len(text.encode()) < 2e6
@@ -73,6 +75,7 @@ def test_the_page_fetches_nothing(example: Any) -> None:
         assert not re.findall(r'(?:href|src)="(?!#)', drawn)
 
 
+@pytest.mark.slow
 def test_the_same_evidence_gives_the_same_page(example: Any) -> None:
     assert page_of(example.root, cases=1) == page_of(example.root, cases=1)
 
@@ -107,6 +110,7 @@ def test_words_from_files_are_shown_literally(example: Any) -> None:
     assert "<b>&" not in text
 
 
+@pytest.mark.slow
 def test_damage_is_named_and_sets_the_exit_status(example: Any) -> None:
     (example.prepared / "quality.tsv").write_bytes(b"\xff\xfe\x00")
     next((example.synthetic / "sub-01").rglob("*.nii.gz")).write_bytes(b"no image")
@@ -115,6 +119,7 @@ def test_damage_is_named_and_sets_the_exit_status(example: Any) -> None:
     assert "Problems met while making this page" in (example.root / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_several_evaluations_stand_side_by_side(example: Any) -> None:
     shutil.copytree(example.evaluation, example.root / "evaluation2")
     text = page_of(example.root, cases=1)

@@ -68,6 +68,7 @@ def test_absent_and_damaged_tables_are_said(example: Any) -> None:
     assert "has no column" in block.text
 
 
+@pytest.mark.slow
 def test_the_page_has_the_section(evidence: Evidence) -> None:
     report(ReportSettings(folder=evidence.folder))
     page = (evidence.folder / "report.html").read_text(encoding="utf-8")

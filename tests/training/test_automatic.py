@@ -47,6 +47,7 @@ def test_nothing_is_held_out_with_validation_subjects_and_many_sources_have_no_t
     assert plan_for(dataclasses.replace(HEADS, sources=4)).model.options["start"] == "none"
 
 
+@pytest.mark.slow
 def test_the_batch_gives_way_to_memory_and_then_there_is_a_line() -> None:
     plan = plan_for(dataclasses.replace(HEADS, accelerator="cuda"))
     assert plan.data.batch > 8

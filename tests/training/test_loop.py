@@ -114,6 +114,7 @@ def play(make_prepared: MakePrepared, tmp_path: Path) -> Callable[..., Path]:
     return play
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", GAMES)
 def test_a_resumed_game_equals_an_uninterrupted_one_bit_for_bit(
     play: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, recipe: str

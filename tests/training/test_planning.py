@@ -42,6 +42,7 @@ def settings(
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*no validation subject")
 def test_the_default_plans_trains_and_translates(settings: Callable[..., TrainSettings]) -> None:
     given = settings()
@@ -69,6 +70,7 @@ def test_the_default_plans_trains_and_translates(settings: Callable[..., TrainSe
     assert np.corrcoef(made.data[inside], target[inside])[0, 1] > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*no validation subject")
 def test_a_kept_plan_is_used_again_and_can_be_edited(
     settings: Callable[..., TrainSettings], monkeypatch: pytest.MonkeyPatch
@@ -114,6 +116,7 @@ def test_minutes_are_named_once_and_are_a_number(settings: Callable[..., TrainSe
             train(settings(minutes=minutes))
 
 
+@pytest.mark.slow
 def test_validation_subjects_say_what_is_kept(
     make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -96,6 +96,7 @@ def test_the_sidecar_says_from_what_by_what_and_how(save: Callable[..., Path], d
     assert sidecar["SkullStripped"] is False
 
 
+@pytest.mark.slow
 def test_same_input_same_bytes_with_any_number_of_workers(
     save: Callable[..., Path], data_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,6 +113,7 @@ def test_same_input_same_bytes_with_any_number_of_workers(
     assert results[0] == results[1]
 
 
+@pytest.mark.slow
 def test_a_process_that_needs_more_than_it_may_fails_with_its_case_only(
     save: Callable[..., Path], data_set: Path, tmp_path: Path
 ) -> None:
@@ -145,6 +147,7 @@ def test_a_worker_that_outlives_a_command_does_not_use_the_former_weights(
         translate_there(case, settings, "0")
 
 
+@pytest.mark.slow
 def test_warnings_of_other_processes_are_said_here(save: Callable[..., Path], data_set: Path, tmp_path: Path) -> None:
     run = save(model=UNET, spacing_mm=(9.0, 9.0, 9.0))
     for workers in (1, 2):

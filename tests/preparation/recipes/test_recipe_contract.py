@@ -35,7 +35,13 @@ def inputs(name: str) -> tuple[dict[str, Volume], RecipeOptions]:
     return stored, RecipeOptions(grid=grid, brain=brain)
 
 
-@pytest.fixture(scope="module", params=PREPARATIONS.names())
+SLOW = ("t1-linear",)
+"""Recipes that register to a template."""
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in PREPARATIONS.names()]
+)
 def prepared(request):
     images, options = inputs(request.param)
     before = {label: image.data.copy() for label, image in images.items()}
