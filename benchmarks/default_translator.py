@@ -4,7 +4,8 @@ sub-C07 and sub-C26 (brains, 1 mm, MNI space), each left out once: learned on on
 method gets the same wall-clock minutes of training and is scored by our default protocol, beside every control.
 
 Methods: `auto`, every 2D preset of a paper that learns from pairs or not, and MONAI's BasicUNet with 3D patches
-(`monai`; install MONAI, or give the folder that holds it with --monai). A method that is there already is not trained
+(`monai`) and with axial slices (`monai-2d`, which a processor can train in minutes); install MONAI, or give the folder
+that holds it with --monai. A method that is there already is not trained
 again. --only chooses directions, --methods methods, --leave-out subjects.
 """
 
@@ -43,7 +44,7 @@ DIRECTIONS = {
 }
 METHODS = (
     "auto", "osman2022", "tagawa2025", "grantjacob2021-pix2pix", "grantjacob2021-cyclegan", "grantjacob2021-unit",
-    "monai",
+    "monai", "monai-2d",
 )  # fmt: skip
 CONTROLS = ("identity", "affine", "quantile", "ridge", "boosting")
 PATCH = (96, 96, 96)
@@ -91,8 +92,8 @@ def learn_and_translate(fold: Fold, method: str, minutes: float) -> Path:
     prepared, synthetic = fold.folder.parents[1] / "prepared", folder / "synthetic"
     if list(synthetic.rglob("*_desc-synthetic_*.nii.gz")):
         return synthetic
-    if method == "monai":
-        monai_peer(fold, prepared, synthetic, minutes)
+    if method.startswith("monai"):
+        monai_peer(fold, prepared, synthetic, minutes, flat=method == "monai-2d")
         return synthetic
     train(
         TrainSettings(
@@ -104,15 +105,15 @@ def learn_and_translate(fold: Fold, method: str, minutes: float) -> Path:
     return synthetic
 
 
-def monai_peer(fold: Fold, prepared: Path, synthetic: Path, minutes: float) -> None:
-    """MONAI's BasicUNet as MONAI would train it: random 3D patches, Adam, L1; sliding windows at the end.
+def monai_peer(fold: Fold, prepared: Path, synthetic: Path, minutes: float, flat: bool) -> None:
+    """MONAI's BasicUNet as MONAI would train it: random 3D patches or axial slices, Adam, L1, MONAI's inferers.
 
-    Patches are drawn by MONAI's own transform inside the head; scale and target range are those of everybody else.
-    The learning rate is 1e-3 and falls to zero over the minutes, as it does for every preset here.
+    Patches are drawn by MONAI's own transform inside the head, slices are all that show it; scale and target range
+    are those of everybody else. The learning rate is 1e-3 and falls to zero over the minutes, as for every preset here.
     """
     import torch
     from monai.data import DataLoader, Dataset
-    from monai.inferers import sliding_window_inference
+    from monai.inferers import SliceInferer, SlidingWindowInferer
     from monai.networks.nets import BasicUNet
     from monai.transforms import Compose, EnsureTyped, RandCropByPosNegLabeld
     from monai.utils import set_determinism
@@ -120,32 +121,44 @@ def monai_peer(fold: Fold, prepared: Path, synthetic: Path, minutes: float) -> N
     set_determinism(0)
     cohort = read_cohort(prepared)
     heads = [_arrays(case, fold) for case in cohort.split("train")]
-    transforms = Compose(
-        [
-            EnsureTyped(keys=("image", "target", "head"), track_meta=False),
-            RandCropByPosNegLabeld(
-                keys=("image", "target", "head"), label_key="head", spatial_size=PATCH, pos=1, neg=0, num_samples=2
-            ),
+    keys = ("image", "target", "head")
+    steps_of = [EnsureTyped(keys=keys, track_meta=False)]
+    inferer = SlidingWindowInferer(PATCH, 1, overlap=0.25, mode="gaussian")
+    if flat:
+        heads = [
+            {key: np.ascontiguousarray(head[key][..., number]) for key in keys}
+            for head in heads
+            for number in np.flatnonzero(head["head"].any(axis=(0, 1, 2)))
         ]
-    )
-    loader = DataLoader(Dataset(heads, transforms), batch_size=1)
+        inferer = SliceInferer(roi_size=heads[0]["image"].shape[1:], spatial_dim=2, sw_batch_size=8, overlap=0.0)
+    else:
+        steps_of.append(
+            RandCropByPosNegLabeld(keys=keys, label_key="head", spatial_size=PATCH, pos=1, neg=0, num_samples=2)
+        )
+    loader = DataLoader(Dataset(heads, Compose(steps_of)), batch_size=8 if flat else 1, shuffle=True)
     network = BasicUNet(
-        spatial_dims=3, in_channels=len(fold.source), out_channels=1, features=(32, 32, 64, 128, 256, 32)
+        spatial_dims=2 if flat else 3,
+        in_channels=len(fold.source),
+        out_channels=1,
+        features=(32, 32, 64, 128, 256, 32),
     )
     optimizer = torch.optim.Adam(network.parameters(), 1e-3)
     started, steps = time.perf_counter(), 0
-    while (used := (time.perf_counter() - started) / (60 * minutes)) < 1:
+    while time.perf_counter() - started < 60 * minutes:
         for batch in loader:
-            optimizer.param_groups[0]["lr"] = 1e-3 * 0.5 * (1 + np.cos(np.pi * min(1.0, used)))
+            used = (time.perf_counter() - started) / (60 * minutes)
+            if used >= 1:
+                break
+            optimizer.param_groups[0]["lr"] = 1e-3 * 0.5 * (1 + np.cos(np.pi * used))
             optimizer.zero_grad()
             torch.nn.functional.l1_loss(network(batch["image"]), batch["target"]).backward()
             optimizer.step()
             steps += 1
-    print(f"monai: {steps} steps of two patches in {(time.perf_counter() - started) / 60:.1f} min", file=sys.stderr)
+    print(f"{'monai-2d' if flat else 'monai'}: {steps} steps in {minutes:g} min", file=sys.stderr)
     for case in cohort.split("test"):
         image = torch.from_numpy(_arrays(case, fold)["image"])[None]
         with torch.no_grad():
-            made = sliding_window_inference(image, PATCH, 1, network.eval(), overlap=0.25, mode="gaussian")
+            made = inferer(image, network.eval())
         scale = cohort.split("train")[0].scales[fold.target]
         grid = read_volume(case.images[fold.target]).reoriented("RAS")
         path = synthetic / case.case.folder / "anat" / BidsName.of(case.case, fold.target, desc="synthetic").filename

@@ -38,8 +38,8 @@ def test_a_graphics_processor_that_is_not_used_does_not_count(
     make_prepared: MakePrepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=8e10))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=8e13))
     cases = read_cohort(make_prepared()).split("train")
     assert take_fingerprint(cases, (), ("T1w",), 3.0).accelerator == "cuda"
     about = take_fingerprint(cases, (), ("T1w",), 3.0, "cpu")
-    assert (about.accelerator, about.memory_gb < 80) == ("cpu", True)
+    assert (about.accelerator, about.memory_gb < 80_000) == ("cpu", True)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from recontrast.models import MODELS
 from recontrast.translation.memory import MemoryCount, most_bytes, without_values, working_bytes
 
 
@@ -29,8 +30,16 @@ def test_what_a_backward_pass_needs_is_counted() -> None:
 
 def test_a_network_of_any_size_is_asked_without_memory() -> None:
     network = nn.Conv3d(1, 1000, 1)
-    assert 4000 <= working_bytes(network) <= 4100
+    assert 4000 <= working_bytes(network, 1) <= 4100
     assert network.training
+
+
+@pytest.mark.parametrize("name", ["res_unet", "att_unet", "trans_unet"])
+def test_every_network_of_volumes_is_asked(name: str) -> None:
+    options = {"spatial_dims": 3, "width": 2, "in_channels": 3}
+    if name == "trans_unet":  # its first parameter has five axes too, and is not a convolution
+        options |= {"hidden": 8, "heads": 2, "layers": 1}
+    assert working_bytes(MODELS.build(name, options), 3) > 0
 
 
 @pytest.mark.parametrize("transposed", [False, True])

@@ -164,13 +164,13 @@ def most_bytes(run: Callable[[], Any]) -> int:
         return count.most
 
 
-def working_bytes(network: nn.Module) -> float:
+def working_bytes(network: nn.Module, channels: int) -> float:
     """Working memory of a network at inference in fp32, in bytes for each voxel of a volume it sees.
 
     Args:
-        network: A network of volumes, in evaluation form.
+        network: A network of volumes.
+        channels: Of its input.
     """
-    channels = next(p.shape[1] for p in network.parameters() if p.ndim == 5)
     training = network.training
     network.eval()
     try:

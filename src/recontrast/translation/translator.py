@@ -262,7 +262,7 @@ class Translator:
         box = signal_box(source)
         shown = source[:, *box]
         limit = settings.memory_gb or memory_of_machine_gb() / 2
-        self._voxel_bytes = self._voxel_bytes or working_bytes(self.network)
+        self._voxel_bytes = self._voxel_bytes or working_bytes(self.network, len(source))
         size = fitting_window(shown.shape[1:], self._voxel_bytes, limit)
         if settings.window:
             size = tuple(min(length, settings.window) for length in size)
