@@ -8,7 +8,13 @@ import pytest
 import torch
 
 from recontrast.models import MODELS
+from recontrast.preparation.normalize import Scale
+from recontrast.translation.description import Member, TranslatorDescription
+from recontrast.translation.engines.choice import EngineSettings
 from recontrast.translation.engines.openvino import OpenVINOEngine
+from recontrast.translation.translator import Translator
+
+TORCH = EngineSettings(engine="torch", precision="fp32")
 
 SMALL = {
     "unet": {"width": 4, "depth": 2},
@@ -68,6 +74,20 @@ def test_every_parameter_gets_a_gradient(name: str, dims: int) -> None:
         assert parameter.grad is not None, parameter_name
         assert torch.isfinite(parameter.grad).all(), parameter_name
         assert parameter.grad.abs().sum() > 0, parameter_name
+
+
+@pytest.mark.parametrize("name", MODELS.names())
+@pytest.mark.parametrize("plane", ["axial", "volume"])
+def test_every_network_translates_slices_and_volumes(name: str, plane: str) -> None:
+    about = TranslatorDescription(
+        preset="test", sources=("T1w", "T2w"), target="FLAIR", model=Member(name=name),
+        recipe=Member(name="supervised"), target_scale=Scale("percentile", 0.0, 1.0), spacing_mm=(1, 1, 1), plane=plane,
+    )  # fmt: skip
+    translator = Translator(build(name, 3 if plane == "volume" else 2).eval(), about, TORCH)
+    sources = {label: torch.rand(17, 16, 12).numpy() for label in about.sources}
+    made = translator.predict_scaled(sources)
+    assert made.shape == (17, 16, 12)
+    assert made.min() < made.max()
 
 
 @pytest.mark.parametrize("name", MODELS.names())
