@@ -70,6 +70,16 @@ def test_the_sentence_says_what_the_evaluation_decided(evaluation: Evaluation, b
     assert words in judge(changed(evaluation, better=better), primary).sentence
 
 
+@pytest.mark.parametrize(("p", "outcome", "words"), [(0.08, "hint", "is ahead of"), (0.01, "beats", "beats")])
+def test_what_the_adjusted_test_does_not_show_is_a_hint_not_a_victory(
+    evaluation: Evaluation, p: float, outcome: str, words: str
+) -> None:
+    verdict = judge(changed(evaluation, better="synthetic", p=p), choose_primary(evaluation, "recontrast"))
+    assert verdict.outcome == outcome
+    assert f"The translator {words} the best control" in verdict.sentence
+    assert ("take it as a hint" in verdict.sentence) == (outcome == "hint")
+
+
 def test_without_the_evaluations_word_the_interval_decides(evaluation: Evaluation) -> None:
     primary = choose_primary(evaluation, "recontrast")
     both = {"difference_ci_low": -0.5, "difference_ci_high": 0.5}

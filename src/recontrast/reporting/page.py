@@ -124,7 +124,7 @@ class Headline:
     Attributes:
         title: Title of the page.
         subtitle: What was translated, on whom, by which protocol.
-        verdicts: One sentence each, with its outcome: beats, not, worse, one or unknown.
+        verdicts: One sentence each, with its outcome: beats, hint, not, worse, one or unknown.
         tiles: Numbers.
         statement: The sentence that synthetic images are marked and are not for diagnosis.
     """

@@ -10,7 +10,7 @@ import pandas as pd
 
 from recontrast.errors import UnknownNameError
 from recontrast.evaluation.scores import SYNTHETIC
-from recontrast.evaluation.statistics import needed_in_words, odds_in_words, sample_in_words
+from recontrast.evaluation.statistics import at_odds, needed_in_words, odds_in_words, sample_in_words
 from recontrast.reporting.evidence import Evaluation, records
 from recontrast.reporting.numbers import Measure, count, decimals_for, interval, is_number, number
 
@@ -45,7 +45,8 @@ class Verdict:
     """What an evaluation says against its strongest control.
 
     Attributes:
-        outcome: beats, not, worse, one (one subject only: no verdict on other people) or unknown.
+        outcome: beats, hint (the interval says so, the adjusted test does not), not, worse, one (one subject only: no
+            verdict on other people) or unknown.
         sentence: The verdict in words, with interval.
         control: Name of the strongest control; empty when there is none.
         comparison: The row of `statistics.tsv` that decides; empty when there is none.
@@ -139,7 +140,7 @@ def _sentence(
     size = primary.measure.amount(abs(gain[0]), decimals)
     subjects = int(row["subjects"]) if is_number(row.get("subjects")) else 0
     where = f"in {primary.place}" + (f", {subjects_in_words(evaluation, subjects)}" if subjects else "")
-    verb = {"beats": "beats", "worse": "is WORSE than", "not": "does NOT beat"}[outcome]
+    verb = {"beats": "beats", "hint": "is ahead of", "worse": "is WORSE than", "not": "does NOT beat"}[outcome]
     end = " This is one subject: it says nothing of other people." if _is_one_subject(row) else ""
     odds = odds_in_words(str(row.get("better", "")), float(row["p"])) if is_number(row.get("p")) else ""
     end += f" {odds}" if odds else ""
@@ -169,8 +170,8 @@ def what_may_be_said(evaluation: Evaluation, primary: Primary) -> list[str]:
         )
     if verdict.outcome == "not":
         sentences.append("That no difference is shown does not show that there is none.")
-        if is_number(effect):
-            sentences.append(needed_in_words(float(effect)))
+    if verdict.outcome in ("not", "hint") and is_number(effect):
+        sentences.append(needed_in_words(float(effect)))
     sentences += [str(row[name]) for name in ("non_inferior", "equivalent") if isinstance(row.get(name), str)]
     if is_number(row.get("mixed_mean")):
         decimals = decimals_for([row["mixed_mean"]], 3)
@@ -280,7 +281,10 @@ def _is_one_subject(row: Mapping[str, Any]) -> bool:
 
 
 def _outcome(row: Mapping[str, Any], low: float | None, high: float | None) -> str:
-    stated = {"synthetic": "beats", "control": "worse", "undecided": "not"}.get(str(row.get("better", "")))
+    better = str(row.get("better", ""))
+    stated = {"synthetic": "beats", "control": "worse", "undecided": "not"}.get(better)
+    if stated == "beats" and is_number(row.get("p")) and at_odds(better, float(row["p"])):
+        return "hint"
     if stated is not None:
         return stated
     if low is not None and low > 0:
