@@ -39,7 +39,7 @@ EXTENT_MM = (192, 224, 160)
 
 
 def make_cohort(root: Path, count: int, voxel_mm: float) -> tuple[int, ...]:
-    """Heads of ellipsoids in two contrasts, each subject with a shape, noise and shift of its own; returns their size."""
+    """Heads of ellipsoids in two contrasts, each with a shape, noise and shift of its own; returns their size."""
     write_description(root, "warehouse", version="0")
     shape = tuple(round(extent / voxel_mm) for extent in EXTENT_MM)
     grid = np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij", sparse=True)
