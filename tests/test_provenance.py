@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from recontrast.errors import FormatError
-from recontrast.provenance import sha256_of, write_provenance
+from recontrast.provenance import sha256_of, version, write_provenance
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,16 @@ def test_provenance_holds_what_is_needed_to_make_it_again(tmp_path: Path) -> Non
     assert content["translator"] == "abc"
     assert content["versions"]["recontrast"]
     assert content["command"]
+
+
+def test_source_that_is_not_installed_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert version() == importlib.metadata.version("recontrast")
+
+    def absent(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", absent)
+    assert version() == "unknown (not installed)"
 
 
 def test_hash_is_of_the_bytes(tmp_path: Path) -> None:

@@ -22,8 +22,11 @@ _PACKAGES = ("recontrast", "numpy", "scipy", "nibabel", "SimpleITK", "scikit-lea
 
 
 def version() -> str:
-    """Version of Recontrast."""
-    return importlib.metadata.version("recontrast")
+    """Version of Recontrast; `unknown` where its source runs without being installed."""
+    try:
+        return importlib.metadata.version("recontrast")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown (not installed)"
 
 
 def sha256_of(path: Path) -> str:

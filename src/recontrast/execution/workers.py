@@ -65,7 +65,7 @@ def run_cases(
         >>> [o.value for o in run_cases(abs, {"sub-01": (-1,)}, workers=1, description="abs")]
         [1]
     """
-    if memory_gb and not 0.5 <= memory_gb < 1e6:
+    if not _is_limit(memory_gb):
         raise ConfigError(f"--memory-gb {memory_gb:g}: at least 0.5 GB is needed to start a worker; 0 is no limit")
     if not cases:
         return []
@@ -95,10 +95,15 @@ def start_workers(
     Example:
         >>> start_workers(abs, -1, workers=1)
     """
-    if workers > 1 and not scheduler and (not memory_gb or 0.5 <= memory_gb < 1e6):
+    if workers > 1 and not scheduler and _is_limit(memory_gb):
         from recontrast.execution.local import start_processes
 
         start_processes(function, arguments, workers, memory_gb)
+
+
+def _is_limit(memory_gb: float) -> bool:
+    """Whether a worker can start with this much memory; 0 is no limit."""
+    return not memory_gb or 0.5 <= memory_gb < 1e6
 
 
 def failures(outcomes: Sequence[Outcome]) -> dict[str, str]:

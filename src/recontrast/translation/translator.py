@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load, save_file
+from safetensors.torch import save_file
 from torch import nn
 
 from recontrast.atomic import atomic_folder, output_error, write_json, write_text
-from recontrast.errors import CheckpointError, IntensityError, MissingContrastError, RecontrastWarning
+from recontrast.errors import IntensityError, MissingContrastError, RecontrastWarning
 from recontrast.preparation.context import context_channels
 from recontrast.preparation.normalize import Scale, fit_scale
 from recontrast.provenance import sha256_of
@@ -41,7 +41,7 @@ from recontrast.translation.memory import working_bytes
 from recontrast.translation.slices import SliceStack, from_ras, ras_spacing, to_ras
 from recontrast.translation.support import load_training_signals, rarity_of, share_outside
 from recontrast.translation.uncertainty import ErrorBars, load_error_bars, packed
-from recontrast.translation.weights import build_network, fill_network, require_finite
+from recontrast.translation.weights import build_network, fill_network, read_weights, require_finite
 from recontrast.translation.windows import (
     blend_windows,
     fitting_window,
@@ -371,19 +371,7 @@ def load_translator(folder_or_run: Path, settings: EngineSettings | None = None)
     folder = translator_folder(folder_or_run)
     description = read_description(folder)
     path = folder / WEIGHTS
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror}); copy the translator again") from error
-    if sha256_of(path) != description.weights_sha256:
-        raise CheckpointError(
-            f"{path}: is not the file {DESCRIPTION} was written for (its hash differs): truncated, damaged or "
-            "exchanged; copy the translator folder again as a whole"
-        )
-    try:
-        weights = load(content)
-    except SafetensorError as error:
-        raise CheckpointError(f"{path}: not a safetensors file ({error})") from error
+    weights = read_weights(path, description.weights_sha256)
     network = build_network(description, folder)
     fill_network(network, weights, path)
     translator = Translator(network, description, settings, folder)

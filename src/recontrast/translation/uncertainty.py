@@ -13,15 +13,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import save
 
 from recontrast.atomic import output_error
-from recontrast.errors import CheckpointError
 from recontrast.models.surroundings import Surroundings
 from recontrast.preparation.context import context_channels
 from recontrast.provenance import sha256_of
 from recontrast.translation.conformal import Calibration
+from recontrast.translation.weights import fill_network, read_weights
 
 FILE = "uncertainty.safetensors"
 """The predicted spread, in a translator's folder."""
@@ -138,22 +137,8 @@ def load_error_bars(folder: Path, calibration: Calibration | None, sources: int)
     if calibration is None:
         return None
     path = folder / FILE
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror}); copy the translator again") from error
-    if sha256_of(path) != calibration.spread_sha256:
-        raise CheckpointError(
-            f"{path}: is not the file that was calibrated (its hash differs): damaged or exchanged; copy the "
-            "translator folder again as a whole"
-        )
     spread = Surroundings(channels=3 * (sources + 1) + 3, width=_UNITS, hidden=_HIDDEN)
-    try:
-        spread.load_state_dict(load(content))
-    except (SafetensorError, RuntimeError) as error:
-        raise CheckpointError(f"{path}: does not hold a spread for {sources} sources ({error})") from error
-    if not all(bool(torch.isfinite(value).all()) for value in spread.state_dict().values()):
-        raise CheckpointError(f"{path}: holds numbers that are not finite; train again")
+    fill_network(spread, read_weights(path, calibration.spread_sha256), path)
     return ErrorBars(spread.eval(), calibration)
 
 

@@ -2,15 +2,43 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
 from torch import nn
 
 from recontrast.errors import CheckpointError, ConfigError
 from recontrast.models import MODELS
 from recontrast.translation.description import DESCRIPTION, TranslatorDescription
+
+
+def read_weights(path: Path, sha256: str) -> dict[str, torch.Tensor]:
+    """Weights of a file in a translator's folder, if it is the file that belongs there.
+
+    Args:
+        path: The file.
+        sha256: Hash of its bytes that the description names.
+
+    Raises:
+        CheckpointError: It is absent, another one, or damaged.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror}); copy the translator again") from error
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise CheckpointError(
+            f"{path}: is not the file {DESCRIPTION} was written for (its hash differs): truncated, damaged or "
+            "exchanged; copy the translator folder again as a whole"
+        )
+    try:
+        return load(content)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: not a safetensors file ({error})") from error
 
 
 def build_network(description: TranslatorDescription, folder: Path) -> nn.Module:
