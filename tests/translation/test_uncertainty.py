@@ -102,7 +102,7 @@ def test_exchanged_damaged_or_absent_files_are_refused(saved: Path) -> None:
     path = saved / FILE
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    with pytest.raises(CheckpointError, match="is not the file translator.json was written for"):
+    with pytest.raises(CheckpointError, match=r"is not the file translator\.json was written for"):
         load_translator(saved)
     path.unlink()
     with pytest.raises(CheckpointError, match="copy the translator again"):
@@ -115,7 +115,7 @@ def test_a_spread_of_another_number_of_sources_or_of_nan_is_refused(
     calibration = Calibration(kind="slabs", subjects=("a",), factor=1.0)
     other = ErrorBars(Surroundings(channels=12, width=24, hidden=2), calibration)
     folder = save_translator(tmp_path / "other", MODELS.build("copy", {}), describe(), other)
-    with pytest.raises(CheckpointError, match="has shape .*the description is of another network"):
+    with pytest.raises(CheckpointError, match=r"has shape .*the description is of another network"):
         load_translator(folder)
     broken = ErrorBars(Surroundings(channels=9, width=24, hidden=2), calibration)
     with torch.no_grad():
