@@ -111,6 +111,21 @@ def test_slices_without_signal_become_zero_and_are_not_shown_to_the_network(
     assert made.volume.data[..., 9].any()
 
 
+@pytest.mark.parametrize("plane", ["axial", "volume"])
+def test_nothing_is_made_where_nothing_was_acquired(
+    save: Callable[..., Path], make_volume: Callable[..., Volume], plane: str
+) -> None:
+    data = make_volume().data.copy() + 1
+    data[:2] = 0
+    data[5, 4, 3] = 0  # a dark voxel within the head
+    member = Member(name="unet", options={**UNET.options, "spatial_dims": 3 if plane == "volume" else 2})
+    translator = load_translator(save(model=member, plane=plane), FP32)
+    made = translator.run({"T1w": make_volume().with_data(data)}).volume.data
+    assert (made[:2] == 0).all()
+    assert made[5, 4, 3] != 0
+    assert (made[2:] != 0).mean() > 0.9, "the network makes something of everything else"
+
+
 def test_predict_scaled_is_translate_without_scales(
     save: Callable[..., Path], make_volume: Callable[..., Volume]
 ) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import nibabel as nib
 import numpy as np
 from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
 from numpy.typing import NDArray
+from scipy.ndimage import label
 
 from recontrast.volume import Volume
 
@@ -68,6 +69,30 @@ class SliceStack:
         reach = int(self._offsets[-1])
         padded = np.pad(shown, reach)
         return [i for i in range(len(self)) if padded[i : i + 2 * reach + 1].any()]
+
+
+def not_acquired(sources: Iterable[NDArray[np.float32]]) -> NDArray[np.bool_]:
+    """Voxels of which nothing is known: all sources are exactly zero there, and from there to the edge of the volume.
+
+    That is what is left outside a brain whose skull was removed, and beyond the field of view of a resampled image.
+    Dark voxels within the head are not meant: between them and the edge lies the head.
+
+    Args:
+        sources: Images in native units, of one size.
+
+    Example:
+        >>> image = np.zeros((5, 5, 5), np.float32)
+        >>> image[1:4, 1:4, 1:4] = 1
+        >>> image[2, 2, 2] = 0
+        >>> int(not_acquired([image]).sum())
+        98
+    """
+    parts, count = label(np.logical_and.reduce([source == 0 for source in sources]))
+    at_edge = np.zeros(count + 1, dtype=bool)
+    for axis in range(parts.ndim):
+        at_edge[parts.take((0, -1), axis=axis)] = True
+    at_edge[0] = False
+    return at_edge[parts]
 
 
 def to_ras(volume: Volume) -> NDArray[np.float32]:

@@ -38,7 +38,7 @@ from recontrast.translation.description import (
 from recontrast.translation.distance import Distance, TrainingDistribution, describe, load_distribution
 from recontrast.translation.engines.choice import PROBE_SLICES, PROBE_VOXELS, Choice, Engines, EngineSettings
 from recontrast.translation.memory import working_bytes
-from recontrast.translation.slices import SliceStack, from_ras, ras_spacing, to_ras
+from recontrast.translation.slices import SliceStack, from_ras, not_acquired, ras_spacing, to_ras
 from recontrast.translation.support import load_training_signals, rarity_of, share_outside
 from recontrast.translation.uncertainty import ErrorBars, load_error_bars, packed
 from recontrast.translation.weights import build_network, fill_network, read_weights, require_finite
@@ -153,7 +153,8 @@ class Translator:
     ) -> Translation:
         """Translate one case and say how it was done.
 
-        Slices in which all sources are empty are not shown to the network: there the result is zero in native units.
+        Where nothing was acquired (`not_acquired`) the result is zero in native units, whatever the network makes of
+        it; slices that are empty throughout are not shown to it.
 
         Args:
             sources: Contrast label to image, native units, any orientation, all on one grid.
@@ -174,8 +175,8 @@ class Translator:
             label: scales[label] if scales else _fit(volume, self.description, label, where)
             for label, volume in volumes.items()
         }
-        own = {label: fitted[label].apply(to_ras(volume)) for label, volume in volumes.items()}
-        scaled = self.description.levelled(own)
+        native = {label: to_ras(volume) for label, volume in volumes.items()}
+        scaled = self.description.levelled({label: fitted[label].apply(image) for label, image in native.items()})
         with self._one_at_a_time:
             output, choice, slices = self._predict(scaled)
             distance = self.distance_of(scaled, ras_spacing(grid))
@@ -183,6 +184,7 @@ class Translator:
             warnings.warn(distance.warning(where), RecontrastWarning, stacklevel=2)
         if not np.isfinite(output).all():
             raise IntensityError(f"{where}: the network made values that are not finite; try --precision fp32")
+        output[not_acquired(native.values())] = self._scaled_zero()
         made = Translation(
             from_ras(self.description.target_scale.invert(output), grid), fitted, choice, slices, distance=distance,
             uncertainty=self._uncertainty(scaled, output, grid),
