@@ -47,6 +47,7 @@ def test_a_run_holds_a_translator_that_works(make_prepared: MakePrepared, settin
     summary = train(given)
     assert not summary.failed
     assert summary.done[-1].endswith("translator")
+    assert any(line.startswith("no distance: learned from fewer than 4 subjects") for line in summary.done)
     names = {path.name for path in given.run.iterdir()}
     assert names == {"config.toml", "provenance.json", "log.jsonl", "validation.tsv", "checkpoints", "translator"}
     description = read_description(given.run)
@@ -68,7 +69,7 @@ def test_four_subjects_tell_the_translator_what_it_knows(make_prepared: MakePrep
     splits = {"01": "train", "02": "train", "03": "train", "04": "validation", "05": "test"}
     prepared = make_prepared(splits)
     given = settings(prepared)
-    train(given)
+    assert not any(line.startswith("no distance") for line in train(given).done)
     translator = load_translator(given.run)
     assert translator.training is not None
     assert translator.training.subjects == 4

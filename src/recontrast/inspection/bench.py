@@ -34,6 +34,9 @@ Mask = NDArray[np.bool_]
 
 PLANE_AXIS = {"sagittal": 0, "coronal": 1, "axial": 2}
 
+VOXELWISE = 1e-4
+"""A translator works voxel by voxel when other voxels change a voxel by less than this, in units of the range."""
+
 
 @dataclass(frozen=True, eq=False)
 class InspectedCase:
@@ -169,6 +172,29 @@ class Bench:
     def seen_axes(self) -> tuple[int, ...]:
         """Axes that the network sees: two of a slice, all three of a volume."""
         return tuple(axis for axis in range(3) if self.sees_volumes or axis != self.normal)
+
+    @functools.cached_property
+    def voxelwise(self) -> bool:
+        """Whether a voxel of the output follows from that voxel of the sources alone, tried out on a slice (or block).
+
+        Shuffled voxels must give the shuffled output, and voxels that stay must give what they gave while half of the
+        others have no signal. Such a translator can make nothing that is in no source.
+        """
+        case = next((case for case in self.cases if case.sources and case.inside.any()), None)
+        if case is None or self.description is None or self.description.context_voxels:
+            return False
+        from recontrast.translation.inside import shown_at
+
+        box = shown_at(self.description, case.sources, self.middle_of(case)).box
+        given = {label: np.ascontiguousarray(image[box]) for label, image in case.sources.items()}
+        rng = self.rng("voxels that are shuffled")
+        shape = next(iter(given.values())).shape
+        order, kept = rng.permutation(int(np.prod(shape))), rng.random(shape) < 0.5
+        plain = self.predict(given)
+        shuffled = self.predict({label: image.ravel()[order].reshape(shape) for label, image in given.items()})
+        halved = self.predict({label: np.where(kept, image, np.float32(0)) for label, image in given.items()})
+        away = max(np.abs(shuffled.ravel() - plain.ravel()[order]).max(), np.abs(halved - plain)[kept].max())
+        return bool(away < VOXELWISE)
 
     def middle_of(self, case: InspectedCase) -> tuple[int, int, int]:
         """A voxel in the slice with most brain, in its middle."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from recontrast.inspection import Answer, Question
+from recontrast.inspection import GOOD, Answer, Question
 from recontrast.inspection.bench import Bench
 from recontrast.provenance import version
 from recontrast.reporting.figures import data_uri
@@ -13,6 +13,12 @@ from recontrast.reporting.page import Block, Cell, Fold, Headline, Picture, Sect
 from recontrast.reporting.report import STATEMENT
 
 FILE_NAME = "inspection.html"
+
+VOXELWISE = (
+    "It works voxel by voxel: the image of shuffled voxels is the image shuffled. It can lose a structure, but not "
+    "invent one."
+)
+"""Said of translators for which that was tried out (`Bench.voxelwise`)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +63,8 @@ def _headline(bench: Bench, answered: Sequence[Outcome], others: Sequence[Outcom
     maker = f"Translator of preset {about.preset}, {about.trained_steps} steps." if about else "Images only."
     count = len(bench.cases)
     verdicts = [("unknown", remark) for remark in bench.remarks]
+    if bench.voxelwise:
+        verdicts.append((GOOD, VOXELWISE))
     verdicts += [(o.answer.tone, o.answer.sentence) for o in answered if o.answer is not None]
     tiles = [
         Tile("cases", str(count), ", ".join(case.key for case in bench.cases[:3]) + (" …" if count > 3 else "")),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from scipy.ndimage import binary_dilation, distance_transform_edt, gaussian_filter
@@ -102,6 +103,9 @@ def signal_ratio(contrast: str, tissue: str, grade: float) -> float:
     return float(signal[1] / signal[0])
 
 
+_found: WeakKeyDictionary[InspectedCase, Mask] = WeakKeyDictionary()
+
+
 def white_matter(case: InspectedCase) -> Mask:
     """White matter of a case: its mask, else the built-in segmentation of a T1w or T2w source; without known lesions.
 
@@ -110,7 +114,10 @@ def white_matter(case: InspectedCase) -> Mask:
     """
     white = case.regions.get("WM")
     if white is None:
-        white = _segmented(case)
+        white = _found.get(case)
+        if white is None:
+            # Several questions ask for it.
+            white = _found[case] = _segmented(case)
     lesion = case.regions.get("lesion")
     if lesion is not None and lesion.any():
         reach = max(1, round(4.0 / min(case.spacing)))

@@ -106,7 +106,7 @@ def train(settings: TrainSettings) -> Summary:
     learned = _launch(job)
     result = _save(job, learned)
     write_provenance(settings.run, "train", settings, inputs, facts | {"result": result})
-    return Summary(_lines(job, learned, result.get("error_bars", "")))
+    return Summary(_lines(job, learned, [result[name] for name in ("error_bars", "distance") if name in result]))
 
 
 def _require_contrasts(settings: TrainSettings) -> None:
@@ -397,7 +397,7 @@ def _save(job: Job, learned: Learned) -> dict[str, Any]:
     from recontrast.training.checkpoint import load_checkpoint
     from recontrast.training.error_bars import with_error_bars
     from recontrast.training.loop import BEST, CACHE, SNAPSHOTS
-    from recontrast.translation.distance import fit_distribution, save_distribution
+    from recontrast.translation.distance import FEWEST, fit_distribution, save_distribution
     from recontrast.translation.support import fit_training_signals, save_training_signals
     from recontrast.translation.translator import save_translator
 
@@ -426,18 +426,25 @@ def _save(job: Job, learned: Learned) -> dict[str, Any]:
         save_translator(folder, network, about, bars)
         if signals is not None:
             save_training_signals(folder, signals)
+    unwatched = ""
     if signals is None:  # a function of one voxel has its own, voxel by voxel
         distribution = fit_distribution(description, (*job.train, *job.validation), network)
         if distribution is not None:
             save_distribution(job.run / FOLDER, distribution)
+        else:
+            unwatched = (
+                f"no distance: learned from fewer than {FEWEST} subjects, so `recontrast translate` cannot warn of "
+                "scans unlike theirs"
+            )
     if not job.plan.data.keep_cache:
         shutil.rmtree(job.run / CACHE, ignore_errors=True)
     result = {**dataclasses.asdict(learned.state), "reason": learned.reason, "precision": learned.precision}
     result |= {"error_bars": said} if said else {}
+    result |= {"distance": unwatched} if unwatched else {}
     return result if learned.share is None else {**result, "kept_share": learned.share}
 
 
-def _lines(job: Job, learned: Learned, error_bars: str) -> list[str]:
+def _lines(job: Job, learned: Learned, said: Sequence[str]) -> list[str]:
     state, contrasts = learned.state, " + ".join(job.description.sources)
     speed = f"{learned.seconds_per_step:.2f} s a step, {learned.precision}, {learned.parameters:,} parameters"
     lines = [f"{contrasts} -> {job.description.target}: {learned.reason}, {state.seconds / 60:.1f} min ({speed})"]
@@ -447,4 +454,4 @@ def _lines(job: Job, learned: Learned, error_bars: str) -> list[str]:
         lines.append(
             f"kept of what the network adds to the control, by data it did not learn from: {learned.share:.0%}"
         )
-    return [*lines, *([error_bars] if error_bars else []), f"translator: {job.run / FOLDER}"]
+    return [*lines, *said, f"translator: {job.run / FOLDER}"]

@@ -34,6 +34,9 @@ def test_what_passes_survives(make_bench: Callable[..., Bench]) -> None:
     limits = [f.value for f in answer.findings if f.name == "80 % detection limit, MS"]
     assert limits[0] <= 8
     assert len(answer.plates) == 2
+    # One case only: everything is planted twice.
+    notes = {f.note for f in answer.findings if f.name == "80 % detection limit, MS"}
+    assert notes == {"contrast 1; 4 lesions a size"}
 
 
 def test_what_is_blind_shows_nothing(make_bench: Callable[..., Bench]) -> None:

@@ -41,6 +41,7 @@ def test_a_pixel_wise_translator_keeps_lesions_and_invents_nothing(make_bench: C
     found = numbers(bench)
     assert 60 < found["contrast that survives at the lesions of the mask"] < 160
     assert found["inventions"] == 0
+    assert "no invention, by construction" in Turnover().ask(bench).sentence
     assert found["lesions seen on the acquired image only"] == 0
     assert found["lesions seen on both"] == len(plants)
     assert abs(found["contrast brought back after removal from the sources"]) < 20

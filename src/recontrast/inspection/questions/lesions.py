@@ -40,8 +40,8 @@ LIMIT = 0.8
 CORE_MM = 3.0
 """The observer looks at this radius of a lesion."""
 
-MOST_VOLUMES = 30
-"""Translations of heads with lesions in them."""
+MOST_VOLUMES, MOST_ROUNDS = 30, 2
+"""Translations of heads with lesions in them; of one case, kind and grade."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,18 @@ def detection_limit(sizes: Sequence[float], rates: Sequence[float], limit: float
     return float(sizes[first]) if first < len(sizes) else float("inf")
 
 
-def look(bench: Bench, case: InspectedCase, kinds: Sequence[str], rng: np.random.Generator) -> list[Seen]:
-    """Plant lesions of all sizes and grades into a case, translate, and see what is left of them."""
+def look(
+    bench: Bench, case: InspectedCase, kinds: Sequence[str], rng: np.random.Generator, rounds: int = 1
+) -> list[Seen]:
+    """Plant lesions of all sizes and grades into a case, translate, and see what is left of them.
+
+    Args:
+        bench: With a translator.
+        case: The case.
+        kinds: Kinds of lesions.
+        rng: Draws places and shapes.
+        rounds: Times each kind and grade is planted, at other places: one translation each.
+    """
     white = white_matter(case)
     if not white.any():
         raise NotAsked(f"{case.key}: no white matter to put a lesion into")
@@ -88,7 +98,7 @@ def look(bench: Bench, case: InspectedCase, kinds: Sequence[str], rng: np.random
     zero = case.zeros.get(bench.target, 0.0)
     nulls = draw_plants(case, white, [("MS", 4.0, 1.0)] * NULL_PLACES, rng, apart_mm=1.0, depth=depth)
     seen = []
-    for kind in kinds:
+    for kind in list(kinds) * rounds:
         for grade in GRADES:
             wanted = [(kind, size, grade) for size in SIZES_MM for _ in range(2 if size <= 8 else 1)]
             plants = draw_plants(case, white, wanted, rng, depth=depth)
@@ -161,11 +171,13 @@ class Lesions(Question):
         """Plant in as many cases as the number of translations allows, kinds in turn."""
         require_physics(bench)
         per_case = max(1, min(len(KINDS), MOST_VOLUMES // (len(GRADES) * len(bench.cases))))
+        # Few cases: everything is planted again at other places, or a rate would be that of one or two lesions.
+        rounds = max(1, min(MOST_ROUNDS, MOST_VOLUMES // (len(GRADES) * per_case * len(bench.cases))))
         names = list(KINDS)
         seen: list[Seen] = []
         for number, case in enumerate(bench.cases[: MOST_VOLUMES // len(GRADES)]):
             kinds = [names[(number + n) % len(names)] for n in range(per_case)]
-            seen += look(bench, case, kinds, bench.rng(f"lesions of {case.key}"))
+            seen += look(bench, case, kinds, bench.rng(f"lesions of {case.key}"), rounds)
         if not seen:
             raise NotAsked("no place for a lesion was found in white matter")
         findings, limits = _summary(seen)
@@ -190,7 +202,7 @@ def _summary(seen: Sequence[Seen]) -> tuple[list[Finding], dict[str, float]]:
     findings, limits = [], {}
     for kind in dict.fromkeys(s.kind for s in seen):
         for grade in GRADES:
-            rates, sizes = [], []
+            rates, sizes, counts = [], [], []
             for size in SIZES_MM:
                 cell = [s for s in seen if (s.kind, s.grade, s.diameter_mm) == (kind, grade, size)]
                 if not cell:
@@ -199,6 +211,7 @@ def _summary(seen: Sequence[Seen]) -> tuple[list[Finding], dict[str, float]]:
                 survival = float(np.nanmedian([s.survival for s in cell]))
                 findings.append(Finding("survival", survival, note=note))
                 sizes.append(size)
+                counts.append(len(cell))
                 rates.append(float(np.mean([s.found for s in cell])))
                 findings.append(Finding("detection rate, synthetic", rates[-1], note=note))
                 in_target = float(np.mean([s.found_in_target for s in cell]))
@@ -206,7 +219,9 @@ def _summary(seen: Sequence[Seen]) -> tuple[list[Finding], dict[str, float]]:
             limit = detection_limit(sizes, rates)
             if grade == 1.0:
                 limits[kind] = limit
-            findings.append(Finding(f"80 % detection limit, {kind}", limit, "mm", key=True, note=f"contrast {grade:g}"))
+            many = f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else f"{min(counts)}"
+            note = f"contrast {grade:g}; {many} lesions a size"
+            findings.append(Finding(f"80 % detection limit, {kind}", limit, "mm", key=True, note=note))
     return findings, limits
 
 

@@ -80,7 +80,8 @@ class Turnover(Question):
         "like a lesion when its brightness over that of the white matter around (12 mm) lies above 99.9 % of the "
         "normal white matter of the acquired target. An invention is a cluster of normal white matter of at least "
         "10 mm3 that looks like a lesion in the synthetic image only, and still does after what a safe, "
-        "near-sighted translator makes of the sources is taken away."
+        "near-sighted translator makes of the sources is taken away. A translator that works voxel by voxel (tried "
+        "out: shuffled voxels give the shuffled image) is itself such a safe one and has none."
     )
     source = "tagawa2025, lesions found on both, on one only, and 'normal-looking' translations"
 
@@ -92,7 +93,8 @@ class Turnover(Question):
         cases = [c for c in bench.references if c.sources and c.regions.get("lesion", np.zeros(1)).any()]
         if not cases:
             raise NotAsked("no case has a lesion mask, an acquired target and its sources")
-        safe = fit_safe(cases[:4], bench.rng("safe translator"))
+        # One that works voxel by voxel is itself a safe translator: a regression would only approximate it.
+        safe = None if bench.voxelwise else fit_safe(cases[:4], bench.rng("safe translator"))
         for case in cases:
             white, lesion, reference = white_matter(case), case.regions["lesion"], case.reference
             if reference is None or not white.any():
@@ -103,7 +105,10 @@ class Turnover(Question):
             found = _pieces(case, white, removed)
             pieces += [(case.key, piece) for piece in found]
             sign = 1.0 if np.nanmedian([p.acquired for p in found] or [1.0]) >= 0 else -1.0
-            unsupported = case.synthetic - safe.predict(case.sources, case.inside, case.spacing)
+            known = (
+                bench.predict(case.sources) if safe is None else safe.predict(case.sources, case.inside, case.spacing)
+            )
+            unsupported = case.synthetic - known
             for name, value in _counts(case, white, sign, unsupported).items():
                 counts[name] += value
             if plate is None:
@@ -115,10 +120,16 @@ class Turnover(Question):
         sentence = (
             f"At the {len(pieces)} lesions of {len(cases)} case{'s' if len(cases) > 1 else ''}, {100 * share:.0f} % of "
             f"the acquired {bench.target} contrast is there; {lost} of the voxels that look like "
-            f"a lesion became normal; {counts['inventions']} inventions in normal white matter."
+            f"a lesion became normal; {_inventions(counts['inventions'], bench.voxelwise)}."
         )
         tone = BAD if share < 0.5 or counts["inventions"] else GOOD if share > 0.8 else PLAIN
         return Answer(sentence, findings, [] if plate is None else [plate], tone)
+
+
+def _inventions(count: int, voxelwise: bool) -> str:
+    if voxelwise and not count:
+        return "no invention, by construction: it works voxel by voxel, so that nothing appears that is in no source"
+    return f"{count} invention{'' if count == 1 else 's'} in normal white matter"
 
 
 def _pieces(case: InspectedCase, white: Mask, removed: Array | None) -> list[Piece]:
