@@ -25,6 +25,24 @@ GOOD, BAD, PLAIN = "beats", "worse", "unknown"
 """How an answer is shown on the page: green, red, grey."""
 
 
+def several(count: int, word: str) -> str:
+    """A number and what it counts.
+
+    >>> several(1, "case"), several(3, "case")
+    ('1 case', '3 cases')
+    """
+    return f"{count} {word}{'' if count == 1 else 's'}"
+
+
+def percent(share: float) -> str:
+    """A share in per cent, with a true minus.
+
+    >>> percent(0.42), percent(-0.16)
+    ('42 %', '−16 %')
+    """
+    return f"{100 * share:.0f} %".replace("-", "−")
+
+
 class NotAsked(Exception):
     """Raised by a question whose material is not there; the message is the reason, in words for the page."""
 

@@ -108,6 +108,7 @@ def compare_along(case: InspectedCase, lines: Sequence[Line], target: str) -> tu
             wide, high = case.shape[0] - 1, case.shape[1] - 1
             picture.plot([wide - line.start[0], wide - line.end[0]], [high - line.start[1], high - line.end[1]],
                          color=ACCENT_COLOUR, linewidth=0.8)  # fmt: skip
+            picture.set_title(f"synthetic {target}")
             picture.set_axis_off()
             for label, image in list(case.sources.items())[:1]:
                 axes.plot(*profile(image, line, case.spacing), color="#bbbbbb", linewidth=0.8, label=label)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from recontrast.inspection import GOOD, Answer, Question
+from recontrast.inspection import GOOD, Answer, Question, several
 from recontrast.inspection.bench import Bench
 from recontrast.provenance import version
 from recontrast.reporting.figures import data_uri
@@ -61,6 +61,7 @@ def _headline(bench: Bench, answered: Sequence[Outcome], others: Sequence[Outcom
     sources = " and ".join(bench.source_labels) or "sources that are not recorded"
     about = bench.description
     maker = f"Translator of preset {about.preset}, {about.trained_steps} steps." if about else "Images only."
+    maker += " In all figures the patient's left is on the right."
     count = len(bench.cases)
     verdicts = [("unknown", remark) for remark in bench.remarks]
     if bench.voxelwise:
@@ -69,7 +70,7 @@ def _headline(bench: Bench, answered: Sequence[Outcome], others: Sequence[Outcom
     tiles = [
         Tile("cases", str(count), ", ".join(case.key for case in bench.cases[:3]) + (" …" if count > 3 else "")),
         Tile("questions answered", str(len(answered)), f"{len(others)} without an answer"),
-        Tile("with acquired target", str(len(bench.references)), f"of {count} cases"),
+        Tile("with acquired target", str(len(bench.references)), f"of {several(count, 'case')}"),
     ]
     return Headline(f"Inspection: {sources} to {bench.target}", maker, verdicts, tiles, STATEMENT)
 

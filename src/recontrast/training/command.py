@@ -397,7 +397,7 @@ def _save(job: Job, learned: Learned) -> dict[str, Any]:
     from recontrast.training.checkpoint import load_checkpoint
     from recontrast.training.error_bars import with_error_bars
     from recontrast.training.loop import BEST, CACHE, SNAPSHOTS
-    from recontrast.translation.distance import FEWEST, fit_distribution, save_distribution
+    from recontrast.translation.distance import keep_distribution
     from recontrast.translation.support import fit_training_signals, save_training_signals
     from recontrast.translation.translator import save_translator
 
@@ -426,16 +426,8 @@ def _save(job: Job, learned: Learned) -> dict[str, Any]:
         save_translator(folder, network, about, bars)
         if signals is not None:
             save_training_signals(folder, signals)
-    unwatched = ""
-    if signals is None:  # a function of one voxel has its own, voxel by voxel
-        distribution = fit_distribution(description, (*job.train, *job.validation), network)
-        if distribution is not None:
-            save_distribution(job.run / FOLDER, distribution)
-        else:
-            unwatched = (
-                f"no distance: learned from fewer than {FEWEST} subjects, so `recontrast translate` cannot warn of "
-                "scans unlike theirs"
-            )
+    told = (*job.train, *job.validation)  # a function of one voxel has its own signals, voxel by voxel
+    unwatched = keep_distribution(job.run / FOLDER, description, told, network) if signals is None else ""
     if not job.plan.data.keep_cache:
         shutil.rmtree(job.run / CACHE, ignore_errors=True)
     result = {**dataclasses.asdict(learned.state), "reason": learned.reason, "precision": learned.precision}

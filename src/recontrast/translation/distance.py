@@ -258,6 +258,24 @@ def save_distribution(folder: Path, distribution: TrainingDistribution) -> None:
     write_json(folder / FILE, distribution.to_dict())
 
 
+def keep_distribution(
+    folder: Path, about: TranslatorDescription, cases: Sequence[PreparedCase], network: nn.Module
+) -> str:
+    """Describe the training cases into a translator's folder.
+
+    Returns:
+        Where they are too few for a threshold: that, in words.
+    """
+    distribution = fit_distribution(about, cases, network)
+    if distribution is None:
+        return (
+            f"no distance: learned from fewer than {FEWEST} subjects, so `recontrast translate` cannot warn of scans "
+            "unlike theirs"
+        )
+    save_distribution(folder, distribution)
+    return ""
+
+
 def load_distribution(folder: Path) -> TrainingDistribution | None:
     """The training scans in numbers, from a translator's folder; None when they are not there.
 

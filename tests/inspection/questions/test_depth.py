@@ -39,7 +39,7 @@ def test_a_noisy_case_is_named_with_what_is_odd(bench: Bench, rng: np.random.Gen
         dataclasses.replace(bench, cases=(bench.cases[0], dataclasses.replace(case, sources={"T1w": noisy})))
     )
     assert answer.tone == BAD
-    assert answer.sentence.startswith("1 of 2 cases lie outside what was learned: sub-1 (")
+    assert answer.sentence.startswith("Outside what was learned: 1 of 2 cases: sub-1 (")
 
 
 def test_without_training_cases_there_is_no_threshold(make_bench: Callable[..., Bench]) -> None:

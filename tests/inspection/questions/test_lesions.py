@@ -43,7 +43,7 @@ def test_what_is_blind_shows_nothing(make_bench: Callable[..., Bench]) -> None:
     answer = Lesions().ask(make_bench("blind", cases=1))
     assert answer.findings[0].value == pytest.approx(0, abs=1e-3)
     assert answer.tone == BAD
-    assert "MS none up to" in answer.sentence
+    assert "MS at no size up to" in answer.sentence
 
 
 def test_a_contrast_without_physics_is_not_asked(make_bench: Callable[..., Bench]) -> None:

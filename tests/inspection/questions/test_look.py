@@ -54,7 +54,7 @@ def test_ratios_over_other_images_are_not_mixed_in(make_bench: Callable[..., Ben
     second = dataclasses.replace(bench.cases[1], reference=None)
     answer = Look().ask(dataclasses.replace(bench, cases=(first, second)))
     assert answer.findings[0].value == pytest.approx(1.0)
-    assert answer.findings[0].note == "median of 1 cases, over the acquired FLAIR"
+    assert answer.findings[0].note == "median of 1 case, over the acquired FLAIR"
     flat = dataclasses.replace(first, reference=np.ones_like(first.synthetic))
     assert "nothing to hold them against" in Look().ask(dataclasses.replace(bench, cases=(flat,))).sentence
 

@@ -9,6 +9,7 @@ import pytest
 
 from recontrast.inspection import BAD
 from recontrast.inspection.bench import Bench
+from recontrast.inspection.questions import table
 from recontrast.inspection.questions.table import LookUpTable, conditional_entropy, explained_by_table
 
 
@@ -55,6 +56,14 @@ def test_the_question_gives_all_of_it_to_a_table(make_bench: Callable[..., Bench
     assert answer.findings[0].value == pytest.approx(100, abs=0.1)
     assert answer.tone == BAD
     assert "look-up table" in answer.sentence
+
+
+def test_a_function_of_single_voxels_is_a_table_even_where_the_steps_are_too_coarse(
+    make_bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "TABLE_SHARE", 1.1)
+    assert "a table with finer steps" in LookUpTable().ask(make_bench("table", cases=1)).sentence
+    assert "comes from the neighbourhood" in LookUpTable().ask(make_bench("blur", cases=1)).sentence
 
 
 def test_a_blur_is_more_than_a_table_and_images_are_enough(make_bench: Callable[..., Bench]) -> None:

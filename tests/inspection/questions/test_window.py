@@ -72,7 +72,7 @@ def test_a_table_looks_at_one_voxel(make_bench: Callable[..., Bench]) -> None:
     assert {f.value for f in answer.findings if f.name == "window that decides (square)" and f.unit == "voxels"} == {
         1.0
     }
-    assert "1 voxels" in answer.sentence
+    assert answer.sentence.startswith("The voxel of the source alone decides")
 
 
 def test_millimetres_are_those_of_the_axis(make_bench: Callable[..., Bench]) -> None:

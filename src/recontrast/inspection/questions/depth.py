@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from recontrast.inspection import BAD, GOOD, QUESTIONS, Answer, Finding, NotAsked, Plate, Question
+from recontrast.inspection import BAD, GOOD, QUESTIONS, Answer, Finding, NotAsked, Plate, Question, several
 from recontrast.inspection.bench import Bench
 from recontrast.reporting.figures import ACCENT_COLOUR, CONTROL_COLOUR, SYNTHETIC_COLOUR, new_figure, style
 
@@ -60,9 +60,10 @@ class Depth(Question):
             raise NotAsked("the sources of these cases have no signal")
         out = [f"{key} ({found.what})" for key, found in table.items() if found.beyond]
         if out:
-            sentence = f"{len(out)} of {len(table)} cases lie outside what was learned: {'; '.join(out[:3])}."
+            sentence = f"Outside what was learned: {len(out)} of {several(len(table), 'case')}: {'; '.join(out[:3])}."
         else:
-            sentence = f"All {len(table)} cases lie within what was learned (threshold {known.threshold:.1f} SD)."
+            who = f"All {len(table)} cases lie" if len(table) > 1 else "The case lies"
+            sentence = f"{who} within what was learned (threshold {known.threshold:.1f} SD)."
         return Answer(sentence, findings, [_plate(table, known.threshold)], BAD if out else GOOD)
 
 

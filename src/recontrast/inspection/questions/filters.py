@@ -204,7 +204,8 @@ def _plate(
         for axes, (name, values) in zip(grid, maps.items(), strict=False):
             axes.imshow(_flat(values).T[::-1, ::-1], cmap="magma")
             axes.set_title(f"{name}: {100 * costs[name]:.1f} %", fontsize=6)
-        parts[1].suptitle("mean activation of each level, in order; per cent: change without its detail", fontsize=8)
+        told = "mean activation of each level, in order; per cent: change without its detail" if maps else "no levels"
+        parts[1].suptitle(told, fontsize=8)
         left, right = parts[2].subplots(1, 2, width_ratios=(1, 1.3))
         shown = left.imshow(100 * _flat(far).T[::-1, ::-1], cmap="magma", vmin=0)
         left.set_title("occlusion: change elsewhere (% of the range)")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, uniform_filter
 
-from recontrast.inspection import BAD, GOOD, QUESTIONS, Answer, Finding, Plate, Question
+from recontrast.inspection import BAD, GOOD, QUESTIONS, Answer, Finding, Plate, Question, several
 from recontrast.inspection.bench import Array, Bench, InspectedCase, Mask
 from recontrast.reporting.figures import new_figure, style
 
@@ -229,14 +229,14 @@ class GridPattern(Question):
         if grids and worst is not None:
             peak = worst[1]
             text = (
-                f"It leaves a grid in {grids} of {len(bench.cases)} cases: every {peak.period} voxels along "
+                f"It leaves a grid in {grids} of {several(len(bench.cases), 'case')}: every {peak.period} voxels along "
                 f"{'RAS'[peak.axis]}, amplitude {100 * peak.amplitude:.2f} % of the range, {peak.decibels:.0f} dB "
                 "above the spectrum around it"
             )
         else:
-            text = f"No grid in {len(bench.cases)} cases"
+            text = f"No grid in {several(len(bench.cases), 'case')}"
         text += f"; slices jump {ratio:.1f} times as much as in the acquired scans." if np.isfinite(ratio) else "."
-        plates = [] if worst is None else [_plate(worst[2], worst[1])]
+        plates = [] if worst is None else [_plate(worst[2], worst[1], grids > 0)]
         return Answer(text, findings, plates, BAD if grids or seams else GOOD)
 
 
@@ -275,7 +275,7 @@ def _jump_ratio(findings: Sequence[Finding]) -> float:
     return float(np.median(ratios)) if ratios else float("nan")
 
 
-def _plate(case: InspectedCase, peak: Peak) -> Plate:
+def _plate(case: InspectedCase, peak: Peak, is_grid: bool) -> Plate:
     index = int(np.argmax(np.count_nonzero(case.inside, axis=(0, 1))))
     where = pattern_map(case.synthetic, case.inside, peak.period, peak.axis)[:, :, index]
     aspect = case.spacing[1] / case.spacing[0]
@@ -285,8 +285,8 @@ def _plate(case: InspectedCase, peak: Peak) -> Plate:
         picture.imshow(case.synthetic[:, :, index].T[::-1, ::-1], cmap="gray", vmin=0, vmax=1, aspect=aspect)
         picture.set_title("synthetic")
         shown = place.imshow(where.T[::-1, ::-1], cmap="magma", vmin=0, vmax=max(0.01, where.max()), aspect=aspect)
-        place.set_title(f"amplitude of period {peak.period} along {'RAS'[peak.axis]}")
-        figure.colorbar(shown, ax=place, shrink=0.7)
+        place.set_title(f"period {peak.period} along {'RAS'[peak.axis]}")
+        figure.colorbar(shown, ax=place, shrink=0.7, label="of the range")
         for axes in (picture, place):
             axes.set_axis_off()
         for name, image, colour in (("acquired", case.reference, "#6b6b6b"), ("synthetic", case.synthetic, "#0072B2")):
@@ -303,5 +303,8 @@ def _plate(case: InspectedCase, peak: Peak) -> Plate:
         spectrum.set_title(f"averaged profile along {'RAS'[peak.axis]}; dotted: 1/period", loc="left")
         spectrum.legend(frameon=False)
         spectrum.spines[["top", "right"]].set_visible(False)
-    caption = f"{case.key}: the strongest pattern, where it is, and the spectrum of the averaged profile."
+    caption = (
+        f"{case.key}: {'the strongest grid' if is_grid else 'no grid; the period of largest amplitude'}, its amplitude "
+        "by place (anatomy has every period too), and the spectrum of the averaged profile. Image in the window 0 to 1."
+    )
     return Plate("pattern", figure, caption)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recontrast.inspection import BAD, GOOD, PLAIN, QUESTIONS, Answer, Finding, NotAsked, Plate, Question
+from recontrast.inspection import BAD, GOOD, PLAIN, QUESTIONS, Answer, Finding, NotAsked, Plate, Question, percent
 from recontrast.inspection.bench import Array, Bench, InspectedCase
 from recontrast.inspection.planting import (
     KINDS,
@@ -187,15 +187,15 @@ class Lesions(Question):
                                    note="median, full contrast, 5 mm and more"))  # fmt: skip
         told = ", ".join(f"{kind} {_limit(limit)}" for kind, limit in limits.items())
         sentence = (
-            f"{100 * middle:.0f} % of a planted lesion's {bench.target} contrast survives (5 mm and more); "
-            f"smallest lesion found in 80 %: {told}."
+            f"{percent(middle)} of a planted lesion's {bench.target} contrast survives (5 mm and more); "
+            f"an observer who knows the place finds 80 %: {told}."
         )
         tone = GOOD if middle > 0.7 else BAD if middle < 0.4 else PLAIN
         return Answer(sentence, findings, [_curves(bench, seen), _example(bench)], tone)
 
 
 def _limit(limit: float) -> str:
-    return f"{limit:.0f} mm" if np.isfinite(limit) else f"none up to {SIZES_MM[-1]:.0f} mm"
+    return f"from {limit:.0f} mm on" if np.isfinite(limit) else f"at no size up to {SIZES_MM[-1]:.0f} mm"
 
 
 def _summary(seen: Sequence[Seen]) -> tuple[list[Finding], dict[str, float]]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from recontrast.inspection import BAD, GOOD, PLAIN, QUESTIONS, Answer, Finding, NotAsked, Plate, Question
+from recontrast.inspection import BAD, GOOD, PLAIN, QUESTIONS, Answer, Finding, NotAsked, Plate, Question, several
 from recontrast.inspection.bench import Array, Bench, InspectedCase, Mask
 from recontrast.reporting.figures import new_figure, style
 from recontrast.reporting.rendering import render_volume
@@ -66,7 +66,7 @@ class Look(Question):
             sentence = "Slices and rendering of the synthetic image; there is nothing to hold them against."
             return Answer(sentence, findings, _plates(bench, bench.cases[0]), PLAIN)
         ratio = float(np.median(known))
-        note = f"median of {len(known)} cases, over the {word}"
+        note = f"median of {several(len(known), 'case')}, over the {word}"
         findings.insert(0, Finding("change from slice to slice", ratio, key=True, note=note))
         sentence = f"From slice to slice the synthetic {bench.target} changes {ratio:.2f} times as much as the {word}."
         tone = BAD if ratio > FLICKER else GOOD if ratio > 1 / FLICKER else PLAIN

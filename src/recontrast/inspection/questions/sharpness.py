@@ -245,11 +245,11 @@ def _plate(
                 row[3].plot(*zip(*values, strict=True), color=colour, marker="o", markersize=2.5, label=f"{shape}s")
         if row[3].lines:
             row[3].legend(frameon=False)
-        row[0].set(title="edge profile", xlabel="voxels across the edge")
+        row[0].set(title="edge profile", xlabel="voxels across the edge", ylabel="network range")
         row[1].set(title="modulation transfer", xlabel="cycles a voxel")
         row[2].set(title="radial power", xlabel="cycles a voxel")
         row[3].set(title="small structures kept", xlabel="diameter (mm)", ylim=(-0.5, 1.6))
-        row[0].legend(frameon=False)
+        row[0].legend(frameon=False, loc="lower right")
         for axes in row:
             axes.spines[["top", "right"]].set_visible(False)
     return Plate("edges", figure, "Means over the cases. Small structures: 1 is the response to the largest.")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import gaussian_filter, rotate, shift
 
-from recontrast.inspection import BAD, GOOD, PLAIN, QUESTIONS, Answer, Finding, Plate, Question
+from recontrast.inspection import BAD, GOOD, PLAIN, QUESTIONS, Answer, Finding, Plate, Question, several
 from recontrast.inspection.bench import PLANE_AXIS, Array, Bench, InspectedCase, Mask
 from recontrast.reporting.figures import SYNTHETIC_COLOUR, new_figure, style
 
@@ -53,7 +53,7 @@ def changes(bench: Bench, case: InspectedCase) -> dict[str, Change]:
     found["left-right flip"] = (flipped, flipped)
     found[f"rotation by {ROTATION_DEGREES:g} degrees"] = (turned(ROTATION_DEGREES), turned(-ROTATION_DEGREES))
     found[f"noise of {NOISE:g} of the range"] = (lambda image: np.asarray(image + noise * (image > 0)), same)
-    found[f"bias field of up to {BIAS:.0%}"] = (lambda image: np.asarray(image * field), same)
+    found[f"bias field of up to {100 * BIAS:.0f} %"] = (lambda image: np.asarray(image * field), same)
     found[f"intensity times {GAIN:g}"] = (lambda image: np.asarray(image * np.float32(GAIN)), same)
     return found
 
@@ -120,12 +120,14 @@ class Stability(Question):
                 ratio = roughness(image, inside, bench.normal) / roughness(image, inside, other_axis(bench))
                 rough.setdefault(name, []).append(ratio)
         findings = [
-            Finding(name, 100 * float(np.mean(v)), "% of the range", key=True, note=f"mean of {len(v)} cases")
+            Finding(
+                name, 100 * float(np.mean(v)), "% of the range", key=True, note=f"mean of {several(len(v), 'case')}"
+            )
             for name, v in rows.items()
         ]
         findings += [
             Finding(f"roughness across slices over along them, {name}", float(np.mean(v)), key=True,
-                    note=f"mean of {len(v)} cases")
+                    note=f"mean of {several(len(v), 'case')}")
             for name, v in rough.items()
         ]  # fmt: skip
         means = {name: float(np.mean(v)) for name, v in rows.items()}
@@ -154,8 +156,8 @@ def _planes(bench: Bench, case: InspectedCase, across: Array) -> Plate:
     cut = next(axis for axis in (0, 1, 2) if axis not in (bench.normal, other_axis(bench)))
     index = int(np.argmax(np.count_nonzero(case.inside, axis=tuple(a for a in range(3) if a != cut))))
     names = {0: "sagittal", 1: "coronal", 2: "axial"}
-    images = {f"{names[bench.normal]} slices, stacked": case.synthetic,
-              f"{names[other_axis(bench)]} slices, stacked": across}  # fmt: skip
+    images = {f"synthetic, {names[bench.normal]} slices": case.synthetic,
+              f"synthetic, {names[other_axis(bench)]} slices": across}  # fmt: skip
     if case.reference is not None:
         images[f"acquired {bench.target}"] = case.reference
     rows = [axis for axis in range(3) if axis != cut]
@@ -170,8 +172,8 @@ def _planes(bench: Bench, case: InspectedCase, across: Array) -> Plate:
         first, second = list(turned.values())[:2]
         shown = row[-1].imshow(np.abs(first - second), cmap="magma", vmin=0, vmax=0.5, aspect=aspect)
         row[-1].set_title("difference of the stacks")
-        figure.colorbar(shown, ax=row[-1], shrink=0.8)
+        figure.colorbar(shown, ax=row[-1], shrink=0.8, label="of the range")
         for axes in row:
             axes.set_axis_off()
     return Plate("planes", figure, f"{case.key}, one {names[cut]} plane: the translator's own stack, the same network "
-                 "on slices of the other direction, and the acquired image.")  # fmt: skip
+                 "on slices of the other direction, and the acquired image, in one window (0 to 1).")  # fmt: skip

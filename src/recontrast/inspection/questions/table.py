@@ -163,8 +163,15 @@ class LookUpTable(Question):
             findings += _scores(known)
         if not np.isfinite(share):
             return Answer(f"The synthetic {bench.target} is constant: there is nothing to explain.", findings, tone=BAD)
-        is_table = share >= TABLE_SHARE
-        verdict = "it is a look-up table" if is_table else "the rest comes from the neighbourhood"
+        is_table = share >= TABLE_SHARE or bench.voxelwise
+        if is_table:
+            verdict = (
+                "it is a look-up table" if share >= TABLE_SHARE else "it is a table with finer steps than this one"
+            )
+        elif sources.shape[1] > 1:  # their joint table has coarse steps
+            verdict = "the rest comes from the neighbourhood, or is finer than the table's steps"
+        else:
+            verdict = "the rest comes from the neighbourhood"
         sentence = f"A table of {labels} explains {100 * share:.1f} % of the synthetic {bench.target}{told}: {verdict}."
         return Answer(sentence, findings, _plates(bench, cases[0], drawn[0]), BAD if is_table else GOOD)
 

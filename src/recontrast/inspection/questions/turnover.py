@@ -8,7 +8,19 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import binary_dilation, binary_erosion, distance_transform_edt, gaussian_filter, label
 
-from recontrast.inspection import BAD, GOOD, PLAIN, QUESTIONS, Answer, Finding, NotAsked, Plate, Question
+from recontrast.inspection import (
+    BAD,
+    GOOD,
+    PLAIN,
+    QUESTIONS,
+    Answer,
+    Finding,
+    NotAsked,
+    Plate,
+    Question,
+    percent,
+    several,
+)
 from recontrast.inspection.bench import Array, Bench, InspectedCase, Mask
 from recontrast.inspection.planting import white_matter
 from recontrast.inspection.support import fit_safe
@@ -118,9 +130,9 @@ class Turnover(Question):
         findings, share = _findings(pieces, counts, bench)
         lost = f"{100 * counts['lost'] / counts['lesion']:.0f} %" if counts["lesion"] else "none"
         sentence = (
-            f"At the {len(pieces)} lesions of {len(cases)} case{'s' if len(cases) > 1 else ''}, {100 * share:.0f} % of "
-            f"the acquired {bench.target} contrast is there; {lost} of the voxels that look like "
-            f"a lesion became normal; {_inventions(counts['inventions'], bench.voxelwise)}."
+            f"At the {several(len(pieces), 'lesion')} of {several(len(cases), 'case')}, "
+            f"{_survives(share, bench.target)}; {lost} of the voxels that look like a lesion became normal; "
+            f"{_inventions(counts['inventions'], bench.voxelwise)}."
         )
         tone = BAD if share < 0.5 or counts["inventions"] else GOOD if share > 0.8 else PLAIN
         return Answer(sentence, findings, [] if plate is None else [plate], tone)
@@ -129,7 +141,13 @@ class Turnover(Question):
 def _inventions(count: int, voxelwise: bool) -> str:
     if voxelwise and not count:
         return "no invention, by construction: it works voxel by voxel, so that nothing appears that is in no source"
-    return f"{count} invention{'' if count == 1 else 's'} in normal white matter"
+    return f"{several(count, 'invention')} in normal white matter"
+
+
+def _survives(share: float, target: str) -> str:
+    if share < 0:
+        return f"nothing of the acquired {target} contrast is there ({percent(share)}: reversed)"
+    return f"{percent(share)} of the acquired {target} contrast is there"
 
 
 def _pieces(case: InspectedCase, white: Mask, removed: Array | None) -> list[Piece]:
@@ -196,7 +214,9 @@ def _findings(pieces: list[tuple[str, Piece]], counts: dict[str, int], bench: Be
         chosen = (weights >= low) & (weights < high) & (np.abs(acquired) > 0.02)
         if chosen.any():
             value = float(np.median(made[chosen] / acquired[chosen]))
-            note = f"{low:g} to {high:g} mm3, median of {int(chosen.sum())}"
+            note = (
+                f"{low:g} mm3 {f'to {high:g} mm3' if np.isfinite(high) else 'and more'}, median of {int(chosen.sum())}"
+            )
             findings.append(Finding("contrast that survives", 100 * value, "%", key=True, note=note))
     if np.isfinite(removed).any():
         back = float((weights * np.sign(acquired) * removed).sum() / (weights * np.abs(acquired)).sum())
@@ -206,7 +226,7 @@ def _findings(pieces: list[tuple[str, Piece]], counts: dict[str, int], bench: Be
     findings += [
         Finding("lesions seen on both", float(visible.sum() - lost), key=True, note=f"of {len(pieces)} lesions"),
         Finding("lesions seen on the acquired image only", float(lost), key=True,
-                note=f"less than {GONE:.0%} of the contrast is left: 'normal-looking'"),
+                note=f"less than {100 * GONE:.0f} % of the contrast is left: 'normal-looking'"),
     ]  # fmt: skip
     voxels, normal = counts["lesion"], max(counts["normal"], 1)
     turned = 100 * counts["lost"] / voxels if voxels else float("nan")
@@ -227,7 +247,7 @@ def _plate(bench: Bench, case: InspectedCase, removed: Array | None) -> Plate:
     index = int(np.argmax(np.count_nonzero(lesion, axis=(0, 1))))
     first = next(iter(case.sources))
     images = {first: case.sources[first], f"acquired {bench.target}": case.reference,
-              f"synthetic {bench.target}": case.synthetic, "lesions removed from sources": removed}  # fmt: skip
+              f"synthetic {bench.target}": case.synthetic, "synthetic, lesions removed": removed}  # fmt: skip
     shown = {name: image for name, image in images.items() if image is not None}
     with style():
         figure = new_figure(2.5, layout="constrained")
@@ -239,4 +259,8 @@ def _plate(bench: Bench, case: InspectedCase, removed: Array | None) -> Plate:
                 axes.contour(lesion[:, :, index].T[::-1, ::-1], levels=[0.5], colors="#D55E00", linewidths=0.5)
             axes.set_title(name)
             axes.set_axis_off()
-    return Plate("lesions", figure, f"{case.key}, the slice with most lesion; outlined: the lesion mask.")
+    caption = (
+        f"{case.key}, the slice with most lesion; outlined: the lesion mask. Last: translated from sources whose "
+        "lesions were filled with white matter. One window (0 to 1)."
+    )
+    return Plate("lesions", figure, caption)

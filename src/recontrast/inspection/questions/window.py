@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recontrast.inspection import QUESTIONS, Answer, Finding, NotAsked, Plate, Question
+from recontrast.inspection import QUESTIONS, Answer, Finding, NotAsked, Plate, Question, several
 from recontrast.inspection.bench import Array, Bench, InspectedCase
 from recontrast.reporting.figures import ACCENT_COLOUR, CONTROL_COLOUR, SYNTHETIC_COLOUR, new_figure, style
 
@@ -156,17 +156,15 @@ class Window(Question):
         energy = gradient_reach(bench, points[:GRADIENT_POINTS])
         for share in (0.5, 0.95):
             findings.append(Finding(
-                f"radius that holds {share:.0%} of the gradient", _radius(energy, share), "voxels", key=True,
+                f"radius that holds {100 * share:.0f} % of the gradient", _radius(energy, share), "voxels", key=True,
                 note="effective receptive field",
             ))  # fmt: skip
         last = float(np.flatnonzero(energy > 0)[-1]) if energy.any() else 0.0
         findings.append(Finding("furthest voxel with any gradient", last, "voxels", key=True))
         width = medians[whole, "in practice"]
-        mm = f"{width * longest_mm[whole]:.0f} mm" if np.isfinite(width) else "more than the image"
-        sentence = (
-            f"A {whole} of {width:.0f} voxels ({mm}) around a voxel decides its value; "
-            f"half of its gradient lies within {_radius(energy, 0.5):.0f} voxels."
-        )
+        half = int(_radius(energy, 0.5))
+        within = "nowhere (it is zero)" if not energy.any() else f"within {several(half, 'voxel')}" if half else "in it"
+        sentence = f"{_decides(whole, width, longest_mm[whole])}; half of its gradient lies {within}."
         return Answer(sentence, findings, [_plate(bench, points, widths, curves, energy, width)])
 
 
@@ -223,6 +221,14 @@ def _at(
         sources = {label: np.ascontiguousarray(image[shown.box]) for label, image in sources.items()}
         voxel = (shown.place[0], shown.place[1], shown.place[2])
     return window_outputs(bench.predict, sources, voxel, widths, axes, slab)
+
+
+def _decides(shape: str, width: float, spacing_mm: float) -> str:
+    if not np.isfinite(width):
+        return f"No {shape} within the image decides the value of the voxel in its middle"
+    if width == 1:
+        return "The voxel of the source alone decides the value of a voxel"
+    return f"A {shape} of {width:.0f} voxels ({width * spacing_mm:.0f} mm) around a voxel decides its value"
 
 
 def _radius(energy: NDArray[np.float64], share: float) -> float:
