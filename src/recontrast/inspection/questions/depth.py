@@ -41,8 +41,8 @@ class Depth(Question):
             known = fit_distribution(about, bench.training, network)
         if known is None:
             raise NotAsked(
-                f"the translator does not know its training scans, and {len(bench.training)} training cases are in the "
-                f"prepared folder; {FEWEST} subjects are needed to set a threshold"
+                "the translator does not know its training scans; the prepared folder has "
+                f"{several(len(bench.training), 'training case')}, and {FEWEST} subjects are needed to set a threshold"
             )
         findings = [
             Finding("threshold", known.threshold, "SD", key=True, note=f"from {known.subjects} training subjects")
