@@ -85,7 +85,7 @@ def _section(outcome: Outcome, answer: Answer, figures: Mapping[str, bytes]) -> 
         rows = [[Cell(f.name), Cell(f.case or "all"), Cell(f.note), Cell(_number(f.value, f.unit))] for f in key]
         header = [Cell("number"), Cell("case"), Cell("note"), Cell("value")]
         more = len(answer.findings) - len(key)
-        note = f"{more} further numbers are in findings.tsv." if more else ""
+        note = f"{several(more, 'further number')} in findings.tsv." if more else ""
         blocks.append(Table(outcome.question.title, header, rows, numeric=1, note=note))
     method = outcome.question.method + (f" Source: {outcome.question.source}." if outcome.question.source else "")
     blocks.append(Fold(f"How this was measured ({outcome.seconds:.0f} s)", [Text(method)]))
