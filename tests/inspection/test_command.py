@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,10 @@ from recontrast.io.bids import BidsName, Case
 from recontrast.io.nifti import read_volume, write_volume
 from recontrast.io.tables import read_table
 from recontrast.models import MODELS
+from recontrast.preparation.bank import Bank
 from recontrast.preparation.normalize import Scale
 from recontrast.preparation.pipeline import PrepareSettings, prepare
+from recontrast.translation.description import description_to_json
 from recontrast.translation.translator import Member, TranslatorDescription, save_translator
 from recontrast.volume import Volume
 
@@ -99,3 +102,15 @@ def test_what_cannot_be_used_is_said(prepared: Path, run: Path, tmp_path: Path) 
         inspect(dataclasses.replace(good, lines=("sub-09:1,1,1:5,5,1",)))
     with pytest.raises(LayoutError):
         inspect(dataclasses.replace(good, run=tmp_path))
+
+
+def test_a_translator_of_several_contrasts_is_not_asked(prepared: Path, tmp_path: Path) -> None:
+    bank = Bank(sources=("T1w",), targets={"FLAIR": Scale("percentile", 0.0, 700.0)})
+    about = TranslatorDescription(
+        preset="toy", sources=("T1w",), target="", model=Member(name="film_unet"), recipe=Member(name="supervised"),
+        target_scale=Scale("open", 0.0, 1.0), spacing_mm=(3.0, 3.0, 4.0), bank=bank,
+    )  # fmt: skip
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "translator.json").write_text(json.dumps(description_to_json(about)))
+    with pytest.raises(ConfigError, match="takes whatever contrasts there are"):
+        inspect(InspectSettings(run=tmp_path / "run", prepared=prepared, out=tmp_path / "out"))

@@ -23,6 +23,7 @@ SMALL = {
     "strided_resnet": {"width": 4, "blocks": 1, "downs": 2},
     "unit": {"width": 4, "private": 1, "shared": 1},
     "residual_encoder": {"width": 4, "blocks": (1, 1), "start": "none"},
+    "film_unet": {"width": 4, "blocks": (1, 1)},
     "res_unet": {"width": 2, "depth": 2},
     "att_unet": {"width": 4, "depth": 2},
     "trans_unet": {

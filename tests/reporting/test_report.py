@@ -95,6 +95,15 @@ def test_a_run_alone_is_said_not_to_be_evaluated(example: Any) -> None:
     assert "A translator that makes T2w from T1w was trained; it was not evaluated here." in text
 
 
+def test_a_translator_of_several_contrasts_names_them_all(tmp_path: Path) -> None:
+    (tmp_path / "translator").mkdir()
+    bank = {"sources": ["T1w", "T2w"], "targets": {"T2w": {}, "FLAIR": {}}}
+    facts = {"format": 1, "sources": ["T1w", "T2w"], "target": "", "bank": bank}
+    (tmp_path / "translator" / "translator.json").write_text(json.dumps(facts))
+    (tmp_path / "log.jsonl").write_text("")
+    assert "A translator that makes T2w or FLAIR from T1w and T2w was trained" in page_of(tmp_path)
+
+
 def test_words_from_files_are_shown_literally(example: Any) -> None:
     evil = "<img src=https://example.org/x onerror=alert(1)>"
     table = read_table(example.evaluation / "cases.tsv", ("case", "subject"))

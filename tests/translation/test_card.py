@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from recontrast.preparation.bank import Bank
+from recontrast.preparation.normalize import Scale
 from recontrast.translation.card import model_card
 from recontrast.translation.description import TranslatorDescription, subject_hash
 
@@ -19,3 +21,11 @@ def test_the_card_names_no_subject(describe: Callable[..., TranslatorDescription
     card = model_card(describe(training_subjects=(subject_hash("sub-Miller"),)))
     assert "Miller" not in card
     assert subject_hash("Miller") not in card
+
+
+def test_the_card_of_several_targets_names_each_and_its_unit(describe: Callable[..., TranslatorDescription]) -> None:
+    bank = Bank(sources=("T1w", "PDw"), targets={"T1w": Scale("fixed", 0.0, 700.0), "T2w": Scale("fixed", 0.0, 900.0)})
+    card = model_card(describe(sources=("T1w", "PDw"), target="", bank=bank))
+    assert card.startswith("# Translator: any of T1w, PDw to T1w, T2w")
+    assert "never from the target" in card
+    assert "700 (T1w), 900 (T2w)" in card

@@ -15,6 +15,8 @@ from recontrast.errors import (
     UnknownNameError,
 )
 from recontrast.io.nifti import write_volume
+from recontrast.preparation.bank import Bank
+from recontrast.preparation.normalize import Scale
 from recontrast.translation.cases import Selection, find_cases, output_name, stem
 from recontrast.translation.description import TranslatorDescription
 from recontrast.volume import Volume
@@ -133,3 +135,33 @@ def test_several_files_of_one_contrast_are_not_guessed(describe: Describe, data_
     assert chosen.output.name == "sub-01_run-2_desc-synthetic_T2w.nii.gz"
     (chosen,) = find_cases(data_set, describe(), Selection(subjects=("01",), space="MNI"))
     assert chosen.sources["T1w"].name == "sub-01_space-MNI_T1w.nii.gz"
+
+
+BANK = Bank(sources=("T1w", "PDw"), targets={"T2w": Scale("fixed", 0.0, 1.0), "T1w": Scale("fixed", 0.0, 1.0)})
+
+
+def test_any_to_any_takes_what_each_case_has(describe: Describe, data_set: Path) -> None:
+    about = describe(sources=("T1w", "PDw"), target="", bank=BANK)
+    found = {case.key: case for case in find_cases(data_set, about.making("T2w"), Selection())}
+    used = {key: tuple(case.sources) for key, case in found.items()}
+    both = ("T1w", "PDw")
+    assert used == {"sub-01": both, "sub-02": both, "sub-03_ses-1": ("PDw",), "sub-03_ses-2": both}
+    assert found["sub-03_ses-1"].output.name == "sub-03_ses-1_desc-synthetic_T2w.nii.gz"
+    (data_set / "sub-01/anat/sub-01_PDw.nii.gz").unlink()
+    cases = find_cases(data_set, about.making("T1w"), Selection(subjects=("01", "02")))
+    assert [tuple(case.sources) for case in cases] == [(), ("PDw",)]
+    assert cases[0].problem == "has none of PDw, of which T1w is made; there is: T1w"
+
+
+def test_any_to_any_takes_a_file_that_says_what_it_is(describe: Describe, data_set: Path, tmp_path: Path) -> None:
+    about = describe(sources=("T1w", "PDw"), target="", bank=BANK).making("T2w")
+    path, unnamed = data_set / "sub-01/anat/sub-01_PDw.nii.gz", tmp_path / "head.nii.gz"
+    (case,) = find_cases(path, about, Selection())
+    assert case.sources == {"PDw": path}
+    shutil.copy(path, unnamed)
+    with pytest.raises(ConfigError, match="the name must say which of T1w, PDw it is"):
+        find_cases(unnamed, about, Selection())
+    with pytest.raises(LayoutError, match="a plain folder"):
+        find_cases(path.parent, about, Selection())
+    with pytest.raises(ConfigError, match="--harmonise"):
+        find_cases(data_set, about, Selection(harmonise=True))

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from recontrast.errors import CheckpointError
+from recontrast.errors import CheckpointError, ConfigError, UnknownNameError
+from recontrast.preparation.bank import Bank
 from recontrast.preparation.normalize import Scale, ScaleSettings
 from recontrast.translation.description import (
     DESCRIPTION,
@@ -93,3 +94,47 @@ def test_absent_folder_absent_translator_and_broken_json(tmp_path: Path) -> None
     (tmp_path / DESCRIPTION).write_text("{")
     with pytest.raises(CheckpointError, match="not valid JSON"):
         read_description(tmp_path)
+
+
+def bank_of(*targets: str) -> Bank:
+    return Bank(
+        sources=("T1w", "PDw"), targets={label: Scale("fixed", 0.0, 100.0 * n) for n, label in enumerate(targets, 1)}
+    )
+
+
+def test_without_a_bank_nothing_of_it_is_written(describe: Callable[..., TranslatorDescription]) -> None:
+    assert "bank" not in description_to_json(describe())
+
+
+def test_a_bank_is_written_and_read_and_a_target_chosen(
+    describe: Callable[..., TranslatorDescription], tmp_path: Path
+) -> None:
+    about = describe(sources=("T1w", "PDw"), target="", bank=bank_of("PDw", "T2w"))
+    (tmp_path / DESCRIPTION).write_text(json.dumps(description_to_json(about)))
+    assert read_description(tmp_path) == about
+    assert about.channels == 6
+    made = about.making("PDw")
+    assert (made.target, made.sources, made.target_scale.factor, made.channels) == ("PDw", ("T1w",), 100.0, 6)
+    made = about.making("T2w")
+    assert (made.sources, made.target_scale.factor) == (("T1w", "PDw"), 200.0)
+    assert made.given(["PDw", "FLAIR"]).sources == ("PDw",)
+    assert about.making("T2w", ["PDw"]).sources == ("PDw",)
+    with pytest.raises(ConfigError, match="makes PDw, T2w: say which"):
+        about.making("")
+    with pytest.raises(UnknownNameError, match="target of this translator 'FLAIR'"):
+        about.making("FLAIR")
+    with pytest.raises(UnknownNameError, match="source of PDw"):
+        about.making("PDw", ["PDw"])
+    with pytest.raises(CheckpointError, match="other sources than its bank"):
+        describe(sources=("T2starw",), target="", bank=bank_of("T2w"))
+    with pytest.raises(CheckpointError, match="sees volumes or context"):
+        describe(sources=("T1w", "PDw"), target="", bank=bank_of("T2w"), plane="volume")
+
+
+def test_a_translator_of_one_target_has_no_choice(describe: Callable[..., TranslatorDescription]) -> None:
+    about = describe()
+    assert about.making("") is about.making("T2w") is about.given([]) is about
+    with pytest.raises(ConfigError, match="this translator makes T2w, not FLAIR"):
+        about.making("FLAIR")
+    with pytest.raises(ConfigError, match="always needs T1w: leave out --source"):
+        about.making("", ["T1w"])

@@ -181,6 +181,7 @@ class CachedCase:
         air: Scaled value of native zero, one a channel: what lies outside the image.
         spacing: Voxel size in mm along the axes of `images` without C: slice, first and second in-plane axis.
         hashes: SHA-256 of the image files, sources and then target.
+        contrasts: The contrasts of the image files, in the same order.
     """
 
     key: str
@@ -196,6 +197,7 @@ class CachedCase:
     air: NDArray[np.float32]
     spacing: tuple[float, float, float]
     hashes: tuple[str, ...]
+    contrasts: tuple[str, ...]
 
     def read(self, index: int, channels: slice, rows: slice, columns: slice) -> NDArray[np.float32]:
         """Scaled values of one slice, (C, I, J) float32."""
@@ -255,16 +257,18 @@ class _Files:
 
 
 def cache_cases(
-    cases: Sequence[PreparedCase], sources: Sequence[str], target: str, settings: DataSettings, folder: Path
-) -> list[CachedCase]:
+    cases: Sequence[PreparedCase], sources: Sequence[str], target: str, settings: DataSettings, folder: Path,
+    *, partly: bool = False,
+) -> list[CachedCase]:  # fmt: skip
     """Write the cases into the cache, or find them there, and map them.
 
     Args:
         cases: Prepared cases that have all the contrasts; for unpaired learning all the sources, or the target.
         sources: Source contrasts, in channel order.
-        target: Target contrast.
+        target: Target contrast; "": the cases have none of their own.
         settings: Planes and number type.
         folder: Where the cache lies; files in it that belong to none of the cases are removed.
+        partly: Whether a case may lack some of the sources; else one that lacks any is cached without them.
 
     Returns:
         For each plane that is learned from or translated, in the order of `PLANES`, all cases.
@@ -282,7 +286,8 @@ def cache_cases(
     wanted: list[tuple[PreparedCase, tuple[str, ...], _Files]] = []
     for plane in planes:
         for case in cases:
-            given = tuple(sources) if all(label in case.images for label in sources) else ()
+            given = tuple(label for label in sources if label in case.images)
+            given = given if partly or len(given) == len(sources) else ()
             labels = (*given, target) if target in case.images else given
             wanted.append((case, labels, _files(case, labels, plane, settings, folder)))
     kept = {path for _, _, paths in wanted for path in (paths.images, paths.regions, paths.numbers)}
@@ -369,6 +374,7 @@ def _cached(
         air=np.array(numbers["air"], np.float32),
         spacing=(first, second, third),
         hashes=paths.hashes,
+        contrasts=tuple(contrasts),
     )
 
 

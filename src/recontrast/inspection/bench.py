@@ -22,7 +22,7 @@ from recontrast.inspection import NotAsked
 from recontrast.io.nifti import read_volume
 from recontrast.preparation.cohort import PreparedCase, PreparedCohort, read_cohort
 from recontrast.preparation.normalize import fit_scale
-from recontrast.translation.description import TranslatorDescription, subject_hash, translator_folder
+from recontrast.translation.description import TranslatorDescription, read_description, subject_hash, translator_folder
 from recontrast.volume import Volume, require_same_grid
 
 if TYPE_CHECKING:
@@ -267,6 +267,7 @@ def _bench_of_translator(
     from recontrast.translation.engines.choice import EngineSettings
     from recontrast.translation.translator import load_translator
 
+    _refuse_several(folder)
     translator = load_translator(folder, EngineSettings(precision="fp32"))
     about = translator.description
     cases, failed = [], {}
@@ -284,12 +285,21 @@ def _bench_of_translator(
     )  # fmt: skip
 
 
+def _refuse_several(folder: Path) -> None:
+    if read_description(folder).bank is not None:
+        raise ConfigError(
+            f"{folder}: a translator that takes whatever contrasts there are; the questions are for one that is always "
+            "given the same. Inspect its images: give the folder that `recontrast translate --source …` made as RUN"
+        )
+
+
 def _companions(about: TranslatorDescription, runs: tuple[Path, ...]) -> tuple[Companion, ...]:
     from recontrast.translation.engines.choice import EngineSettings
     from recontrast.translation.translator import load_translator
 
     found = []
     for run in runs:
+        _refuse_several(translator_folder(run))
         other = load_translator(translator_folder(run), EngineSettings(precision="fp32"))
         there = other.description
         if there.target == about.target and set(there.sources) <= set(about.sources):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -188,7 +188,7 @@ def _interval(ends: str) -> str:
 
 def _title(evidence: Evidence) -> str:
     for facts in [e.facts for e in evidence.evaluations] + [r.translator for r in evidence.runs]:
-        sources, target = facts.get("sources"), facts.get("target")
+        sources, target = facts.get("sources"), _target_of(facts)
         if sources or target:
             words = _direction(sources, target)
             return f"{words[0]} to {words[1]}"
@@ -200,11 +200,18 @@ def _title(evidence: Evidence) -> str:
 def _trained(evidence: Evidence) -> str:
     for run in evidence.runs:
         if run.translator:
-            sources, target = _direction(run.translator.get("sources"), run.translator.get("target"))
+            sources, target = _direction(run.translator.get("sources"), _target_of(run.translator))
             return f"A translator that makes {target} from {sources} was trained; it was not evaluated here."
     if evidence.comparisons:
         return "Several translators on the same subjects; their own evaluations are not in this folder."
     return "Nothing in this folder says what was translated."
+
+
+def _target_of(facts: Mapping[str, Any]) -> object:
+    """What is made; of a translator that makes several contrasts (`bank`), all of them."""
+    bank = facts.get("bank")
+    targets = bank.get("targets") if isinstance(bank, Mapping) else None
+    return facts.get("target") or (" or ".join(targets) if isinstance(targets, Mapping) else None)
 
 
 def _direction(sources: object, target: object) -> tuple[str, str]:

@@ -19,22 +19,27 @@ from recontrast import errors
 from recontrast.atomic import make_folder
 from recontrast.config import to_plain, write_settings
 from recontrast.contrasts import Contrast
-from recontrast.errors import ConfigError, LayoutError, MissingContrastError, RecontrastError, RecontrastWarning
+from recontrast.errors import ConfigError, RecontrastError, RecontrastWarning
 from recontrast.execution.runtime import choose_precision
 from recontrast.execution.workers import Summary
-from recontrast.preparation.cohort import PreparedCase, PreparedCohort, read_cohort
+from recontrast.preparation.bank import Bank
+from recontrast.preparation.cohort import PreparedCohort, read_cohort
 from recontrast.preparation.normalize import Scale
 from recontrast.provenance import FILE_NAME, write_provenance
 from recontrast.training.automatic import AUTO
+from recontrast.training.learned_from import Cases, choose_cases, require_contrasts, require_several
 from recontrast.training.levels import at_source_levels, source_levels
 from recontrast.training.plan import BUDGETS, Plan, read_plan
-from recontrast.training.planning import Wanted, model_options, plan_run
-from recontrast.translation.description import FOLDER, Member, TranslatorDescription, subject_hash
+from recontrast.training.planning import Wanted, makes_several, model_options, plan_run
+from recontrast.translation.description import FOLDER, OPEN_SCALE, Member, TranslatorDescription, subject_hash
 
 if TYPE_CHECKING:
     from recontrast.training.loop import Job, Learned
 
 log = logging.getLogger(__name__)
+
+ANY_TO_ANY = "any-to-any"
+"""Preset that `auto` stands for when several targets are named."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +55,12 @@ class TrainSettings:
     source: tuple[str, ...] = ()
     """Contrasts that are given, in the order of the network's channels (T1w T2w)."""
 
-    target: str = ""
-    """Contrast that is made (FLAIR)."""
+    target: str | tuple[str, ...] = ""
+    """Contrast that is made (FLAIR); several: one translator makes each from whatever other sources a case has."""
 
     preset: str = AUTO
-    """Way of training: a name (`recontrast list presets`) or a TOML file like those in presets/ or RUN/plan.toml."""
+    """Way of training: a name (`recontrast list presets`) or a TOML file like those in presets/ or RUN/plan.toml.
+    auto with several targets: any-to-any."""
 
     minutes: float = 0.0
     """Wall-clock minutes the training may take; as many steps are planned as fit. 0: as the preset says (auto: 10)."""
@@ -67,6 +73,12 @@ class TrainSettings:
 
     resume: bool = False
     """Go on from the last checkpoint; budgets (loop.steps, loop.epochs, loop.minutes, loop.patience) may be changed."""
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Contrasts that are made."""
+        given = (self.target,) if isinstance(self.target, str) else self.target
+        return tuple(label for label in given if label)
 
 
 def train(settings: TrainSettings) -> Summary:
@@ -88,12 +100,18 @@ def train(settings: TrainSettings) -> Summary:
     _require_contrasts(settings)
     if not 0 <= settings.minutes < math.inf:
         raise ConfigError(f"--minutes is {settings.minutes:g}: give a number of minutes, 0 for as the preset says")
+    if settings.preset == AUTO and len(settings.targets) > 1:
+        settings = dataclasses.replace(settings, preset=ANY_TO_ANY)
+        log.info("several targets: preset %s, one network for all of them", ANY_TO_ANY)
     plan = read_plan(settings.preset, settings.scale, settings.set)
     cohort = read_cohort(settings.prepared)
-    cases = _cases(settings, cohort, paired=plan.data.paired)
-    wanted = Wanted(settings.run, settings.preset, settings.scale, settings.set, settings.source, settings.minutes)
+    require_contrasts(cohort, (*settings.source, *settings.targets))
+    several = _makes_several(settings, plan)
+    cases = choose_cases(cohort, settings.source, settings.targets, paired=plan.data.paired, partly=several)
+    asked = (settings.preset, settings.scale, settings.set, settings.source, settings.minutes, len(settings.targets))
+    wanted = Wanted(settings.run, *asked)
     planned = plan_run(wanted, plan, cases.train, cases.validation)
-    job = _job(settings, planned.plan, cohort, cases)
+    job = _job(settings, planned.plan, cohort, cases, several=several)
     _check_members(job)
     facts = _facts(job)
     if _is_finished(settings, facts):
@@ -110,61 +128,55 @@ def train(settings: TrainSettings) -> Summary:
 
 
 def _require_contrasts(settings: TrainSettings) -> None:
-    if not settings.source or not settings.target:
+    if not settings.source or not settings.targets:
         raise ConfigError(
             "name the contrasts: --source T1w (one or several) and --target FLAIR, "
-            f"got source {' '.join(settings.source) or 'none'} and target {settings.target or 'none'}"
+            f"got source {' '.join(settings.source) or 'none'} and target {' '.join(settings.targets) or 'none'}"
         )
-    for label in (*settings.source, settings.target):
+    for label in (*settings.source, *settings.targets):
         Contrast.parse(label)
-    if settings.target in settings.source:
-        raise ConfigError(f"{settings.target} is source and target; a translator makes a contrast it is not given")
-    if len(set(settings.source)) < len(settings.source):
-        raise ConfigError(f"a source is named twice: {' '.join(settings.source)}")
+    for kind, labels in (("source", settings.source), ("target", settings.targets)):
+        if len(set(labels)) < len(labels):
+            raise ConfigError(f"a {kind} is named twice: {' '.join(labels)}")
+    if len(settings.targets) > 1:
+        require_several(settings.source, settings.targets)
+    elif settings.targets[0] in settings.source:
+        raise ConfigError(f"{settings.targets[0]} is source and target; a translator makes a contrast it is not given")
 
 
-@dataclass(frozen=True)
-class _Cases:
-    train: tuple[PreparedCase, ...]
-    validation: tuple[PreparedCase, ...]
-
-
-def _cases(settings: TrainSettings, cohort: PreparedCohort, *, paired: bool) -> _Cases:
-    learn_from = _with_contrasts(settings, cohort, "train", paired=paired)
-    validation = _with_contrasts(settings, cohort, "validation")
-    if not learn_from:
-        counts = ", ".join(f"{len(cohort.split(name))} {name}" for name in ("train", "validation", "test"))
-        raise LayoutError(
-            f"{settings.prepared}: no training subject (cases: {counts}); prepare more subjects, "
-            "or give --splits a table that puts one into train"
+def _makes_several(settings: TrainSettings, plan: Plan) -> bool:
+    """Whether one network is trained for whatever sources there are; a preset that makes one target gets one."""
+    several = makes_several(plan)  # imports torch
+    if len(settings.targets) > 1 and not several:
+        raise ConfigError(
+            f"preset {settings.preset} makes one target, not {' '.join(settings.targets)}: train it once for each, or "
+            f"take the preset {ANY_TO_ANY}"
         )
-    if not validation:
-        warnings.warn(
-            f"{settings.prepared}: no validation subject: nothing tells which weights are best, those of the last step "
-            "are saved; put a subject into the validation split when there are enough",
-            RecontrastWarning,
-            stacklevel=3,
-        )
-    return _Cases(learn_from, validation)
+    if several:
+        from recontrast.training.any_to_any import require_bank_plan
+
+        require_bank_plan(plan)
+    return several
 
 
-def _job(settings: TrainSettings, plan: Plan, cohort: PreparedCohort, cases: _Cases) -> Job:
+def _job(settings: TrainSettings, plan: Plan, cohort: PreparedCohort, cases: Cases, *, several: bool) -> Job:
     learn_from, validation = cases.train, cases.validation
-    options = model_options(plan, len(settings.source))
+    options = model_options(plan, len(settings.source), len(settings.targets))
     scales = {
         label: _median_scale([case.scales[label] for case in learn_from if label in case.scales])
-        for label in (*settings.source, settings.target)
+        for label in dict.fromkeys((*settings.source, *settings.targets))
     }
     levels = source_levels(learn_from, settings.source) if plan.data.level_sources else {}
     if levels:
         learn_from, validation = at_source_levels(learn_from, levels), at_source_levels(validation, levels)
+    bank = Bank(sources=settings.source, targets={label: scales[label] for label in settings.targets})
     description = TranslatorDescription(
         preset=settings.preset,
         sources=settings.source,
-        target=settings.target,
+        target="" if several else settings.targets[0],
         model=Member(name=plan.model.name, options=options),
         recipe=Member(name=plan.recipe.name, options=plan.recipe.options),
-        target_scale=scales[settings.target],
+        target_scale=OPEN_SCALE if several else scales[settings.targets[0]],
         source_scales={label: scales[label] for label in settings.source},
         scale_settings=cohort.scale_settings,
         preparation=cohort.preparation,
@@ -175,6 +187,7 @@ def _job(settings: TrainSettings, plan: Plan, cohort: PreparedCohort, cases: _Ca
         source_levels=levels,
         clip_output=plan.data.clip_target,
         training_subjects=tuple(sorted({subject_hash(case.case.subject) for case in learn_from})),
+        bank=bank if several else None,
     )
     from recontrast.training.loop import Job  # imports torch: late, so that a wrong setting is answered at once
 
@@ -189,44 +202,6 @@ def _job(settings: TrainSettings, plan: Plan, cohort: PreparedCohort, cases: _Ca
         precision="",
         resume=settings.resume,
     )
-
-
-def _with_contrasts(
-    settings: TrainSettings, cohort: PreparedCohort, split: str, *, paired: bool = True
-) -> tuple[PreparedCase, ...]:
-    """Cases of a split that have all contrasts; a case without is left out with a warning that names it.
-
-    For unpaired learning all sources, or the target, are enough, and some case must have either.
-    """
-    wanted = (*settings.source, settings.target)
-    there = sorted({label for case in cohort.cases for label in case.images})
-    absent = [label for label in wanted if label not in there]
-    if absent:
-        raise MissingContrastError(
-            f"{settings.prepared}: no case has {', '.join(absent)}; there is: {', '.join(there) or 'no image'}"
-        )
-    chosen = []
-    for case in cohort.split(split):
-        missing = [label for label in wanted if label not in case.images]
-        half = not paired and (missing == [settings.target] or settings.target in case.images)
-        if missing and not half:
-            warnings.warn(
-                f"{case.key}: has no {', '.join(missing)}, it is left out of the {split} cases "
-                f"(it has {', '.join(case.images)})",
-                RecontrastWarning,
-                stacklevel=4,
-            )
-        else:
-            chosen.append(case)
-    if chosen and not paired:
-        some = {label for case in chosen for label in case.images}
-        lacking = [label for label in wanted if label not in some]
-        if lacking:
-            raise MissingContrastError(
-                f"{settings.prepared}: no {split} case has {', '.join(lacking)}; unpaired learning needs images of "
-                "source and target, though not of the same subjects"
-            )
-    return tuple(chosen)
 
 
 def _check_members(job: Job) -> None:
@@ -295,7 +270,7 @@ def _facts(job: Job) -> dict[str, Any]:
     return {
         "plan": to_plain(job.plan),
         "sources": list(job.description.sources),
-        "target": job.description.target,
+        "target": list(job.description.bank.targets) if job.description.bank else job.description.target,
         "train_cases": [case.key for case in job.train],
         "validation_cases": [case.key for case in job.validation],
         "seed": job.plan.loop.seed,
@@ -437,9 +412,9 @@ def _save(job: Job, learned: Learned) -> dict[str, Any]:
 
 
 def _lines(job: Job, learned: Learned, said: Sequence[str]) -> list[str]:
-    state, contrasts = learned.state, " + ".join(job.description.sources)
+    state, direction = learned.state, job.description.direction.replace(" to ", " -> ")
     speed = f"{learned.seconds_per_step:.2f} s a step, {learned.precision}, {learned.parameters:,} parameters"
-    lines = [f"{contrasts} -> {job.description.target}: {learned.reason}, {state.seconds / 60:.1f} min ({speed})"]
+    lines = [f"{direction}: {learned.reason}, {state.seconds / 60:.1f} min ({speed})"]
     if state.best_score is not None:
         lines.append(f"best validation at step {state.best_step}: {learned.metric} {state.best_score:.4g}")
     if learned.share is not None:

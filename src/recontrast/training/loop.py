@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from recontrast.datasets.augment import AugmentSettings
+from recontrast.datasets.banks import BankBatches
 from recontrast.datasets.cases import CachedCase, cache_cases
 from recontrast.datasets.patches import Batch, SliceBatches
 from recontrast.datasets.unpaired import UnpairedBatches
@@ -23,6 +24,7 @@ from recontrast.datasets.volumes import VolumeBatches
 from recontrast.errors import TrainingError
 from recontrast.io.tables import write_table
 from recontrast.preparation.cohort import PreparedCase
+from recontrast.training.any_to_any import BankValidator
 from recontrast.training.checkpoint import has_checkpoint, load_checkpoint, read_step, save_checkpoint
 from recontrast.training.learner import Learner, learning_rate
 from recontrast.training.log import LiveLine, RunLog
@@ -140,15 +142,21 @@ def learn(fabric: Any, job: Job) -> Learned:
     set_up_processor(job.plan.loop.threads, fabric.world_size)
     with fabric.rank_zero_first():
         wanted, about = (*job.train, *job.validation), job.description
-        cached = cache_cases(wanted, about.sources, about.target, job.plan.data, job.run / CACHE)
+        contrasts = (about.bank.contrasts, "") if about.bank else (about.sources, about.target)
+        cached = cache_cases(wanted, *contrasts, job.plan.data, job.run / CACHE, partly=about.bank is not None)
     data, learned_from = job.plan.data, {case.key for case in job.train}
     learned = [case for case in cached if case.key in learned_from and case.plane in data.learned_planes]
     judged = [case for case in cached if case.key not in learned_from and case.plane == data.shown_plane]
-    kind = VolumeBatches if data.spatial_dims == 3 else SliceBatches if data.paired else UnpairedBatches
-    batches = kind(learned, data, job.plan.loop.seed)
-    validator = None
+    batches: SliceBatches | UnpairedBatches
+    if about.bank:
+        batches = BankBatches(learned, data, job.plan.loop.seed, about.bank)
+    else:
+        kind = VolumeBatches if data.spatial_dims == 3 else SliceBatches if data.paired else UnpairedBatches
+        batches = kind(learned, data, job.plan.loop.seed)
+    validator: Validator | BankValidator | None = None
     if job.validation:
-        validator = Validator(job.validation, judged, job.plan.loop.protocol, job.description)
+        judge = BankValidator if about.bank else Validator
+        validator = judge(job.validation, judged, job.plan.loop.protocol, job.description)
     training = _Training(fabric, job, batches, validator)
     with training.log or nullcontext(), training.live:
         reason = training.run()
@@ -171,8 +179,9 @@ class _Training:
     """A training on one rank; `run` is the loop, the methods below it are its steps in the order they come."""
 
     def __init__(
-        self, fabric: Any, job: Job, batches: SliceBatches | UnpairedBatches, validator: Validator | None
-    ) -> None:
+        self, fabric: Any, job: Job, batches: SliceBatches | UnpairedBatches,
+        validator: Validator | BankValidator | None,
+    ) -> None:  # fmt: skip
         began = time.perf_counter()  # fitting a control is part of the budget
         self.fabric, self.job, self.loop = fabric, job, job.plan.loop
         self.batches, self.validator = batches, validator

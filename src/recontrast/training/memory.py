@@ -73,7 +73,7 @@ def training_memory(plan: Plan, contrasts: int = 1, precision: str = "") -> Trai
         if plan.loop.ema:
             kept += [torch.zeros_like(p) for p in network.parameters()]
         for _ in range(2):  # in the second step nothing is made for the first time
-            _step(recipe, _batch(plan, size, contrasts), plan, precision)
+            _step(recipe, _batch(plan, size, model_options(plan, contrasts)["in_channels"]), plan, precision)
         weights = sum(tensor.untyped_storage().nbytes() for tensor in (*learned, *learned, *kept))  # and gradients
         parameters = sum(p.numel() for p in network.parameters())
     return TrainingMemory(PROCESS_BYTES + count.heap.most, weights, parameters, size, plan.data.batch, precision)
@@ -97,7 +97,7 @@ def _recipe(plan: Plan, contrasts: int) -> tuple[Any, nn.Module]:
         built: nn.Module = MODELS.build(plan.model.name, given)
         return built
 
-    channels = plan.data.channels(contrasts)
+    channels = of_network["in_channels"]
     network = build_network(channels, 1)
     options = {name: value for name, value in plan.recipe.options.items() if not name.startswith("perceptual")}
     recipe = build_recipe(plan.recipe.name, options, network, build_network, channels, plan.data.spatial_dims)
@@ -122,9 +122,9 @@ def _reorder(recipe: nn.Module, layout: torch.memory_format) -> None:
                 module._parameters[name] = nn.Parameter(ordered, requires_grad=value.requires_grad)
 
 
-def _batch(plan: Plan, size: tuple[int, ...], contrasts: int) -> Batch:
+def _batch(plan: Plan, size: tuple[int, ...], channels: int) -> Batch:
     count = plan.data.batch // plan.loop.accumulate
-    source = torch.empty(count, plan.data.channels(contrasts), *size)
+    source = torch.empty(count, channels, *size)
     source = source.contiguous(memory_format=layout_of(len(size), plan.loop.channels_last))
     target = torch.empty(count, 1, *size)
     return Batch(source, target, torch.empty(count, 1, *size, dtype=torch.bool), torch.empty(count, len(size)))

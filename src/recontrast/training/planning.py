@@ -31,6 +31,7 @@ class Wanted:
         overrides: Entries like `loop.steps=100`.
         sources: Source contrasts.
         minutes: Wall-clock budget; 0: as the preset says.
+        targets: Number of target contrasts.
     """
 
     run: Path
@@ -39,6 +40,7 @@ class Wanted:
     overrides: tuple[str, ...]
     sources: tuple[str, ...]
     minutes: float
+    targets: int = 1
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,9 @@ def plan_run(wanted: Wanted, plan: Plan, train: Sequence[PreparedCase], validati
         from recontrast.training.pace import seconds_of_step  # imports torch
 
         def seconds(of: Plan) -> float:
-            return seconds_of_step(of, model_options(of, len(wanted.sources)), seen_size(of.data, about))
+            return seconds_of_step(
+                of, model_options(of, len(wanted.sources), wanted.targets), seen_size(of.data, about)
+            )
 
         plan, reasons["loop.steps"] = fit_steps(plan, minutes, bool(validation), seconds)
         log.info("%s", reasons["loop.steps"])
@@ -106,21 +110,40 @@ def plan_run(wanted: Wanted, plan: Plan, train: Sequence[PreparedCase], validati
     return Planned(plan, about, reasons)
 
 
-def model_options(plan: Plan, contrasts: int) -> dict[str, Any]:
-    """Options of the network, with those that follow from the number of source contrasts and from the slices.
+def makes_several(plan: Plan) -> bool:
+    """Whether the network is told which sources there are and which of its targets is wanted.
+
+    One that can be is not with `model.options.targets=0`: it then learns one target from all sources, as any other.
+    """
+    from recontrast.models import MODELS
+
+    named = "targets" in inspect.signature(MODELS.get(plan.model.name)).parameters
+    return named and plan.model.options.get("targets", 1) != 0
+
+
+def model_options(plan: Plan, contrasts: int, targets: int = 1) -> dict[str, Any]:
+    """Options of the network, with those that follow from the number of contrasts and from the slices.
+
+    Args:
+        plan: The resolved preset.
+        contrasts: Number of source contrasts.
+        targets: Number of target contrasts.
 
     Raises:
         ConfigError: The plan says something else.
     """
     from recontrast.models import MODELS
 
+    slices = 2 * plan.data.neighbours + 1
     fixed: dict[str, Any] = {
         "in_channels": plan.data.channels(contrasts),
         "out_channels": 1,
         "spatial_dims": plan.data.spatial_dims,
     }
     if "contrasts" in inspect.signature(MODELS.get(plan.model.name)).parameters:
-        fixed |= {"contrasts": contrasts, "slices": 2 * plan.data.neighbours + 1}
+        fixed |= {"contrasts": contrasts, "slices": slices}
+    if makes_several(plan):
+        fixed |= {"targets": targets, "in_channels": (2 * contrasts + targets) * slices}
     for name, value in fixed.items():
         if plan.model.options.get(name, value) != value:
             raise ConfigError(

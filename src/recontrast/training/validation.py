@@ -141,9 +141,11 @@ class Validator:
         case, everything = self.cached[number], slice(None)
         images = np.stack([case.read(n, everything, everything, everything) for n in range(len(case.images))], axis=1)
         volumes = [_upright(stack, case.plane) for stack in images]
-        estimate = translator.predict_scaled(dict(zip(self.description.sources, volumes, strict=False)))
+        named = dict(zip(case.contrasts, (*volumes[: len(case.contrasts) - 1], volumes[-1]), strict=True))
+        sources = {label: named[label] for label in self.description.sources if label in named}
+        estimate = translator.given(sources).predict_scaled(sources)
         prepared, judged = self._prepared_scales[number], self._scales[number]
-        reference = judged.apply(prepared.invert(volumes[-1]))
+        reference = judged.apply(prepared.invert(named[self.description.target]))
         regions = {"head": _upright(np.asarray(case.regions[:, 0]), case.plane)}
         if case.has_brain:
             regions["brain"] = _upright(np.asarray(case.regions[:, 1]), case.plane)

@@ -15,16 +15,17 @@ def model_card(about: TranslatorDescription) -> str:
     if about.plane == "volume":
         slices = "whole volumes"
     bars = "none" if about.calibration is None else about.calibration.words()
+    makes, units = _made(about, sources)
     few = "That is few: expect failures on other scanners and patients.\n" if subjects < 20 else ""
-    return f"""# Translator: {" + ".join(about.sources)} to {about.target}
+    return f"""# Translator: {about.direction}
 
 **Synthetic: not for diagnosis.** {about.synthetic_statement}
 
 ## What it makes, and from what
 
-It makes {about.target} ({Contrast.parse(about.target).description}) images from {sources}.
+{makes}
 It looks at {slices}. All sources of a case must lie on one grid. The result lies on that same grid.
-Its intensities are in the units of the training images: {about.target_scale.factor:.6g} of them are the network's 1.
+Its intensities are in the units of the training images: {units} of them are the network's 1.
 
 ## How it was trained
 
@@ -56,3 +57,14 @@ Its intensities are in the units of the training images: {about.target_scale.fac
 `weights.safetensors` holds the weights (SHA-256 {about.weights_sha256 or "not yet saved"}), `translator.json` the
 rest. Neither can hold a program. Use them with `recontrast translate`.
 """
+
+
+def _made(about: TranslatorDescription, sources: str) -> tuple[str, str]:
+    """What it makes from what, and how much of each target's unit is the network's 1."""
+    if about.bank is None:
+        target = f"{about.target} ({Contrast.parse(about.target).description})"
+        return f"It makes {target} images from {sources}.", f"{about.target_scale.factor:.6g}"
+    targets = ", ".join(f"{label} ({Contrast.parse(label).description})" for label in about.bank.targets)
+    units = ", ".join(f"{scale.factor:.6g} ({label})" for label, scale in about.bank.targets.items())
+    words = f"It makes images of each of {targets}, from whatever a case has of {sources}, but never from the target."
+    return words, units

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -97,7 +97,7 @@ def require_one_suffix(about: TranslatorDescription) -> None:
         ConfigError: It has several sources, or another suffix is made.
     """
     suffixes = {Contrast.parse(label).suffix for label in (*about.sources, about.target)}
-    if len(about.sources) > 1 or len(suffixes) > 1:
+    if len(about.sources) > 1 or len(suffixes) > 1 or about.bank is not None:
         raise ConfigError(
             f"--harmonise: this translator makes {about.target} from {' and '.join(about.sources)}; it takes one that "
             "makes a contrast from another of the same suffix, such as T1w from ce-gadolinium_T1w"
@@ -150,6 +150,11 @@ def _file_case(path: Path, about: TranslatorDescription, selection: Selection) -
         raise ConfigError(f"{path}: is itself synthetic; --harmonise takes acquired images")
     harmonised = about.target if selection.harmonise and named == about.target else ""
     if named not in about.sources:
+        if about.bank is not None:
+            raise ConfigError(
+                f"{path}: the name must say which of {', '.join(about.sources)} it is, as BIDS names do "
+                f"(sub-01_{about.sources[0]}.nii.gz); {f'it says {named}' if named else 'it says none'}"
+            )
         if named is not None and not harmonised:
             warnings.warn(
                 f"{path}: is {named} by its name, the translator learned from {about.sources[0]}; taken as that",
@@ -167,7 +172,7 @@ def _file_case(path: Path, about: TranslatorDescription, selection: Selection) -
             raise ConfigError(f"--also '{entry}': needed besides {path.name} is {_others(about, named) or 'nothing'}")
         sources[label] = Path(other)
     missing = [label for label in about.sources if label not in sources]
-    if missing:
+    if missing and about.bank is None:
         raise MissingContrastError(
             f"{path}: the translator also needs {', '.join(missing)}; "
             f"add --also {' '.join(f'{label}=FILE' for label in missing)}"
@@ -177,9 +182,9 @@ def _file_case(path: Path, about: TranslatorDescription, selection: Selection) -
 
 
 def _folder_cases(folder: Path, about: TranslatorDescription, selection: Selection) -> list[TranslationCase]:
-    if len(about.sources) > 1:
+    if len(about.sources) > 1 or about.bank is not None:
         raise LayoutError(
-            f"{folder}: a plain folder; the translator needs {' and '.join(about.sources)} of each case, so the files "
+            f"{folder}: a plain folder; the translator reads {' and '.join(about.sources)} of each case, so the files "
             "must be named and sorted as BIDS says (sub-01/anat/sub-01_T1w.nii.gz), or given one by one with --also"
         )
     if selection.split or selection.subjects:
@@ -233,12 +238,20 @@ def _bids_case(
 ) -> TranslationCase:
     plain = _empty_case(case, about.target, harmonised)
     labels = (harmonised,) if harmonised else about.sources
+    if about.bank is not None:
+        there = candidates(images, selection.space, selection.prefer)
+        labels = tuple(label for label in about.sources if label in there)
+        if not labels:
+            return replace(plain, problem=_no_source(about, there))
     try:
         found = select_images(case, images, labels, selection.space, selection.prefer)
     except DataError as error:
         return replace(plain, problem=str(error).removeprefix(f"{case.key}: "))
-    sources = dict(zip(about.sources, (found[label].path for label in labels), strict=True))
-    name = output_name(sources[about.sources[0]], about.target, harmonised)
+    if about.bank is not None:
+        sources = {label: image.path for label, image in found.items()}
+    else:
+        sources = dict(zip(about.sources, (found[label].path for label in labels), strict=True))
+    name = output_name(next(iter(sources.values())), about.target, harmonised)
     return replace(plain, sources=sources, output=_below(case, name))
 
 
@@ -247,6 +260,11 @@ def _ways(there: Collection[str], about: TranslatorDescription, selection: Selec
     if not selection.harmonise or about.target not in there:
         return [""]
     return ["", about.target] if about.sources[0] in there else [about.target]
+
+
+def _no_source(about: TranslatorDescription, there: Iterable[str]) -> str:
+    """Why a translator that takes whatever there is cannot make its target."""
+    return f"has none of {', '.join(about.sources)}, of which {about.target} is made; there is: {', '.join(there)}"
 
 
 def _empty_case(case: Case, target: str, harmonised: str = "") -> TranslationCase:
@@ -279,6 +297,8 @@ def _prepared_cases(
             missing = [label for label in about.sources if label not in images]
             problem = f"has no {' and no '.join(missing)}; there is: {', '.join(images)}" if missing else ""
             sources = {label: images[label] for label in about.sources if label in images}
+            if about.bank is not None:
+                problem = "" if sources else _no_source(about, images)
             cases.append(replace(plain, sources=sources, scales=scales, problem=problem))
     return cases
 

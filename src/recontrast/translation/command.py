@@ -71,6 +71,12 @@ class TranslateSettings:
     out: Path
     """folder for the synthetic images; for one input file also a file name with 'synthetic' in it"""
 
+    target: str = ""
+    """contrast to make, for a translator that makes several"""
+
+    source: tuple[str, ...] = ()
+    """translators of several contrasts: use only these sources; empty: all that a case has"""
+
     also: tuple[str, ...] = ()
     """further sources when the input is one file: T2w=PATH"""
 
@@ -162,6 +168,7 @@ class _Job:
                 "device": settings.device,
                 "batch": settings.batch,
                 **({} if settings.volume is None else {"volume": settings.volume}),
+                **({} if about.bank is None else {"target": about.target}),
                 **(_windows(settings) if about.spatial_dims == 3 else {}),
                 **({} if bars is None else {"uncertainty": [bars.calibration.spread_sha256, bars.calibration.factor]}),
             },
@@ -185,7 +192,7 @@ def translate(settings: TranslateSettings) -> Summary:
         >>> translate(TranslateSettings(run=Path("run"), input=Path("cohort"), out=Path("synthetic")))  # doctest: +SKIP
     """
     _check(settings)
-    about = read_description(settings.run)
+    about = read_description(settings.run).making(settings.target, settings.source)
     check_place(settings.input, settings.out, about.target)
     if reads_dicom(settings.input):
         translator = _load(settings)
@@ -249,7 +256,7 @@ def _load(settings: TranslateSettings) -> Translator:
         engine=settings.engine, precision=settings.precision, device=settings.device, batch=settings.batch,
         memory_gb=settings.memory_gb, window=settings.window, overlap=settings.overlap,
     )  # fmt: skip
-    translator = load_translator(settings.run, engine)
+    translator = load_translator(settings.run, engine, settings.target)
     if not settings.rarity:
         translator.signals = None
     if not settings.distance:
@@ -261,12 +268,13 @@ def _load(settings: TranslateSettings) -> Translator:
 
 def _deciding(settings: TranslateSettings, translator: Translator) -> dict[str, Any]:
     """Settings that must be the same for all images of a folder; single files may come one after the other."""
-    names = ("space", "prefer", "dtype", "precision", "engine", "device", "volume")
+    names, about = ("space", "prefer", "dtype", "precision", "engine", "device", "volume"), translator.description
     return {
         "input": relative(settings.input, settings.out) if settings.input.is_dir() else "single files",
         "run": relative(translator.folder or settings.run, settings.out),
         **{name: value for name, value in to_plain(settings).items() if name in names},
         **(_windows(settings) if translator.description.spatial_dims == 3 else {}),
+        **({} if about.bank is None else {"target": about.target, "source": list(settings.source)}),
     }
 
 
@@ -386,27 +394,27 @@ def _translate_case(case: TranslationCase, job: _Job) -> CaseReport:
     volumes = {label: read_volume(path, index=job.settings.volume) for label, path in case.sources.items()}
     for label, volume in volumes.items():
         require_signal(volume, str(case.sources[label]))
-    first = next(iter(job.translator.description.sources))
-    if _is_raw(case, job.translator):
+    translator = job.translator.given(case.sources)
+    first = next(iter(translator.description.sources))
+    if _is_raw(case, translator):
         stripped = _declared(case, first)
         stripped = find_head(volumes[first])[1] if stripped is None else stripped
-        made = translate_raw(
-            job.translator, volumes, case.key, trusted=bool(job.settings.space), harmonised=case.harmonised
-        )
+        trusted = bool(job.settings.space)
+        made = translate_raw(translator, volumes, case.key, trusted=trusted, harmonised=case.harmonised)
     else:
-        scales, stripped = _scales(case, volumes, job.translator)
-        made = job.translator.run(volumes, scales=scales, where=case.key)
+        scales, stripped = _scales(case, volumes, translator)
+        made = translator.run(volumes, scales=scales, where=case.key)
     write_volume(
         image,
         made.volume,
         np.float32 if job.settings.dtype == "float32" else stored_type(read_header(case.sources[first]).dtype),
         like=case.sources[first],
-        description=f"synthetic {job.translator.description.target}, recontrast, not for diagnosis",
+        description=f"synthetic {translator.description.target}, recontrast, not for diagnosis",
     )
     if not case.harmonised:  # the error bars are of another kind of input
-        write_uncertainty(image, made, job.translator.description)
+        write_uncertainty(image, made, translator.description)
     write_rarity(image, made)
-    stated = image_sidecar(made, job.translator.description, case.harmonised)
+    stated = image_sidecar(made, translator.description, case.harmonised)
     write_sidecar(image, {**stated, "SkullStripped": stripped, **facts})
     engine = made.choice.engine
     return CaseReport(hashes, engine.name, engine.precision, kept=False)

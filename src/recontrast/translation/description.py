@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from recontrast.config import build_settings, to_plain
 from recontrast.contrasts import Contrast
-from recontrast.errors import CheckpointError, RecontrastError
+from recontrast.errors import CheckpointError, ConfigError, RecontrastError, UnknownNameError
+from recontrast.preparation.bank import Bank
 from recontrast.preparation.cohort import Preparation
 from recontrast.preparation.context import channel_count
 from recontrast.preparation.level import at_level
@@ -39,6 +40,9 @@ SYNTHETIC_STATEMENT = (
     "Synthetic image, computed from other scans by a neural network. It was not acquired. "
     "Structures may be invented or missing. Not for diagnosis."
 )
+
+OPEN_SCALE = Scale("open", 0.0, 1.0)
+"""Stands for the target's scale while none of several targets is chosen."""
 
 Plane = Literal["axial", "coronal", "sagittal", "volume"]
 
@@ -73,7 +77,7 @@ class TranslatorDescription:
     """Contrasts it reads, in the order of the network's channels."""
 
     target: str
-    """Contrast it makes."""
+    """Contrast it makes; empty while it can make several (`bank`) and none was chosen (`making`)."""
 
     model: Member
     """Network and its options."""
@@ -129,6 +133,10 @@ class TranslatorDescription:
     synthetic_statement: str = SYNTHETIC_STATEMENT
     """What every output says of itself."""
 
+    bank: Bank | None = None
+    """What it can make from what, where it makes several contrasts or may lack sources; None: `target` from all
+    `sources`."""
+
     calibration: Calibration | None = None
     """How its error bars were calibrated; None: it has none."""
 
@@ -146,7 +154,7 @@ class TranslatorDescription:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be: no source, a target among the sources, an impossible range or spacing."""
-        for label in (*self.sources, self.target):
+        for label in (*self.sources, *([] if self.bank and not self.target else [self.target])):
             Contrast.parse(label)
         low, high = self.network_range
         problems = {
@@ -154,6 +162,10 @@ class TranslatorDescription:
             f"has the target {self.target} among its sources": self.target in self.sources,
             "names a source twice": len(set(self.sources)) != len(self.sources),
             f"has a negative number of neighbours ({self.neighbours})": self.neighbours < 0,
+            "has other sources than its bank": self.bank is not None
+            and not set(self.sources) <= set(self.bank.sources),
+            "has a bank, and sees volumes or context, which does not go together": self.bank is not None
+            and (self.plane == "volume" or bool(self.context_voxels)),
             f"has an empty network range {self.network_range}": not low < high,
             f"has a spacing that is not positive ({self.spacing_mm} mm)": not all(
                 math.isfinite(s) and s > 0 for s in self.spacing_mm
@@ -169,9 +181,52 @@ class TranslatorDescription:
         return 3 if self.plane == "volume" else 2
 
     @property
+    def direction(self) -> str:
+        """What becomes what, in words."""
+        if self.bank is None:
+            return f"{' + '.join(self.sources)} to {self.target}"
+        return f"any of {', '.join(self.bank.sources)} to {', '.join(self.bank.targets)}"
+
+    @property
     def channels(self) -> int:
-        """Input channels of the network: sources and their context, times slices."""
-        return channel_count(len(self.sources), len(self.context_voxels)) * (2 * self.neighbours + 1)
+        """Input channels of the network: sources and their context (planes of the bank), times slices."""
+        planes = self.bank.planes if self.bank else channel_count(len(self.sources), len(self.context_voxels))
+        return planes * (2 * self.neighbours + 1)
+
+    def making(self, target: str, among: Collection[str] = ()) -> TranslatorDescription:
+        """The same translator for one target, with the sources that may be used for it.
+
+        Args:
+            target: One of those it can make; empty: its only one.
+            among: Sources to keep to; empty: all.
+
+        Raises:
+            ConfigError: It makes several and none is named, or it is not given the choice.
+            UnknownNameError: It does not make the target, or does not read one of the sources.
+        """
+        if self.bank is None:
+            if among:
+                raise ConfigError(f"this translator always needs {' and '.join(self.sources)}: leave out --source")
+            if target not in ("", self.target):
+                raise ConfigError(f"this translator makes {self.target}, not {target}")
+            return self
+        targets = tuple(self.bank.targets)
+        if not target and len(targets) > 1:
+            raise ConfigError(f"this translator makes {', '.join(targets)}: say which (--target {targets[-1]})")
+        target = target or targets[0]
+        if target not in targets:
+            raise UnknownNameError.among("target of this translator", target, targets)
+        usable = self.bank.usable(target)
+        for label in among:
+            if label not in usable:
+                raise UnknownNameError.among(f"source of {target} (--source)", label, usable)
+        kept = self.bank.usable(target, among or usable)
+        return replace(self, target=target, target_scale=self.bank.targets[target], sources=kept)
+
+    def given(self, there: Collection[str]) -> TranslatorDescription:
+        """The same translator for a case that has these sources; one without a bank needs all of its own."""
+        kept = tuple(label for label in self.sources if label in there)
+        return replace(self, sources=kept) if self.bank and kept else self
 
     def levelled(self, scaled: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
         """Scaled sources brought to the level the translator learned on, where it learned on one.

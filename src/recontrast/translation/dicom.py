@@ -137,6 +137,11 @@ def find_dicom_cases(
         LayoutError: Nothing can be translated.
         ConfigError: An override names no series.
     """
+    if about.bank is not None:
+        raise ConfigError(
+            f"{source}: a translator of several contrasts does not take DICOM; make a BIDS data set of it first "
+            "(`recontrast import`), and translate that"
+        )
     studies = {series.study: Case("x") for series in inventory.series}
     entries = plan_series(inventory.series, studies, overrides=overrides, missing="fill", times="all")
     if len(entries) == 1 and len(about.sources) == 1 and not overrides:

@@ -264,8 +264,10 @@ def keep_distribution(
     """Describe the training cases into a translator's folder.
 
     Returns:
-        Where they are too few for a threshold: that, in words.
+        Why there is no distance, in words; empty where there is one.
     """
+    if about.bank is not None:
+        return "no distance: it takes whatever sources there are, so `recontrast translate` warns of no unusual scan"
     distribution = fit_distribution(about, cases, network)
     if distribution is None:
         return (

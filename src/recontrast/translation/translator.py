@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import logging
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,19 @@ class Translator:
         """Where the network runs: cpu or cuda."""
         return self._engines.device
 
+    def given(self, there: Collection[str]) -> Translator:
+        """This translator, with the same network, for a case that has these sources (see `making`)."""
+        return self._described(self.description.given(there))
+
+    def making(self, target: str) -> Translator:
+        """This translator, with the same network, for one of the targets it can make."""
+        return self._described(self.description.making(target))
+
+    def _described(self, description: TranslatorDescription) -> Translator:
+        other = copy.copy(self)
+        other.description = description
+        return other
+
     def translate(
         self, sources: Mapping[str, Volume], *, scales: Mapping[str, Scale] | None = None, where: str = ""
     ) -> Volume:
@@ -253,9 +267,15 @@ class Translator:
 
         Only for translators that see slices.
         """
-        about = self.description
-        further = context_channels(sources, about.context_voxels)
-        return SliceStack(sources, about.plane, about.neighbours, further)
+        about, bank = self.description, self.description.bank
+        if bank is None:
+            further = context_channels(sources, about.context_voxels)
+            return SliceStack(sources, about.plane, about.neighbours, further)
+        there, shape = dict(zip(about.sources, sources, strict=True)), sources[0].shape
+        planes = [np.broadcast_to(np.float32(number), shape) for number in (0.0, *bank.code(there, about.target))]
+        return SliceStack(
+            [there.get(label, planes[0]) for label in bank.sources], about.plane, about.neighbours, planes[1:]
+        )
 
     def _predict_volume(self, source: NDArray[np.float32]) -> tuple[NDArray[np.float32], Choice, int]:
         """As `_predict`, from the box of (C, I, J, K) that shows anything; the number is that of the windows."""
@@ -355,14 +375,17 @@ def save_translator(
     return folder
 
 
-def load_translator(folder_or_run: Path, settings: EngineSettings | None = None) -> Translator:
+def load_translator(folder_or_run: Path, settings: EngineSettings | None = None, target: str = "") -> Translator:
     """Load a translator from its folder, or from the run that holds it. Nothing in the folder is executed.
 
     Args:
         folder_or_run: RUN or RUN/translator.
         settings: Engine, precision and device.
+        target: Which contrast to make, where it makes several.
 
     Raises:
+        ConfigError: It makes several contrasts and none is named.
+        UnknownNameError: It does not make the target.
         CheckpointError: The folder is absent, damaged, of another format, or its parts do not belong together.
         DependencyError: The engine or device asked for is not there.
 
@@ -380,7 +403,7 @@ def load_translator(folder_or_run: Path, settings: EngineSettings | None = None)
     translator.signals = load_training_signals(folder)
     translator.training = load_distribution(folder)
     translator.error_bars = load_error_bars(folder, description.calibration, len(description.sources))
-    return translator
+    return translator.making(target)
 
 
 def _require_one_grid(volumes: Mapping[str, Volume], where: str) -> None:

@@ -1,0 +1,88 @@
+"""Batches for one network that makes several contrasts from whatever a case has.
+
+Of each slice a target is drawn, and a random non-empty subset of the other contrasts that the case has (modality
+dropout): the network learns every subset, and a case that lacks a contrast is learned from all the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from recontrast.datasets.augment import AugmentSettings
+from recontrast.datasets.cases import CachedCase, DataSettings
+from recontrast.datasets.patches import Batch, Sample, SliceBatches, stacked
+from recontrast.preparation.bank import Bank
+
+
+class BankBatches(SliceBatches):
+    """Draws batches in which every slice has its own target and its own sources.
+
+    Targets are equally likely among those that the case has together with a source; so are the non-empty subsets of
+    the sources that are then left. A sample's source has the planes of the bank (see `recontrast.preparation.bank`),
+    each as often as there are neighbouring slices.
+
+    Args:
+        cases: Training cases in the cache, with the contrasts of the bank that each has.
+        settings: Which slices, which size, how many.
+        seed: Seed of the order, of targets and sources, and of the random changes.
+        bank: Sources and targets.
+
+    Example:
+        >>> BankBatches(cached, DataSettings(batch=4), 0, bank).batch(0).source.shape  # doctest: +SKIP
+        torch.Size([4, 9, 96, 112])
+    """
+
+    def __init__(self, cases: Sequence[CachedCase], settings: DataSettings, seed: int, bank: Bank) -> None:
+        super().__init__(cases, settings, seed)
+        self.bank = bank
+
+    def drawn(self, number: int, rng: np.random.Generator) -> tuple[str, tuple[str, ...]]:
+        """A target that case `number` has, and what it is to be made from."""
+        there = self.cases[number].contrasts
+        targets = self.bank.makeable(there)
+        target = targets[int(rng.integers(len(targets)))]
+        usable = self.bank.usable(target, there)
+        subset = int(rng.integers(1, 2 ** len(usable)))
+        return target, tuple(label for n, label in enumerate(usable) if subset >> n & 1)
+
+    def sample(self, number: int, index: int, rng: np.random.Generator) -> Sample:
+        """Slice `index` of case `number` with a target and sources drawn at random."""
+        return self._made(number, index, rng, *self.drawn(number, rng))
+
+    def as_they_are(self, most: int) -> Batch:
+        """As many slices without random changes, from the beginning; all targets and subsets of sources in turn."""
+        as_is = dataclasses.replace(self.settings, augment=AugmentSettings(), size=self.size)
+        plain, rng = BankBatches(self.cases, as_is, self.seed, self.bank), np.random.default_rng(self.seed)
+        ways = [self._ways(case) for case in self.cases]
+        samples = []
+        for n in range(most):
+            number, index = plain.place(n)
+            samples.append(plain._made(number, index, rng, *ways[number][n % len(ways[number])]))
+        return stacked(samples)
+
+    def _ways(self, case: CachedCase) -> list[tuple[str, tuple[str, ...]]]:
+        """Every target and non-empty subset of sources that a case has."""
+        return [
+            (target, subset)
+            for target in self.bank.makeable(case.contrasts)
+            for usable in [self.bank.usable(target, case.contrasts)]
+            for count in range(1, len(usable) + 1)
+            for subset in itertools.combinations(usable, count)
+        ]
+
+    def _made(self, number: int, index: int, rng: np.random.Generator, target: str, given: Sequence[str]) -> Sample:
+        everything, each = SliceBatches.sample(self, number, index, rng), 2 * self.settings.neighbours + 1
+        images = dict(zip(self.cases[number].contrasts, everything.source.reshape(-1, each, *self.size), strict=True))
+        source = np.zeros((self.bank.planes, each, *self.size), np.float32)
+        for n, label in enumerate(self.bank.sources):
+            if label in given:
+                source[n] = images[label]
+        source[len(self.bank.sources) :] = np.array(self.bank.code(given, target))[:, None, None, None]
+        wanted = images[target][each // 2][None]
+        if self.settings.clip_target:
+            wanted = np.clip(wanted, 0, 1)
+        return Sample(source.reshape(-1, *self.size), wanted, everything.mask, everything.spacing)

@@ -1,0 +1,279 @@
+"""A residual U-Net that is told what it is given and what it shall make.
+
+E. Perez et al., FiLM: visual reasoning with a general conditioning layer, AAAI 2018 (the modulation); O. Ronneberger et
+al., U-Net, MICCAI 2015; K. He et al., Deep residual learning, CVPR 2016.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from recontrast.errors import ConfigError
+from recontrast.models import MODELS
+from recontrast.models.blocks import (
+    CONVOLUTION,
+    TRANSPOSED,
+    framed,
+    in_float32,
+    norm_layer,
+    require_spatial_dims,
+    unframed,
+)
+from recontrast.models.curves import Curves
+
+_SLOPE = 0.01
+_UPSAMPLING = {2: "bilinear", 3: "trilinear"}
+_WIDEST = {2: 512, 3: 320}
+_EMBEDDED = 32
+"""Numbers in which availability and target are told to the levels."""
+
+_FINE = 8
+"""Channels of the path at full resolution."""
+
+
+@MODELS.register("film_unet")
+class FilmUNet(nn.Module):
+    """Residual U-Net for several sources, some of them absent, and several targets.
+
+    The channels are, each `slices` times: one image for each contrast, whether it is there (1 or 0), and for each
+    target whether it is wanted. What lies in an absent image is replaced by zeros before anything else: whatever it
+    holds, the result is the same to the last bit. At every level normalised features are scaled and shifted by numbers
+    that follow from what is there and what is wanted.
+
+    With `start="curves"` it adds to what each voxel alone says of the target (see `Curves`), and begins at that.
+
+    With `stem=2` the first level works at half the resolution, and its result is brought back by a transposed
+    convolution: a quarter of the work (an eighth in 3D). A narrow path at full resolution, told in the same way and
+    never normalised, adds fine detail and the absolute level.
+
+    Args:
+        in_channels: Channels in all.
+        out_channels: Channels of the result.
+        spatial_dims: 2 or 3.
+        width: Channels of the first level; twice as many at each further one (512 at most in 2D, 320 in 3D).
+        blocks: Residual blocks of each level; as many levels as numbers.
+        stem: 1, or 2 for half the resolution from the start.
+        start: What the network adds to: curves, or none.
+        contrasts: Number of sources; 0: each channel is one.
+        slices: Channels of each contrast (2.5D); 0: as the channels say.
+        targets: Number of targets; 0: all channels are images that are always there, there is one target and nothing
+            to tell.
+
+    Raises:
+        ConfigError: An option is out of range, or the channels are not those of the contrasts and targets.
+
+    Example:
+        >>> network = FilmUNet(in_channels=9, width=4, blocks=(1, 1), contrasts=3, targets=3)
+        >>> network(torch.zeros(1, 9, 17, 19)).shape
+        torch.Size([1, 1, 17, 19])
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int = 1,
+        out_channels: int = 1,
+        spatial_dims: int = 2,
+        width: int = 16,
+        blocks: Sequence[int] = (1, 1, 1, 1),
+        stem: int = 1,
+        start: str = "none",
+        contrasts: int = 0,
+        slices: int = 0,
+        targets: int = 0,
+    ) -> None:
+        super().__init__()
+        dims = require_spatial_dims(spatial_dims)
+        if (
+            min(in_channels, out_channels, width, *blocks, len(blocks)) < 1
+            or min(contrasts, slices, targets) < 0
+            or stem not in (1, 2)
+        ):
+            raise ConfigError(
+                "the FiLM U-Net needs at least one channel, one level and one block a level, and a stem of 1 or 2; got "
+                f"in_channels {in_channels}, out_channels {out_channels}, width {width}, blocks {list(blocks)}, "
+                f"stem {stem}"
+            )
+        self.told, self.contrasts = targets > 0, contrasts or in_channels
+        planes = 2 * contrasts + targets if self.told else self.contrasts
+        self.slices = slices or in_channels // planes
+        if start not in ("curves", "none") or (start == "curves" and out_channels != 1):
+            raise ConfigError(f"the FiLM U-Net starts from 'curves' (with one channel out) or 'none', got '{start}'")
+        if planes * self.slices != in_channels or (self.told and not contrasts):
+            raise ConfigError(
+                f"the FiLM U-Net with {contrasts} contrasts and {targets} targets needs twice the contrasts plus the "
+                f"targets, times slices, as in_channels; got {in_channels}"
+            )
+        self.curves = Curves(contrasts=self.contrasts, targets=max(1, targets)) if start == "curves" else None
+        images = self.contrasts * self.slices + (self.curves is not None)
+        channels = [min(width * 2**level, _WIDEST[dims]) for level in range(len(blocks))]
+        self.multiple = stem * 2 ** (len(blocks) - 1)
+        layer = CONVOLUTION[dims]
+        self.embed = nn.Sequential(nn.Linear(contrasts + targets if self.told else 1, _EMBEDDED), nn.LeakyReLU(_SLOPE))
+        self.stem = layer(images, width, 3, padding=1) if stem == 1 else layer(images, width, 4, stride=2, padding=1)
+        self.down = nn.ModuleList(
+            _Level(before, after, count, 1 if level == 0 else 2, dims)
+            for level, ((before, after), count) in enumerate(zip(pairwise([width, *channels]), blocks, strict=True))
+        )
+        self.up = nn.ModuleList(_Up(below, own, dims) for own, below in reversed(list(pairwise(channels))))
+        self.skips = nn.ModuleList(nn.Identity() for _ in channels[:-1])
+        self.head = layer(width, out_channels, 3, padding=1) if stem == 1 else TRANSPOSED[dims](
+            width, out_channels, 4, stride=2, padding=1
+        )  # fmt: skip
+        self.fine = layer(images, _FINE, 3, padding=1)
+        self.fine_told = nn.Linear(_EMBEDDED, 2 * _FINE)
+        self.fine_head = layer(_FINE, out_channels, 3, padding=1)
+        self._initialise()
+
+    def forward(self, source: Tensor) -> Tensor:
+        """Translate (B, in_channels, I, J[, K]) to float32 (B, out_channels, I, J[, K])."""
+        images, code, begun = self._parted(source)
+        images, told = framed(images, self.multiple), self.embed(code)
+        features = self.stem(images)
+        skipped = []
+        for level in self.down:
+            features = level(features, told)
+            skipped.append(features)
+        skipped = [passed(image) for passed, image in zip(self.skips, skipped, strict=False)]
+        for up, skip in zip(self.up, reversed(skipped), strict=True):
+            features = up(features, skip, told)
+        scale, shift = _over_space(self.fine_told(told), images).chunk(2, dim=1)
+        fine = functional.leaky_relu(self.fine(images) * (1 + scale) + shift, _SLOPE)
+        added = unframed(in_float32(self.head, features) + in_float32(self.fine_head, fine), source.shape[2:])
+        return added if begun is None else begun + added
+
+    @torch.no_grad()
+    def fit(self, source: Tensor, target: Tensor, mask: Tensor) -> None:
+        """Learn the curves from training slices, and begin at them: what is added becomes zero.
+
+        Args:
+            source: (B, in_channels, I, J[, K]).
+            target: (B, 1, I, J[, K]).
+            mask: Voxels that count, like the target.
+        """
+        if self.curves is None:
+            return
+        images, code = self._shown(source)
+        self.curves.fit(self._middle(images), self._number(code), target, mask)
+        for layer in (self.head, self.fine_head):
+            nn.init.zeros_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+    def _parted(self, source: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """What the levels see, what they are told, and what the result is added to."""
+        images, code = self._shown(source)
+        if self.curves is None:
+            return images, code, None
+        begun = self.curves(self._middle(images), self._number(code))
+        return torch.cat([images, begun.to(images.dtype)], dim=1), code, begun
+
+    def _middle(self, images: Tensor) -> Tensor:
+        return images[:, self.slices // 2 :: self.slices]
+
+    def _number(self, code: Tensor) -> Tensor:
+        """The code as the curves count it; with nothing to tell all sources are there."""
+        curves: Curves = self.curves  # type: ignore[assignment]
+        told = code > 0.5 if self.told else (code > 0.5).expand(-1, self.contrasts + 1)
+        return curves.code(told[:, : self.contrasts], told[:, self.contrasts :])
+
+    def _shown(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        """The images, zero where they are absent, and what is there and wanted, (B, contrasts + targets)."""
+        if not self.told:
+            return source, torch.ones_like(source[:, :1]).flatten(2)[:, :, 0]
+        count = self.contrasts * self.slices
+        code = source[:, count :: self.slices].flatten(2)[:, :, 0]
+        there = (code[:, : self.contrasts, None] > 0.5).expand(-1, -1, self.slices).flatten(1)
+        return torch.where(_over_space(there, source), source[:, :count], torch.zeros_like(source[:, :count])), code
+
+    def _initialise(self) -> None:
+        """He's normal distribution for leaky ReLU; modulation begins small."""
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d):
+                nn.init.kaiming_normal_(layer.weight, a=_SLOPE)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+        for told in (self.fine_told, *(layer.told for layer in self.modules() if isinstance(layer, _Modulation))):
+            nn.init.normal_(told.weight, std=0.02)
+            nn.init.zeros_(told.bias)
+
+
+class _Modulation(nn.Module):
+    """Each channel of each image to mean zero and deviation one, then the scale and shift that the code asks for."""
+
+    def __init__(self, channels: int, dims: int) -> None:
+        super().__init__()
+        self.norm = norm_layer("instance", channels, dims, learned=False)
+        self.told = nn.Linear(_EMBEDDED, 2 * channels)
+
+    def forward(self, features: Tensor, told: Tensor) -> Tensor:
+        scale, shift = _over_space(self.told(told), features).chunk(2, dim=1)
+        return functional.leaky_relu(self.norm(features) * (1 + scale) + shift, _SLOPE)
+
+
+class _Block(nn.Module):
+    """act(norm(conv(modulated(conv(x)))) + x); where channels or resolution change x is averaged and projected."""
+
+    def __init__(self, before: int, channels: int, stride: int, dims: int) -> None:
+        super().__init__()
+        layer = CONVOLUTION[dims]
+        self.first = layer(before, channels, 3, stride=stride, padding=1, bias=False)
+        self.modulation = _Modulation(channels, dims)
+        self.second = layer(channels, channels, 3, padding=1, bias=False)
+        self.second_norm = norm_layer("batch_of_one", channels, dims)
+        self.stride = stride
+        self.project = layer(before, channels, 1, bias=False) if before != channels else None
+
+    def forward(self, image: Tensor, told: Tensor) -> Tensor:
+        inner = self.second_norm(self.second(self.modulation(self.first(image), told)))
+        if self.stride > 1:
+            pool = functional.avg_pool2d if image.ndim == 4 else functional.avg_pool3d
+            image = pool(image, self.stride)
+        if self.project is not None:
+            image = self.project(image)
+        return functional.leaky_relu(inner + image, _SLOPE)
+
+
+class _Level(nn.Module):
+    """The residual blocks of one resolution; the first may halve it."""
+
+    def __init__(self, before: int, channels: int, count: int, stride: int, dims: int) -> None:
+        super().__init__()
+        first = _Block(before, channels, stride, dims)
+        self.blocks = nn.ModuleList([first, *(_Block(channels, channels, 1, dims) for _ in range(count - 1))])
+
+    def forward(self, image: Tensor, told: Tensor) -> Tensor:
+        for block in self.blocks:
+            image = block(image, told)
+        return image
+
+
+class _Up(nn.Module):
+    """The level below, projected and enlarged linearly, joined with the way down; two convolutions, the first told."""
+
+    def __init__(self, below: int, channels: int, dims: int) -> None:
+        super().__init__()
+        layer = CONVOLUTION[dims]
+        self.mode = _UPSAMPLING[dims]
+        self.project = layer(below, channels, 1, bias=False)
+        self.first = layer(2 * channels, channels, 3, padding=1, bias=False)
+        self.modulation = _Modulation(channels, dims)
+        self.second = layer(channels, channels, 3, padding=1, bias=False)
+        self.second_norm = norm_layer("batch_of_one", channels, dims)
+
+    def forward(self, below: Tensor, skip: Tensor, told: Tensor) -> Tensor:
+        enlarged = functional.interpolate(self.project(below), scale_factor=2, mode=self.mode, align_corners=False)
+        features = self.modulation(self.first(torch.cat([enlarged, skip], dim=1)), told)
+        return functional.leaky_relu(self.second_norm(self.second(features)), _SLOPE)
+
+
+def _over_space(numbers: Tensor, like: Tensor) -> Tensor:
+    """Numbers of each channel, (B, C), shaped to be applied to images (B, C, I, J[, K])."""
+    for _ in range(like.ndim - 2):
+        numbers = numbers.unsqueeze(-1)
+    return numbers

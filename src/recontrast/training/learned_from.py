@@ -1,0 +1,160 @@
+"""Which prepared cases a training learns from, and on which it is validated."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from recontrast.errors import ConfigError, LayoutError, MissingContrastError, RecontrastWarning
+from recontrast.preparation.bank import makeable, usable
+from recontrast.preparation.cohort import PreparedCase, PreparedCohort
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Cases of a training.
+
+    Attributes:
+        train: What is learned from; at least one.
+        validation: What tells which weights are best; may be empty.
+    """
+
+    train: tuple[PreparedCase, ...]
+    validation: tuple[PreparedCase, ...]
+
+
+def choose_cases(
+    cohort: PreparedCohort, sources: Sequence[str], targets: Sequence[str], *, paired: bool = True, partly: bool = False
+) -> Cases:
+    """The cases of the splits train and validation that can be used.
+
+    Args:
+        cohort: The prepared folder.
+        sources: Source contrasts.
+        targets: Target contrasts; one unless `partly`.
+        paired: A case needs all sources and the target; unpaired learning takes those with all sources, or the target.
+        partly: A case needs any target together with any other source (a network that makes several contrasts).
+
+    Raises:
+        MissingContrastError: A target is never beside a source; unpaired: a contrast is nowhere in the split.
+        LayoutError: There is no training subject.
+
+    Example:
+        >>> choose_cases(cohort, ["T1w"], ["T2w"]).train  # doctest: +SKIP
+    """
+    wanted = tuple(dict.fromkeys((*sources, *targets)))
+    if partly:
+        learn_from, validation = (_with_any(cohort, split, sources, targets) for split in ("train", "validation"))
+        _require_pairs(cohort, learn_from, sources, targets)
+    else:
+        (target,) = targets
+        learn_from = _with_all(cohort, "train", wanted, target, paired=paired)
+        validation = _with_all(cohort, "validation", wanted, target)
+    if not learn_from:
+        counts = ", ".join(f"{len(cohort.split(name))} {name}" for name in ("train", "validation", "test"))
+        raise LayoutError(
+            f"{cohort.folder}: no training subject (cases: {counts}); prepare more subjects, "
+            "or give --splits a table that puts one into train"
+        )
+    if not validation:
+        warnings.warn(
+            f"{cohort.folder}: no validation subject: nothing tells which weights are best, those of the last step "
+            "are saved; put a subject into the validation split when there are enough",
+            RecontrastWarning,
+            stacklevel=3,
+        )
+    return Cases(learn_from, validation)
+
+
+def require_contrasts(cohort: PreparedCohort, wanted: Sequence[str]) -> None:
+    """Check that every contrast is somewhere in a prepared folder.
+
+    Raises:
+        MissingContrastError: One is nowhere; the message lists those that are there.
+    """
+    there = sorted({label for case in cohort.cases for label in case.images})
+    absent = [label for label in wanted if label not in there]
+    if absent:
+        raise MissingContrastError(
+            f"{cohort.folder}: no case has {', '.join(absent)}; there is: {', '.join(there) or 'no image'}"
+        )
+
+
+def require_several(sources: Sequence[str], targets: Sequence[str]) -> None:
+    """Check that each of several targets can be made from a source.
+
+    Raises:
+        ConfigError: One is the only source.
+    """
+    for target in targets:
+        if not usable(sources, target):
+            raise ConfigError(f"{target} is a target and the only source; name further sources for it")
+
+
+def _with_any(
+    cohort: PreparedCohort, split: str, sources: Sequence[str], targets: Sequence[str]
+) -> tuple[PreparedCase, ...]:
+    """Cases that have a target beside a source; a case without is left out with a warning that names it."""
+    chosen = []
+    for case in cohort.split(split):
+        if makeable(sources, targets, case.images):
+            chosen.append(case)
+        else:
+            _warn_left_out(case, split, f"no target ({', '.join(targets)}) beside a source ({', '.join(sources)})")
+    return tuple(chosen)
+
+
+def _require_pairs(
+    cohort: PreparedCohort, cases: Sequence[PreparedCase], sources: Sequence[str], targets: Sequence[str]
+) -> None:
+    """Every target must be learned from some case, and every source seen in one."""
+    if not cases:
+        return
+    made = {label for case in cases for label in makeable(sources, targets, case.images)}
+    read = {
+        label
+        for case in cases
+        for target in makeable(sources, targets, case.images)
+        for label in usable(sources, target, case.images)
+    }
+    for label, known, words in (
+        *((label, made, "together with a source") for label in targets),
+        *((label, read, "together with a target") for label in sources),
+    ):
+        if label not in known:
+            raise MissingContrastError(f"{cohort.folder}: no train case has {label} {words}; leave {label} out")
+
+
+def _with_all(
+    cohort: PreparedCohort, split: str, wanted: Sequence[str], target: str, *, paired: bool = True
+) -> tuple[PreparedCase, ...]:
+    """Cases of a split that have all contrasts; a case without is left out with a warning that names it.
+
+    For unpaired learning all sources, or the target, are enough, and some case must have either.
+    """
+    chosen = []
+    for case in cohort.split(split):
+        missing = [label for label in wanted if label not in case.images]
+        half = not paired and (missing == [target] or target in case.images)
+        if missing and not half:
+            _warn_left_out(case, split, f"no {', '.join(missing)}")
+        else:
+            chosen.append(case)
+    if chosen and not paired:
+        some: Collection[str] = {label for case in chosen for label in case.images}
+        lacking = [label for label in wanted if label not in some]
+        if lacking:
+            raise MissingContrastError(
+                f"{cohort.folder}: no {split} case has {', '.join(lacking)}; unpaired learning needs images of "
+                "source and target, though not of the same subjects"
+            )
+    return tuple(chosen)
+
+
+def _warn_left_out(case: PreparedCase, split: str, lack: str) -> None:
+    warnings.warn(
+        f"{case.key}: has {lack}, it is left out of the {split} cases (it has {', '.join(case.images)})",
+        RecontrastWarning,
+        stacklevel=5,
+    )

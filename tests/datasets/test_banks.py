@@ -1,0 +1,107 @@
+"""Batches with a target and sources drawn for every slice: what is there, what is told, and that it repeats."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from recontrast.datasets.banks import BankBatches
+from recontrast.datasets.cases import DataSettings, cache_cases
+from recontrast.io.nifti import write_volume
+from recontrast.preparation.bank import Bank
+from recontrast.preparation.cohort import PreparedCase
+from recontrast.preparation.normalize import Scale
+from recontrast.volume import Volume
+
+AFFINE = np.diag([1.0, 1.5, 3.0, 1.0])
+LEVELS = {"T1w": 0.25, "T2w": 0.5, "FLAIR": 0.75}
+"""Each contrast is one value throughout, by which it is known again."""
+
+SCALES = {label: Scale("fixed", 0.0, 1000.0) for label in LEVELS}
+BANK = Bank(sources=tuple(LEVELS), targets=dict(SCALES))
+
+MakeBatches = Callable[..., BankBatches]
+
+
+@pytest.fixture
+def make_batches(tmp_path: Path, make_case: Callable[..., PreparedCase]) -> MakeBatches:
+    """Two cases; the second has no FLAIR."""
+
+    def make(bank: Bank = BANK, **settings: object) -> BankBatches:
+        cases = []
+        for subject, labels in {"01": tuple(LEVELS), "02": ("T1w", "T2w")}.items():
+            plain, images = make_case(subject), {}
+            for label in labels:
+                images[label] = tmp_path / f"sub-{subject}_{label}.nii.gz"
+                write_volume(images[label], Volume(np.full((10, 12, 7), 1000 * LEVELS[label], np.float32), AFFINE))
+            cases.append(dataclasses.replace(plain, images=images, scales=SCALES))
+        given = DataSettings(batch=8, **settings)  # type: ignore[arg-type]
+        cached = cache_cases(cases, bank.contrasts, "", given, tmp_path / "cache", partly=True)
+        return BankBatches(cached, given, 3, bank)
+
+    return make
+
+
+def told(source: torch.Tensor, each: int = 1) -> tuple[tuple[str, ...], str]:
+    """Sources that are said to be there, and the target, of one sample."""
+    planes = source.reshape(-1, each, *source.shape[1:])
+    assert all(bool((plane == plane.flatten()[0]).all()) for plane in planes[3:])
+    numbers = [float(plane.flatten()[0]) for plane in planes[3:]]
+    given = tuple(label for label, number in zip(LEVELS, numbers[:3], strict=True) if number == 1)
+    (target,) = (label for label, number in zip(LEVELS, numbers[3:], strict=True) if number == 1)
+    return given, target
+
+
+@pytest.mark.parametrize("neighbours", [0, 1])
+def test_what_is_told_is_what_is_there(make_batches: MakeBatches, neighbours: int) -> None:
+    batches, each = make_batches(neighbours=neighbours), 2 * neighbours + 1
+    for step in range(8):
+        batch = batches.batch(step)
+        assert batch.source.shape[1] == 9 * each
+        for source, target, mask in zip(batch.source, batch.target, batch.mask, strict=True):
+            given, wanted = told(source, each)
+            assert given
+            assert wanted not in given
+            assert torch.all(target[mask] == LEVELS[wanted])
+            images = source.reshape(9, each, *source.shape[1:])[:3]
+            for label, image in zip(LEVELS, images, strict=True):
+                assert torch.all(image[mask.expand_as(image)] == (LEVELS[label] if label in given else 0))
+
+
+def test_all_subsets_and_targets_come_and_none_that_a_case_has_not(make_batches: MakeBatches) -> None:
+    batches, seen = make_batches(), (Counter[object](), Counter[object]())
+    for number in range(2):
+        rng = np.random.default_rng(number)
+        for _ in range(900):
+            target, given = batches.drawn(number, rng)
+            seen[number][given, target] += 1
+    assert len(seen[0]) == 9
+    assert min(seen[0].values()) > 60  # 100 expected, standard deviation 9.4
+    assert set(seen[1]) == {(("T1w",), "T2w"), (("T2w",), "T1w")}
+
+
+def test_batch_n_is_the_same_however_often_it_is_asked_for(make_batches: MakeBatches) -> None:
+    first, second = make_batches(), make_batches()
+    second.batch(7)
+    for one, other in zip(first.batch(4), second.batch(4), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_target_need_not_be_a_source(make_batches: MakeBatches) -> None:
+    batches = make_batches(Bank(sources=("T1w",), targets={"FLAIR": SCALES["FLAIR"], "T2w": SCALES["T2w"]}))
+    drawn = {batches.drawn(1, np.random.default_rng(seed)) for seed in range(20)}
+    assert drawn == {("T2w", ("T1w",))}
+    assert batches.batch(0).source.shape[1] == 4
+
+
+def test_as_they_are_all_subsets_and_targets_come_in_turn(make_batches: MakeBatches) -> None:
+    batch = make_batches().as_they_are(60)
+    seen = {told(source) for source in batch.source}
+    assert len(batch.source) == 60
+    assert len(seen) == 9

@@ -1,0 +1,30 @@
+"""The bank: order, what a target may be made from, the code that the network is told."""
+
+from __future__ import annotations
+
+from recontrast.config import build_settings, to_plain
+from recontrast.preparation.bank import Bank, makeable, usable
+from recontrast.preparation.normalize import Scale
+
+UNIT = Scale("fixed", 0.0, 1.0)
+BANK = Bank(sources=("T2w", "T1w", "FLAIR"), targets={"T1map": UNIT, "T1w": UNIT})
+
+
+def test_the_order_is_the_one_given_and_nothing_else() -> None:
+    assert BANK.contrasts == ("T2w", "T1w", "FLAIR", "T1map")
+    assert BANK.planes == 8
+    assert BANK.code({"FLAIR", "T2w"}, "T1w") == (1, 0, 1, 0, 1)
+
+
+def test_a_target_is_never_made_from_itself() -> None:
+    assert BANK.usable("T1w") == ("T2w", "FLAIR")
+    assert BANK.usable("T1w", {"T1w"}) == ()
+    assert usable(("T1w",), "T1w") == ()
+    assert BANK.makeable({"T1w", "T1map"}) == ("T1map",)
+    assert makeable(("T1w",), ("T1w",), {"T1w"}) == ()
+
+
+def test_written_and_read_it_keeps_its_order() -> None:
+    back = build_settings(Bank, to_plain(BANK), "translator.json")
+    assert back == BANK
+    assert list(back.targets) == ["T1map", "T1w"]

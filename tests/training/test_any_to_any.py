@@ -1,0 +1,131 @@
+"""One network for several targets: trained, saved, used with every subset; what it refuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recontrast.config import read_toml
+from recontrast.errors import ConfigError, UnknownNameError
+from recontrast.io.bids import read_sidecar
+from recontrast.io.nifti import read_volume
+from recontrast.io.tables import read_table
+from recontrast.preparation.cohort import read_cohort
+from recontrast.training.command import TrainSettings, train
+from recontrast.translation.command import TranslateSettings, translate
+from recontrast.translation.description import read_description
+from recontrast.translation.translator import load_translator
+
+MakePrepared = Callable[..., Path]
+MakeSettings = Callable[..., TrainSettings]
+
+TINY = ("model.options.width=4", "model.options.blocks=[1,1]", "data.batch=4", "loop.minutes=0", "loop.steps=3",
+        "loop.warmup_steps=0", "loop.accelerator=cpu", "loop.precision=fp32")  # fmt: skip
+ALL = ("T2w", "T1w", "FLAIR")
+
+
+@pytest.fixture
+def settings(make_prepared: MakePrepared, tmp_path: Path) -> MakeSettings:
+    """Training subject 02 lacks T2w, test subject 04 has nothing but FLAIR, 05 all."""
+    splits = {"01": "train", "02": "train", "03": "validation", "04": "test", "05": "test"}
+    prepared = make_prepared(splits, absent=(("02", "T2w"), ("04", "T1w"), ("04", "T2w")))
+
+    def make(*overrides: str, **others: object) -> TrainSettings:
+        given = {"run": tmp_path / "run", "source": ALL, "target": ALL, "prepared": prepared, **others}
+        return TrainSettings(set=(*TINY, *overrides), **given)  # type: ignore[arg-type]
+
+    return make
+
+
+def test_one_network_makes_every_contrast_from_what_there_is(settings: MakeSettings, tmp_path: Path) -> None:
+    given = settings()
+    summary = train(given)
+    assert summary.done[0].startswith("any of T2w, T1w, FLAIR -> T2w, T1w, FLAIR: 3 steps done")
+    assert any(line.startswith("no distance: it takes whatever sources") for line in summary.done)
+    about = read_description(given.run)
+    assert (about.preset, about.sources, about.target) == ("any-to-any", ALL, "")
+    assert about.bank is not None
+    assert tuple(about.bank.targets) == ALL
+    cohort = read_cohort(given.prepared)
+    factors = [case.scales["T2w"].factor for case in cohort.split("train") if "T2w" in case.scales]
+    assert about.bank.targets["T2w"].factor == pytest.approx(np.median(factors))
+    assert read_toml(given.run / "config.toml")["train"]["target"] == list(ALL)
+    validation = read_table(given.run / "validation.tsv")
+    assert set(validation["target"]) == set(ALL)
+    assert set(validation["case"]) == {"sub-03"}
+    assert "nothing was done" in train(given).done[0]
+
+    out = tmp_path / "T1w"
+    made = translate(TranslateSettings(run=given.run, input=given.prepared, out=out, split="test", target="T1w"))
+    assert not made.failed
+    used = {}
+    for subject in ("04", "05"):
+        image = out / f"sub-{subject}/anat/sub-{subject}_desc-synthetic_T1w.nii.gz"
+        assert np.isfinite(read_volume(image).data).all()
+        used[subject] = read_sidecar(image)["SourceContrasts"]
+    assert used == {"04": ["FLAIR"], "05": ["T2w", "FLAIR"]}
+    made = translate(
+        TranslateSettings(run=given.run, input=given.prepared, out=tmp_path / "F", split="test", target="FLAIR")
+    )
+    assert list(made.failed) == ["sub-04"]
+    assert made.failed["sub-04"] == "has none of T2w, T1w, of which FLAIR is made; there is: FLAIR"
+
+
+def test_a_run_goes_on_to_the_same_weights(settings: MakeSettings, tmp_path: Path) -> None:
+    train(settings("loop.steps=4", "loop.schedule=constant"))
+    parted = settings("loop.steps=2", "loop.schedule=constant", run=tmp_path / "parted")
+    train(parted)
+    train(settings("loop.steps=4", "loop.schedule=constant", run=tmp_path / "parted", resume=True))
+    whole, other = (read_description(tmp_path / name).weights_sha256 for name in ("run", "parted"))
+    assert whole == other
+
+
+def test_one_target_by_name_needs_no_choice(settings: MakeSettings) -> None:
+    given = settings(preset="any-to-any", source=("T1w", "T2w"), target="FLAIR")
+    train(given)
+    translator = load_translator(given.run)
+    assert translator.description.target == "FLAIR"
+    assert json.loads((given.run / "translator/translator.json").read_text())["bank"]["sources"] == ["T1w", "T2w"]
+    (case,) = (case for case in read_cohort(given.prepared).cases if case.key == "sub-05")
+    one = {"T1w": read_volume(case.images["T1w"])}
+    assert np.isfinite(translator.given(one).translate(one).data).all()
+    with pytest.raises(UnknownNameError, match="target of this translator 'T2w'"):
+        translator.making("T2w")
+
+
+def test_the_same_network_can_learn_one_target_the_ordinary_way(settings: MakeSettings) -> None:
+    given = settings("model.options.targets=0", preset="any-to-any", source=("T1w",), target="FLAIR")
+    train(given)
+    about = read_description(given.run)
+    assert about.bank is None
+    assert (about.sources, about.target, about.channels) == (("T1w",), "FLAIR", 1)
+    with pytest.raises(ConfigError, match="makes one target"):
+        train(settings("model.options.targets=0", run=given.run.with_name("other")))
+
+
+@pytest.mark.parametrize(
+    ("others", "message"),
+    [
+        ({"preset": "osman2022"}, "osman2022 makes one target, not T2w T1w FLAIR: train it once for each, or take the"),
+        ({"target": ("T1w", "T1w")}, "a target is named twice"),
+        ({"source": ("T1w",), "target": ("T1w", "T2w")}, "T1w is a target and the only source"),
+    ],
+)
+def test_what_several_targets_cannot_be(settings: MakeSettings, others: dict[str, object], message: str) -> None:
+    given = settings(**{"preset": "auto", **others})
+    given = TrainSettings(**{**vars(given), "set": ()})
+    with pytest.raises(ConfigError, match=message):
+        train(given)
+    assert not given.run.exists()
+
+
+@pytest.mark.parametrize(
+    "override", ["data.level_sources=true", "loop.error_bars=true", "data.plane=volume", "data.augment.source_gain=0.1"]
+)
+def test_settings_that_it_does_not_know(settings: MakeSettings, override: str) -> None:
+    with pytest.raises(ConfigError, match=f"does not know .*{override.partition('=')[0]}"):
+        train(settings(override))

@@ -1,0 +1,74 @@
+"""Which cases are learned from: all contrasts, either side, or any target beside any source."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from recontrast.errors import ConfigError, LayoutError, MissingContrastError, RecontrastWarning
+from recontrast.preparation.cohort import read_cohort
+from recontrast.training.learned_from import choose_cases, require_contrasts, require_several
+
+MakePrepared = Callable[..., Path]
+
+ALL = ("T1w", "T2w", "FLAIR")
+
+
+def keys(cases: tuple[object, ...]) -> list[str]:
+    return [case.key for case in cases]  # type: ignore[attr-defined]
+
+
+def test_one_target_needs_all_contrasts(make_prepared: MakePrepared) -> None:
+    cohort = read_cohort(make_prepared(absent=(("02", "T2w"),)))
+    with pytest.warns(RecontrastWarning, match=r"sub-02: has no T2w, it is left out of the train cases \(it has FLAIR"):
+        chosen = choose_cases(cohort, ("T1w",), ("T2w",))
+    assert (keys(chosen.train), keys(chosen.validation)) == (["sub-01"], ["sub-03"])
+
+
+def test_unpaired_learning_takes_either_side(make_prepared: MakePrepared) -> None:
+    cohort = read_cohort(make_prepared(absent=(("02", "T2w"), ("01", "T1w"))))
+    assert keys(choose_cases(cohort, ("T1w",), ("T2w",), paired=False).train) == ["sub-01", "sub-02"]
+
+
+def test_several_targets_take_every_case_with_a_target_beside_a_source(make_prepared: MakePrepared) -> None:
+    cohort = read_cohort(make_prepared(absent=(("01", "T1w"), ("02", "T2w"))))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        chosen = choose_cases(cohort, ALL, ALL, partly=True)
+    assert keys(chosen.train) == ["sub-01", "sub-02"]
+
+
+def test_a_case_with_one_contrast_teaches_nothing_and_is_named(make_prepared: MakePrepared) -> None:
+    cohort = read_cohort(make_prepared(absent=(("02", "T2w"), ("02", "FLAIR"))))
+    with pytest.warns(RecontrastWarning, match=r"sub-02: has no target .* beside a source .* \(it has T1w\)"):
+        chosen = choose_cases(cohort, ALL, ALL, partly=True)
+    assert keys(chosen.train) == ["sub-01"]
+
+
+def test_contrasts_that_never_occur_together_are_named(make_prepared: MakePrepared) -> None:
+    absent = [(subject, label) for subject in ("01", "02") for label in ("T2w", "FLAIR") if subject == "01"]
+    absent += [("02", "T1w")]
+    cohort = read_cohort(make_prepared(absent=tuple(absent)))
+    with pytest.warns(RecontrastWarning, match="sub-01"), pytest.raises(
+        MissingContrastError, match="no train case has T1w together with a source; leave T1w out"
+    ):  # fmt: skip
+        choose_cases(cohort, ALL, ALL, partly=True)
+    with pytest.warns(RecontrastWarning, match="sub-01"), pytest.raises(
+        MissingContrastError, match="no train case has T1w together with a target; leave T1w out"
+    ):  # fmt: skip
+        choose_cases(cohort, ALL, ("T2w", "FLAIR"), partly=True)
+
+
+def test_a_target_that_is_the_only_source(make_prepared: MakePrepared) -> None:
+    with pytest.raises(ConfigError, match="T1w is a target and the only source"):
+        require_several(("T1w",), ("T1w", "T2w"))
+    with pytest.raises(LayoutError, match="no training subject"):
+        choose_cases(read_cohort(make_prepared({"01": "test"})), ALL, ALL, partly=True)
+
+
+def test_a_contrast_that_is_nowhere_is_answered_with_those_that_are(make_prepared: MakePrepared) -> None:
+    with pytest.raises(MissingContrastError, match="no case has PDw; there is: FLAIR, T1w, T2w"):
+        require_contrasts(read_cohort(make_prepared({"01": "train"})), ("T1w", "PDw"))
