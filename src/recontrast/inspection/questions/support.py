@@ -158,16 +158,17 @@ def _dark_plate(bench: Bench, painted: Mapping[str, tuple[NDArray[np.bool_], Arr
     key = max(painted, key=lambda key: float(painted[key][0].mean()))
     case = next(case for case in bench.cases if case.key == key)
     index = int(np.argmax((painted[key][1] > PAINTED).sum(axis=(0, 1))))
-    first = next(iter(case.sources))
+    images = dict(list(case.sources.items())[:1])
+    images[f"synthetic {bench.target}"] = case.synthetic
+    if case.reference is not None:
+        images[f"acquired {bench.target}"] = case.reference
+    aspect = case.spacing[1] / case.spacing[0]
     with style():
-        figure = new_figure(2.4, layout="constrained")
+        figure = new_figure(2.6, layout="constrained")
         row: Any = figure.subplots(1, 4)
         for axes in row:
             axes.set_axis_off()
-        for axes, (name, image) in zip(
-            row, {first: case.sources[first], f"synthetic {bench.target}": case.synthetic}.items(), strict=False
-        ):
-            aspect = case.spacing[1] / case.spacing[0]
+        for axes, (name, image) in zip(row, images.items(), strict=False):
             axes.imshow(image[:, :, index].T[::-1, ::-1], cmap="gray", vmin=0, vmax=1, aspect=aspect)
             axes.set_title(name)
     caption = f"{key}: the axial slice with most signal outside the head where no source has any. One window (0 to 1)."
