@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 
 from recontrast.contrasts import Contrast
 from recontrast.errors import ConfigError, LayoutError, UnknownNameError
+from recontrast.inspection.bench import Material, load_bench
 from recontrast.inspection.command import InspectSettings, inspect
 from recontrast.io.bids import BidsName, Case
 from recontrast.io.nifti import read_volume, write_volume
@@ -114,3 +116,17 @@ def test_a_translator_of_several_contrasts_is_not_asked(prepared: Path, tmp_path
     (tmp_path / "run" / "translator.json").write_text(json.dumps(description_to_json(about)))
     with pytest.raises(ConfigError, match="takes whatever contrasts there are"):
         inspect(InspectSettings(run=tmp_path / "run", prepared=prepared, out=tmp_path / "out"))
+
+
+def test_the_image_looked_at_is_the_one_delivered(prepared: Path, run: Path, tmp_path: Path) -> None:
+    """Where nothing was acquired nothing is made, as by `translate`."""
+    dark = tmp_path / "prepared"
+    shutil.copytree(prepared, dark)
+    path = next((dark / "sub-02" / "anat").glob("*_T1w.nii.gz"))
+    image = read_volume(path)
+    data = image.data.copy()
+    data[:6] = 0
+    write_volume(path, image.with_data(data), np.float32)
+    (case,) = load_bench(Material(run=run, prepared=dark)).cases
+    assert not case.synthetic[:6].any()
+    assert case.synthetic[6:].any()

@@ -345,6 +345,8 @@ def _read(
     translator: Translator | None,
     made: tuple[Volume, PreparedCohort] | None = None,
 ) -> InspectedCase:
+    from recontrast.translation.slices import not_acquired
+
     missing = [label for label in labels if label not in case.images]
     if missing:
         raise MissingContrastError(f"{case.key}: has no {', '.join(missing)} (it has {', '.join(case.images)})")
@@ -358,6 +360,9 @@ def _read(
     scaled = own if translator is None else translator.description.levelled(own)
     if translator is not None:
         synthetic = translator.predict_scaled(scaled)
+        # As in `Translator.run`: the image that is looked at is the one that would be delivered.
+        black = float(translator.description.target_scale.apply(np.zeros(1))[0])
+        synthetic[not_acquired([volume.data for volume in volumes.values()])] = black
     else:
         image, cohort = made or (grid, None)
         image = image.reoriented("RAS")
