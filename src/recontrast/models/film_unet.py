@@ -7,7 +7,6 @@ al., U-Net, MICCAI 2015; K. He et al., Deep residual learning, CVPR 2016.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -15,20 +14,21 @@ from torch.nn import functional
 
 from recontrast.errors import ConfigError
 from recontrast.models import MODELS
-from recontrast.models.blocks import (
-    CONVOLUTION,
-    TRANSPOSED,
-    framed,
-    in_float32,
-    norm_layer,
-    require_spatial_dims,
-    unframed,
-)
+from recontrast.models.blocks import CONVOLUTION, framed, in_float32, norm_layer, require_spatial_dims, unframed
 from recontrast.models.curves import Curves
+from recontrast.models.residual_levels import (
+    SLOPE,
+    Between,
+    channels_of_levels,
+    down_and_up,
+    he_normal,
+    head_layer,
+    levels_down,
+    levels_up,
+    require_levels,
+    stem_layer,
+)
 
-_SLOPE = 0.01
-_UPSAMPLING = {2: "bilinear", 3: "trilinear"}
-_WIDEST = {2: 512, 3: 320}
 _EMBEDDED = 32
 """Numbers in which availability and target are told to the levels."""
 
@@ -89,15 +89,14 @@ class FilmUNet(nn.Module):
     ) -> None:
         super().__init__()
         dims = require_spatial_dims(spatial_dims)
-        if (
-            min(in_channels, out_channels, width, *blocks, len(blocks)) < 1
-            or min(contrasts, slices, targets) < 0
-            or stem not in (1, 2)
-        ):
+        require_levels(
+            "FiLM U-Net",
+            in_channels=in_channels, out_channels=out_channels, width=width, blocks=blocks, stem=stem,
+        )  # fmt: skip
+        if min(contrasts, slices, targets) < 0:
             raise ConfigError(
-                "the FiLM U-Net needs at least one channel, one level and one block a level, and a stem of 1 or 2; got "
-                f"in_channels {in_channels}, out_channels {out_channels}, width {width}, blocks {list(blocks)}, "
-                f"stem {stem}"
+                f"the FiLM U-Net has no negative number of contrasts ({contrasts}), slices ({slices}) or targets "
+                f"({targets})"
             )
         self.told, self.contrasts = targets > 0, contrasts or in_channels
         planes = 2 * contrasts + targets if self.told else self.contrasts
@@ -111,20 +110,15 @@ class FilmUNet(nn.Module):
             )
         self.curves = Curves(contrasts=self.contrasts, targets=max(1, targets)) if start == "curves" else None
         images = self.contrasts * self.slices + (self.curves is not None)
-        channels = [min(width * 2**level, _WIDEST[dims]) for level in range(len(blocks))]
+        channels = channels_of_levels(width, len(blocks), dims)
         self.multiple = stem * 2 ** (len(blocks) - 1)
-        layer = CONVOLUTION[dims]
-        self.embed = nn.Sequential(nn.Linear(contrasts + targets if self.told else 1, _EMBEDDED), nn.LeakyReLU(_SLOPE))
-        self.stem = layer(images, width, 3, padding=1) if stem == 1 else layer(images, width, 4, stride=2, padding=1)
-        self.down = nn.ModuleList(
-            _Level(before, after, count, 1 if level == 0 else 2, dims)
-            for level, ((before, after), count) in enumerate(zip(pairwise([width, *channels]), blocks, strict=True))
-        )
-        self.up = nn.ModuleList(_Up(below, own, dims) for own, below in reversed(list(pairwise(channels))))
+        self.embed = nn.Sequential(nn.Linear(contrasts + targets if self.told else 1, _EMBEDDED), nn.LeakyReLU(SLOPE))
+        self.stem = stem_layer(images, width, stem, dims)
+        self.down = nn.ModuleList(_Level(level) for level in levels_down(width, channels, blocks, dims, _TOLD))
+        self.up = levels_up(channels, dims, _TOLD)
         self.skips = nn.ModuleList(nn.Identity() for _ in channels[:-1])
-        self.head = layer(width, out_channels, 3, padding=1) if stem == 1 else TRANSPOSED[dims](
-            width, out_channels, 4, stride=2, padding=1
-        )  # fmt: skip
+        self.head = head_layer(width, out_channels, stem, dims)
+        layer = CONVOLUTION[dims]
         self.fine = layer(images, _FINE, 3, padding=1)
         self.fine_told = nn.Linear(_EMBEDDED, 2 * _FINE)
         self.fine_head = layer(_FINE, out_channels, 3, padding=1)
@@ -134,16 +128,9 @@ class FilmUNet(nn.Module):
         """Translate (B, in_channels, I, J[, K]) to float32 (B, out_channels, I, J[, K])."""
         images, code, begun = self._parted(source)
         images, told = framed(images, self.multiple), self.embed(code)
-        features = self.stem(images)
-        skipped = []
-        for level in self.down:
-            features = level(features, told)
-            skipped.append(features)
-        skipped = [passed(image) for passed, image in zip(self.skips, skipped, strict=False)]
-        for up, skip in zip(self.up, reversed(skipped), strict=True):
-            features = up(features, skip, told)
+        features = down_and_up(self.stem(images), told, down=self.down, skips=self.skips, up=self.up)
         scale, shift = _over_space(self.fine_told(told), images).chunk(2, dim=1)
-        fine = functional.leaky_relu(self.fine(images) * (1 + scale) + shift, _SLOPE)
+        fine = functional.leaky_relu(self.fine(images) * (1 + scale) + shift, SLOPE)
         added = unframed(in_float32(self.head, features) + in_float32(self.fine_head, fine), source.shape[2:])
         return added if begun is None else begun + added
 
@@ -192,12 +179,8 @@ class FilmUNet(nn.Module):
         return torch.where(_over_space(there, source), source[:, :count], torch.zeros_like(source[:, :count])), code
 
     def _initialise(self) -> None:
-        """He's normal distribution for leaky ReLU; modulation begins small."""
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d):
-                nn.init.kaiming_normal_(layer.weight, a=_SLOPE)
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
+        """He's normal distribution; modulation begins small."""
+        he_normal(self)
         for told in (self.fine_told, *(layer.told for layer in self.modules() if isinstance(layer, _Modulation))):
             nn.init.normal_(told.weight, std=0.02)
             nn.init.zeros_(told.bias)
@@ -213,63 +196,24 @@ class _Modulation(nn.Module):
 
     def forward(self, features: Tensor, told: Tensor) -> Tensor:
         scale, shift = _over_space(self.told(told), features).chunk(2, dim=1)
-        return functional.leaky_relu(self.norm(features) * (1 + scale) + shift, _SLOPE)
+        modulated: Tensor = self.norm(features) * (1 + scale) + shift
+        return modulated
 
 
-class _Block(nn.Module):
-    """act(norm(conv(modulated(conv(x)))) + x); where channels or resolution change x is averaged and projected."""
-
-    def __init__(self, before: int, channels: int, stride: int, dims: int) -> None:
-        super().__init__()
-        layer = CONVOLUTION[dims]
-        self.first = layer(before, channels, 3, stride=stride, padding=1, bias=False)
-        self.modulation = _Modulation(channels, dims)
-        self.second = layer(channels, channels, 3, padding=1, bias=False)
-        self.second_norm = norm_layer("batch_of_one", channels, dims)
-        self.stride = stride
-        self.project = layer(before, channels, 1, bias=False) if before != channels else None
-
-    def forward(self, image: Tensor, told: Tensor) -> Tensor:
-        inner = self.second_norm(self.second(self.modulation(self.first(image), told)))
-        if self.stride > 1:
-            pool = functional.avg_pool2d if image.ndim == 4 else functional.avg_pool3d
-            image = pool(image, self.stride)
-        if self.project is not None:
-            image = self.project(image)
-        return functional.leaky_relu(inner + image, _SLOPE)
+_TOLD = Between("modulation", _Modulation, "batch_of_one")
 
 
 class _Level(nn.Module):
-    """The residual blocks of one resolution; the first may halve it."""
+    """The residual blocks of one resolution."""
 
-    def __init__(self, before: int, channels: int, count: int, stride: int, dims: int) -> None:
+    def __init__(self, blocks: Sequence[nn.Module]) -> None:
         super().__init__()
-        first = _Block(before, channels, stride, dims)
-        self.blocks = nn.ModuleList([first, *(_Block(channels, channels, 1, dims) for _ in range(count - 1))])
+        self.blocks = nn.ModuleList(blocks)
 
     def forward(self, image: Tensor, told: Tensor) -> Tensor:
         for block in self.blocks:
             image = block(image, told)
         return image
-
-
-class _Up(nn.Module):
-    """The level below, projected and enlarged linearly, joined with the way down; two convolutions, the first told."""
-
-    def __init__(self, below: int, channels: int, dims: int) -> None:
-        super().__init__()
-        layer = CONVOLUTION[dims]
-        self.mode = _UPSAMPLING[dims]
-        self.project = layer(below, channels, 1, bias=False)
-        self.first = layer(2 * channels, channels, 3, padding=1, bias=False)
-        self.modulation = _Modulation(channels, dims)
-        self.second = layer(channels, channels, 3, padding=1, bias=False)
-        self.second_norm = norm_layer("batch_of_one", channels, dims)
-
-    def forward(self, below: Tensor, skip: Tensor, told: Tensor) -> Tensor:
-        enlarged = functional.interpolate(self.project(below), scale_factor=2, mode=self.mode, align_corners=False)
-        features = self.modulation(self.first(torch.cat([enlarged, skip], dim=1)), told)
-        return functional.leaky_relu(self.second_norm(self.second(features)), _SLOPE)
 
 
 def _over_space(numbers: Tensor, like: Tensor) -> Tensor:

@@ -1,37 +1,30 @@
 """The residual-encoder U-Net: many residual blocks on the way down, two convolutions a level on the way up.
 
-F. Isensee et al., nnU-Net revisited, MICCAI 2024 (the encoder); K. He et al., Deep residual learning, CVPR 2016 (the
-blocks). For synthesis, linear up-sampling and two convolutions a level on the way up have done better than transposed
-convolutions.
+F. Isensee et al., nnU-Net revisited, MICCAI 2024 (the encoder).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from recontrast.errors import ConfigError
 from recontrast.models import MODELS
-from recontrast.models.blocks import (
-    CONVOLUTION,
-    TRANSPOSED,
-    framed,
-    in_float32,
-    norm_layer,
-    require_spatial_dims,
-    unframed,
-)
+from recontrast.models.blocks import framed, in_float32, require_spatial_dims, unframed
 from recontrast.models.expected import ExpectedTarget
+from recontrast.models.residual_levels import (
+    channels_of_levels,
+    down_and_up,
+    he_normal,
+    head_layer,
+    levels_down,
+    levels_up,
+    require_levels,
+    stem_layer,
+)
 from recontrast.models.surroundings import Surroundings
-
-_SLOPE = 0.01
-_UPSAMPLING = {2: "bilinear", 3: "trilinear"}
-_WIDEST = {2: 512, 3: 320}
-"""Most channels of a level, as in nnU-Net."""
 
 
 @MODELS.register("residual_encoder")
@@ -87,30 +80,22 @@ class ResidualEncoder(nn.Module):
         if not 0 <= share <= 1:
             raise ConfigError(f"the residual encoder keeps a share of 0 to 1 of what it adds, got {share}")
         self.share = share
-        if min(in_channels, out_channels, width, *blocks, len(blocks)) < 1 or stem not in (1, 2):
-            raise ConfigError(
-                "the residual encoder needs at least one channel, one level and one block a level, and a stem of 1 or "
-                f"2; got in_channels {in_channels}, out_channels {out_channels}, width {width}, blocks "
-                f"{list(blocks)}, stem {stem}"
-            )
+        require_levels(
+            "residual encoder",
+            in_channels=in_channels, out_channels=out_channels, width=width, blocks=blocks, stem=stem,
+        )  # fmt: skip
         self.expected = _start(start, in_channels, contrasts, slices, out_channels)
         self.surroundings: Surroundings | None = None
         if start == "context":
             self.surroundings = Surroundings(channels=in_channels, spatial_dims=dims)
         shown = in_channels + (self.expected is not None)
-        channels = [min(width * 2**level, _WIDEST[dims]) for level in range(len(blocks))]
+        channels = channels_of_levels(width, len(blocks), dims)
         self.multiple = stem * 2 ** (len(blocks) - 1)
-        layer = CONVOLUTION[dims]
-        self.stem = layer(shown, width, 3, padding=1) if stem == 1 else layer(shown, width, 4, stride=2, padding=1)
-        self.down = nn.ModuleList(
-            _stage(before, after, count, 1 if level == 0 else 2, dims)
-            for level, ((before, after), count) in enumerate(zip(pairwise([width, *channels]), blocks, strict=True))
-        )
-        self.up = nn.ModuleList(_Up(below, own, dims) for own, below in reversed(list(pairwise(channels))))
+        self.stem = stem_layer(shown, width, stem, dims)
+        self.down = nn.ModuleList(nn.Sequential(*level) for level in levels_down(width, channels, blocks, dims))
+        self.up = levels_up(channels, dims)
         self.skips = nn.ModuleList(nn.Identity() for _ in channels[:-1])
-        self.head = layer(width, out_channels, 3, padding=1) if stem == 1 else TRANSPOSED[dims](
-            width, out_channels, 4, stride=2, padding=1
-        )  # fmt: skip
+        self.head = head_layer(width, out_channels, stem, dims)
         self._initialise()
 
     def fit(self, source: Tensor, target: Tensor, mask: Tensor) -> None:
@@ -151,13 +136,7 @@ class ResidualEncoder(nn.Module):
             begun = begun + in_float32(self.surroundings, source)
         shown = source if begun is None else torch.cat([source, begun.to(source.dtype)], dim=1)
         features = self.stem(framed(shown, self.multiple))
-        skipped = []
-        for stage in self.down:
-            features = stage(features)
-            skipped.append(features)
-        skipped = [passed(image) for passed, image in zip(self.skips, skipped, strict=False)]
-        for up, skip in zip(self.up, reversed(skipped), strict=True):
-            features = up(features, skip)
+        features = down_and_up(features, down=self.down, skips=self.skips, up=self.up)
         result = unframed(in_float32(self.head, features), source.shape[2:])
         if control is None or begun is None:
             return result
@@ -165,12 +144,8 @@ class ResidualEncoder(nn.Module):
         return whole if self.share == 1 else control + self.share * (whole - control)
 
     def _initialise(self) -> None:
-        """He's normal distribution for leaky ReLU, and zero in the last layer."""
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d):
-                nn.init.kaiming_normal_(layer.weight, a=_SLOPE)
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
+        """He's normal distribution, and zero in the last layer."""
+        he_normal(self)
         if self.expected is not None:
             nn.init.zeros_(self.head.weight)
         if self.surroundings is not None:
@@ -189,58 +164,3 @@ def _start(start: str, in_channels: int, contrasts: int, slices: int, out_channe
             f"(got {out_channels}) to start from a control"
         )
     return ExpectedTarget(contrasts=number, slices=each)
-
-
-def _stage(before: int, channels: int, count: int, stride: int, dims: int) -> nn.Sequential:
-    first = _Block(before, channels, stride, dims)
-    return nn.Sequential(first, *(_Block(channels, channels, 1, dims) for _ in range(count - 1)))
-
-
-class _Block(nn.Module):
-    """act(norm(conv(act(norm(conv(x))))) + x); where channels or resolution change x is averaged and projected."""
-
-    def __init__(self, before: int, channels: int, stride: int, dims: int) -> None:
-        super().__init__()
-        layer = CONVOLUTION[dims]
-        self.first = layer(before, channels, 3, stride=stride, padding=1, bias=False)
-        self.first_norm = norm_layer("instance", channels, dims)
-        self.second = layer(channels, channels, 3, padding=1, bias=False)
-        self.second_norm = norm_layer("instance", channels, dims)
-        self.stride = stride
-        self.project = layer(before, channels, 1, bias=False) if before != channels else None
-
-    def forward(self, image: Tensor) -> Tensor:
-        inner = _activated(self.first_norm(self.first(image)))
-        inner = self.second_norm(self.second(inner))
-        if self.stride > 1:
-            pool = functional.avg_pool2d if image.ndim == 4 else functional.avg_pool3d
-            image = pool(image, self.stride)
-        if self.project is not None:
-            image = self.project(image)
-        return _activated(inner + image)
-
-
-class _Up(nn.Module):
-    """The level below, projected and enlarged linearly, joined with the way down; then two convolutions.
-
-    Projection and linear enlargement commute; projecting first is cheaper by the number of voxels it saves.
-    """
-
-    def __init__(self, below: int, channels: int, dims: int) -> None:
-        super().__init__()
-        layer = CONVOLUTION[dims]
-        self.mode = _UPSAMPLING[dims]
-        self.project = layer(below, channels, 1, bias=False)
-        self.first = layer(2 * channels, channels, 3, padding=1, bias=False)
-        self.first_norm = norm_layer("instance", channels, dims)
-        self.second = layer(channels, channels, 3, padding=1, bias=False)
-        self.second_norm = norm_layer("instance", channels, dims)
-
-    def forward(self, below: Tensor, skip: Tensor) -> Tensor:
-        enlarged = functional.interpolate(self.project(below), scale_factor=2, mode=self.mode, align_corners=False)
-        features = _activated(self.first_norm(self.first(torch.cat([enlarged, skip], dim=1))))
-        return _activated(self.second_norm(self.second(features)))
-
-
-def _activated(features: Tensor) -> Tensor:
-    return functional.leaky_relu(features, _SLOPE, inplace=True)
