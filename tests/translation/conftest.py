@@ -19,6 +19,18 @@ from recontrast.translation.description import Member, TranslatorDescription
 from recontrast.translation.translator import save_translator
 from recontrast.volume import Volume
 
+UNET = Member(name="unet", options={"width": 4, "depth": 2})
+TORCH: dict[str, Any] = {"engine": "torch", "precision": "fp32", "device": "cpu"}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Images and sidecars of a folder; provenance holds the time and is left out."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "provenance.json"
+    }
+
 
 class Copy(nn.Module):
     """Gives back one input channel, times a weight of 1: what comes out must be what went in."""

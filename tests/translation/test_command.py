@@ -1,8 +1,8 @@
+"""`recontrast translate`: what it takes, what it writes beside the images, and what it refuses."""
+
 from __future__ import annotations
 
-import errno
 import json
-import shutil
 import subprocess
 import sys
 import threading
@@ -15,8 +15,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from tests.translation.conftest import TORCH, UNET, contents
 
-from recontrast.atomic import PARTIAL
 from recontrast.errors import (
     CheckpointError,
     ConfigError,
@@ -28,34 +28,19 @@ from recontrast.errors import (
     UnknownNameError,
 )
 from recontrast.io.bids import read_sidecar
-from recontrast.io.dicom.find import Inventory
 from recontrast.io.nifti import read_header, read_volume, write_volume
 from recontrast.io.tables import read_table
 from recontrast.models import MODELS
-from recontrast.preparation.bank import Bank
 from recontrast.preparation.cohort import read_cohort
-from recontrast.preparation.normalize import Scale, fit_scale
+from recontrast.preparation.normalize import fit_scale
 from recontrast.preparation.pipeline import PrepareSettings, prepare
 from recontrast.provenance import sha256_of
 from recontrast.translation import command
 from recontrast.translation.cases import Selection, find_cases
 from recontrast.translation.command import TranslateSettings, translate, translate_there
 from recontrast.translation.description import Member, read_description, subject_hash
-from recontrast.translation.dicom import find_dicom_cases
 from recontrast.translation.translator import save_translator
 from recontrast.volume import Volume
-
-UNET = Member(name="unet", options={"width": 4, "depth": 2})
-TORCH: dict[str, Any] = {"engine": "torch", "precision": "fp32", "device": "cpu"}
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """Images and sidecars of a folder; provenance holds the time and is left out."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "provenance.json"
-    }
 
 
 def test_a_data_set_is_translated_and_what_cannot_be_is_listed(
@@ -244,65 +229,6 @@ def test_the_sources_type_is_stored_with_half_a_step_accuracy(
     assert error <= step / 2 + 1e-3
 
 
-def test_finished_cases_are_kept_and_changed_ones_made_again(
-    save: Callable[..., Path], data_set: Path, tmp_path: Path, make_volume: Callable[..., Volume]
-) -> None:
-    run, out = save(model=UNET), tmp_path / "out"
-    settings = TranslateSettings(run=run, input=data_set, out=out, **TORCH)
-    translate(settings)
-    images = {path.name: path.stat().st_mtime_ns for path in out.rglob("*.nii.gz")}
-    write_volume(data_set / "sub-02/anat/sub-02_T1w.nii.gz", make_volume(seed=9))
-    (out / "sub-01/anat/sub-01_desc-synthetic_T2w.json").unlink()
-    summary = translate(settings)
-    assert "1 were finished before" in summary.done[0]
-    changed = {path.name for path in out.rglob("*.nii.gz") if path.stat().st_mtime_ns != images[path.name]}
-    assert changed == {"sub-01_desc-synthetic_T2w.nii.gz", "sub-02_desc-synthetic_T2w.nii.gz"}
-    undisturbed = tmp_path / "undisturbed"
-    translate(TranslateSettings(run=run, input=data_set, out=undisturbed, **TORCH))
-    assert contents(out) == contents(undisturbed)
-
-
-def test_another_translator_makes_all_again_but_never_mixes(
-    save: Callable[..., Path], data_set: Path, tmp_path: Path
-) -> None:
-    run, out = save(model=UNET), tmp_path / "out"
-    translate(TranslateSettings(run=run, input=data_set, out=out, **TORCH))
-    save(run, model=Member(name="unet", options={"width": 2, "depth": 2}))
-    with pytest.raises(ConfigError, match="another translator"):
-        translate(TranslateSettings(run=run, input=data_set, out=out, subjects=("01",), **TORCH))
-    summary = translate(TranslateSettings(run=run, input=data_set, out=out, **TORCH))
-    assert "finished before" not in summary.done[0]
-    with pytest.raises(ConfigError, match="dtype was 'float32', is now 'source'"):
-        translate(TranslateSettings(run=run, input=data_set, out=out, dtype="source", **TORCH))
-
-
-def test_stopped_in_the_middle_nothing_finished_is_lost(
-    save: Callable[..., Path], data_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The disk is full at the second image: the first stays whole, and the next run makes only the rest."""
-    run, out = save(model=UNET), tmp_path / "out"
-    settings = TranslateSettings(run=run, input=data_set, out=out, **TORCH)
-    save_image, room = nib.save, iter([True])
-
-    def disk_of_one_image(image: Any, path: Path) -> None:
-        if not next(room, False):
-            Path(path).write_bytes(b"half of it")
-            raise OSError(errno.ENOSPC, "No space left on device")
-        save_image(image, path)
-
-    with monkeypatch.context() as patch:
-        patch.setattr("recontrast.io.nifti.nib.save", disk_of_one_image)
-        with pytest.raises(OutputError, match="the disk is full"):
-            translate(settings)
-    images = list(out.rglob("*.nii.gz"))
-    assert len(images) == 1
-    before = images[0].stat().st_mtime_ns
-    assert not list(out.rglob(f"{PARTIAL}*"))
-    assert "1 were finished before" in translate(settings).done[0]
-    assert images[0].stat().st_mtime_ns == before
-    assert len(list(out.rglob("*.nii.gz"))) == 3
-
-
 def test_bad_cases_do_not_stop_the_good_ones(
     save: Callable[..., Path], data_set: Path, tmp_path: Path, make_volume: Callable[..., Volume]
 ) -> None:
@@ -360,13 +286,6 @@ def test_wrong_settings_and_wrong_places(save: Callable[..., Path], data_set: Pa
     assert not (tmp_path / "o").exists()
 
 
-def test_derivatives_of_the_input_are_a_good_place(save: Callable[..., Path], data_set: Path) -> None:
-    out = data_set / "derivatives" / "recontrast"
-    settings = TranslateSettings(run=save(), input=data_set, out=out, **TORCH)
-    translate(settings)
-    assert "3 were finished before" in translate(settings).done[0]
-
-
 def test_reading_and_writing_overlap_with_the_network(
     save: Callable[..., Path], data_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -402,21 +321,6 @@ def test_an_input_is_never_overwritten(
     assert source.read_bytes() == before
 
 
-def test_moved_together_input_and_output_are_still_known(
-    save: Callable[..., Path], data_set: Path, tmp_path: Path
-) -> None:
-    run, out = save(), tmp_path / "out"
-    translate(TranslateSettings(run=run, input=data_set, out=out, **TORCH))
-    moved = tmp_path / "moved"
-    moved.mkdir()
-    for folder in (run, data_set, out):
-        shutil.move(folder, moved / folder.name)
-    summary = translate(
-        TranslateSettings(run=moved / run.name, input=moved / data_set.name, out=moved / out.name, **TORCH)
-    )
-    assert "3 were finished before" in summary.done[0]
-
-
 @pytest.mark.slow
 def test_the_bids_validator_finds_no_error(save: Callable[..., Path], data_set: Path, tmp_path: Path) -> None:
     program = Path(sys.executable).with_name("bids-validator-deno")
@@ -429,35 +333,3 @@ def test_the_bids_validator_finds_no_error(save: Callable[..., Path], data_set: 
         pytest.skip(f"bids-validator-deno does not run here: {ran.stderr[:200]}")
     issues = json.loads(ran.stdout)["issues"]["issues"]
     assert [issue for issue in issues if issue.get("severity") == "error"] == []
-
-
-def test_any_to_any_says_which_sources_were_used(save: Callable[..., Path], data_set: Path, tmp_path: Path) -> None:
-    bank = Bank(sources=("T1w", "PDw"), targets={label: Scale("fixed", 0.0, 1000.0) for label in ("T2w", "PDw")})
-    run = save(sources=bank.sources, target="", bank=bank, model=Member(name="copy", options={"channel": 1}))
-    given: dict[str, Any] = {"run": run, "input": data_set, **TORCH}
-    with pytest.raises(ConfigError, match="makes T2w, PDw: say which"):
-        translate(TranslateSettings(out=tmp_path / "none", **given))
-    assert not translate(TranslateSettings(out=tmp_path / "all", target="T2w", **given)).failed
-    assert not translate(TranslateSettings(out=tmp_path / "one", target="T2w", source=("PDw",), **given)).failed
-    with pytest.raises(ConfigError, match="target was 'T2w', is now 'PDw'"):
-        translate(TranslateSettings(out=tmp_path / "all", target="PDw", **given))
-    name = "sub-01/anat/sub-01_desc-synthetic_T2w.nii.gz"
-    all_of_it, one = (read_sidecar(tmp_path / folder / name) for folder in ("all", "one"))
-    assert (all_of_it["SourceContrasts"], one["SourceContrasts"]) == (["T1w", "PDw"], ["PDw"])
-    assert list(one["SourceScales"]) == ["PDw"]
-    # the network copies PDw: it is the same in both, and is what went in
-    images = [read_volume(tmp_path / folder / name).data for folder in ("all", "one")]
-    source = read_volume(data_set / "sub-01/anat/sub-01_PDw.nii.gz")
-    assert np.array_equal(*images)
-    np.testing.assert_allclose(images[0], 1000 * fit_scale(source).apply(source.data), rtol=1e-5, atol=1e-3)
-    made = translate(TranslateSettings(out=tmp_path / "PDw", target="PDw", **given))
-    assert list(made.failed) == ["sub-03_ses-1"]
-    absent = read_volume(tmp_path / "PDw/sub-01/anat/sub-01_desc-synthetic_PDw.nii.gz")
-    assert not absent.data.any()  # the target is never given: the channel that is copied holds zeros
-
-
-def test_any_to_any_does_not_take_dicom(save: Callable[..., Path], tmp_path: Path) -> None:
-    bank = Bank(sources=("T1w",), targets={"T2w": Scale("fixed", 0.0, 1000.0)})
-    about = read_description(save(target="", bank=bank)).making("")
-    with pytest.raises(ConfigError, match="does not take DICOM"):
-        find_dicom_cases(Inventory(()), about, (), tmp_path)

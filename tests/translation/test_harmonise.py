@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.translation.conftest import TORCH
 
 from recontrast.errors import ConfigError, LayoutError, RecontrastWarning
 from recontrast.evaluation.command import EvaluateSettings, evaluate
@@ -24,7 +25,6 @@ from recontrast.translation.description import TranslatorDescription
 from recontrast.volume import Volume
 
 ENHANCED = "ce-gadolinium_T1w"
-TORCH: dict[str, Any] = {"engine": "torch", "precision": "fp32", "device": "cpu"}
 
 
 @pytest.fixture

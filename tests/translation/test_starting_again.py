@@ -1,0 +1,101 @@
+"""What was finished is kept when `translate` is started again, and only that."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import pytest
+from tests.translation.conftest import TORCH, UNET, contents
+
+from recontrast.atomic import PARTIAL
+from recontrast.errors import ConfigError, OutputError
+from recontrast.io.nifti import write_volume
+from recontrast.translation.command import TranslateSettings, translate
+from recontrast.translation.description import Member
+from recontrast.volume import Volume
+
+
+def test_finished_cases_are_kept_and_changed_ones_made_again(
+    save: Callable[..., Path], data_set: Path, tmp_path: Path, make_volume: Callable[..., Volume]
+) -> None:
+    run, out = save(model=UNET), tmp_path / "out"
+    settings = TranslateSettings(run=run, input=data_set, out=out, **TORCH)
+    translate(settings)
+    images = {path.name: path.stat().st_mtime_ns for path in out.rglob("*.nii.gz")}
+    write_volume(data_set / "sub-02/anat/sub-02_T1w.nii.gz", make_volume(seed=9))
+    (out / "sub-01/anat/sub-01_desc-synthetic_T2w.json").unlink()
+    summary = translate(settings)
+    assert "1 were finished before" in summary.done[0]
+    changed = {path.name for path in out.rglob("*.nii.gz") if path.stat().st_mtime_ns != images[path.name]}
+    assert changed == {"sub-01_desc-synthetic_T2w.nii.gz", "sub-02_desc-synthetic_T2w.nii.gz"}
+    undisturbed = tmp_path / "undisturbed"
+    translate(TranslateSettings(run=run, input=data_set, out=undisturbed, **TORCH))
+    assert contents(out) == contents(undisturbed)
+
+
+def test_another_translator_makes_all_again_but_never_mixes(
+    save: Callable[..., Path], data_set: Path, tmp_path: Path
+) -> None:
+    run, out = save(model=UNET), tmp_path / "out"
+    translate(TranslateSettings(run=run, input=data_set, out=out, **TORCH))
+    save(run, model=Member(name="unet", options={"width": 2, "depth": 2}))
+    with pytest.raises(ConfigError, match="another translator"):
+        translate(TranslateSettings(run=run, input=data_set, out=out, subjects=("01",), **TORCH))
+    summary = translate(TranslateSettings(run=run, input=data_set, out=out, **TORCH))
+    assert "finished before" not in summary.done[0]
+    with pytest.raises(ConfigError, match="dtype was 'float32', is now 'source'"):
+        translate(TranslateSettings(run=run, input=data_set, out=out, dtype="source", **TORCH))
+
+
+def test_stopped_in_the_middle_nothing_finished_is_lost(
+    save: Callable[..., Path], data_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full at the second image: the first stays whole, and the next run makes only the rest."""
+    run, out = save(model=UNET), tmp_path / "out"
+    settings = TranslateSettings(run=run, input=data_set, out=out, **TORCH)
+    save_image, room = nib.save, iter([True])
+
+    def disk_of_one_image(image: Any, path: Path) -> None:
+        if not next(room, False):
+            Path(path).write_bytes(b"half of it")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save_image(image, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("recontrast.io.nifti.nib.save", disk_of_one_image)
+        with pytest.raises(OutputError, match="the disk is full"):
+            translate(settings)
+    images = list(out.rglob("*.nii.gz"))
+    assert len(images) == 1
+    before = images[0].stat().st_mtime_ns
+    assert not list(out.rglob(f"{PARTIAL}*"))
+    assert "1 were finished before" in translate(settings).done[0]
+    assert images[0].stat().st_mtime_ns == before
+    assert len(list(out.rglob("*.nii.gz"))) == 3
+
+
+def test_derivatives_of_the_input_are_a_good_place(save: Callable[..., Path], data_set: Path) -> None:
+    out = data_set / "derivatives" / "recontrast"
+    settings = TranslateSettings(run=save(), input=data_set, out=out, **TORCH)
+    translate(settings)
+    assert "3 were finished before" in translate(settings).done[0]
+
+
+def test_moved_together_input_and_output_are_still_known(
+    save: Callable[..., Path], data_set: Path, tmp_path: Path
+) -> None:
+    run, out = save(), tmp_path / "out"
+    translate(TranslateSettings(run=run, input=data_set, out=out, **TORCH))
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for folder in (run, data_set, out):
+        shutil.move(folder, moved / folder.name)
+    summary = translate(
+        TranslateSettings(run=moved / run.name, input=moved / data_set.name, out=moved / out.name, **TORCH)
+    )
+    assert "3 were finished before" in summary.done[0]
