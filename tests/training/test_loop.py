@@ -20,6 +20,7 @@ from recontrast.training.checkpoint import load_checkpoint
 from recontrast.training.command import TrainSettings, train
 from recontrast.training.learner import Learner
 from recontrast.training.log import read_log
+from recontrast.training.validation import Validator
 
 MakePrepared = Callable[..., Path]
 
@@ -203,13 +204,13 @@ def test_patience_ends_the_run_and_the_best_weights_are_kept(
     learn_from: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter([20.0, 21.0, 19.0, 20.0, 25.0])
-    original = loop_module.Validator.summarise
+    original = Validator.summarise
 
     def scripted(self: Any, values: Any) -> Any:
         result = original(self, values)
         return type(result)(result.values, {**result.metrics, "psnr": (score := next(scores))}, score)
 
-    monkeypatch.setattr(loop_module.Validator, "summarise", scripted)
+    monkeypatch.setattr(Validator, "summarise", scripted)
     run = learn_from("run", "loop.patience=2", "loop.steps=40")
     end = read_log(run)[-1]
     assert (end["step"], end["best_step"]) == (16, 8)
@@ -223,9 +224,7 @@ def test_patience_ends_the_run_and_the_best_weights_are_kept(
 def test_undefined_validations_leave_the_last_weights(
     learn_from: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        loop_module.Validator, "score_cases", lambda self, *_: torch.full((1, len(self.labels)), float("nan"))
-    )
+    monkeypatch.setattr(Validator, "score_cases", lambda self, *_: torch.full((1, len(self.labels)), float("nan")))
     run = learn_from("run", "loop.patience=2", "loop.ema=0")
     events = read_log(run)
     assert [e["metrics"]["psnr"] for e in events if e["event"] == "validation"] == [None, None]

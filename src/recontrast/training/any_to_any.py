@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from recontrast.errors import ConfigError
 from recontrast.preparation.bank import makeable
 from recontrast.preparation.cohort import PreparedCase
 from recontrast.training.plan import Plan
-from recontrast.training.validation import Validation, Validator
+from recontrast.training.validation import Judge, Validation, Validator
 from recontrast.translation.description import TranslatorDescription
 
 
@@ -44,36 +44,36 @@ def require_bank_plan(plan: Plan) -> None:
             )
 
 
+def build_validator(
+    cases: Sequence[PreparedCase], cached: Sequence[CachedCase], protocol: str, description: TranslatorDescription
+) -> Judge:
+    """What validates the networks of a training; arguments as for `Validator`.
+
+    Where the network makes several targets, each is validated on the cases that have it beside a source.
+    """
+    bank = description.bank
+    if bank is None:
+        return Validator(cases, cached, protocol, description)
+    parts: dict[str, Validator] = {}
+    for target in bank.targets:
+        chosen = [n for n, case in enumerate(cases) if makeable(description.sources, (target,), case.images)]
+        if chosen:
+            own = ([cases[n] for n in chosen], [cached[n] for n in chosen])
+            parts[target] = Validator(*own, protocol, description.making(target))
+    return BankValidator(parts)
+
+
 class BankValidator:
     """Validates a network that makes several targets: each target from all sources that a case has.
 
-    Every target counts the same. Takes the place of `Validator`.
+    Every target counts the same.
 
     Args:
-        cases: Prepared validation cases, each with a target beside a source.
-        cached: The same cases in the cache.
-        protocol: Name of an evaluation protocol.
-        description: What the translator will be.
-
-    Raises:
-        UnknownNameError: No such protocol.
-        ConfigError: The protocol decides in a region that the cases do not have.
+        parts: Target to what validates it; at least one.
     """
 
-    def __init__(
-        self,
-        cases: Sequence[PreparedCase],
-        cached: Sequence[CachedCase],
-        protocol: str,
-        description: TranslatorDescription,
-    ) -> None:
-        bank = description.bank
-        self.parts: dict[str, Validator] = {}
-        for target in bank.targets if bank else ():
-            chosen = [n for n, case in enumerate(cases) if makeable(description.sources, (target,), case.images)]
-            if chosen:
-                own = ([cases[n] for n in chosen], [cached[n] for n in chosen])
-                self.parts[target] = Validator(*own, protocol, description.making(target))
+    def __init__(self, parts: Mapping[str, Validator]) -> None:
+        self.parts = dict(parts)
         first = next(iter(self.parts.values()))
         self.labels, self.is_better = first.labels, first.is_better
         self.region = " / ".join(sorted({part.region for part in self.parts.values()}))
@@ -84,7 +84,7 @@ class BankValidator:
         return len({case.subject for part in self.parts.values() for case in part.cached})
 
     def score_cases(self, network: torch.nn.Module, precision: str, rank: int = 0, ranks: int = 1) -> torch.Tensor:
-        """As `Validator.score_cases`; the rows of one target after those of the other."""
+        """See `Judge.score_cases`; the rows of one target after those of the other."""
         return torch.cat([part.score_cases(network, precision, rank, ranks) for part in self.parts.values()])
 
     def summarise(self, values: NDArray[np.float64]) -> Validation:

@@ -24,12 +24,12 @@ from recontrast.datasets.volumes import VolumeBatches
 from recontrast.errors import TrainingError
 from recontrast.io.tables import write_table
 from recontrast.preparation.cohort import PreparedCase
-from recontrast.training.any_to_any import BankValidator
+from recontrast.training.any_to_any import build_validator
 from recontrast.training.checkpoint import has_checkpoint, load_checkpoint, read_step, save_checkpoint
 from recontrast.training.learner import Learner, learning_rate
 from recontrast.training.log import LiveLine, RunLog
 from recontrast.training.plan import LoopSettings, Plan
-from recontrast.training.validation import Validator
+from recontrast.training.validation import Judge
 from recontrast.translation.description import TranslatorDescription
 
 LAST = Path("checkpoints", "last")
@@ -153,10 +153,7 @@ def learn(fabric: Any, job: Job) -> Learned:
     else:
         kind = VolumeBatches if data.spatial_dims == 3 else SliceBatches if data.paired else UnpairedBatches
         batches = kind(learned, data, job.plan.loop.seed)
-    validator: Validator | BankValidator | None = None
-    if job.validation:
-        judge = BankValidator if about.bank else Validator
-        validator = judge(job.validation, judged, job.plan.loop.protocol, job.description)
+    validator = build_validator(job.validation, judged, job.plan.loop.protocol, about) if job.validation else None
     training = _Training(fabric, job, batches, validator)
     with training.log or nullcontext(), training.live:
         reason = training.run()
@@ -178,10 +175,7 @@ def learn(fabric: Any, job: Job) -> Learned:
 class _Training:
     """A training on one rank; `run` is the loop, the methods below it are its steps in the order they come."""
 
-    def __init__(
-        self, fabric: Any, job: Job, batches: SliceBatches | UnpairedBatches,
-        validator: Validator | BankValidator | None,
-    ) -> None:  # fmt: skip
+    def __init__(self, fabric: Any, job: Job, batches: SliceBatches | UnpairedBatches, validator: Judge | None) -> None:
         began = time.perf_counter()  # fitting a control is part of the budget
         self.fabric, self.job, self.loop = fabric, job, job.plan.loop
         self.batches, self.validator = batches, validator

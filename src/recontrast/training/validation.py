@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,41 @@ class Validation:
     values: NDArray[np.float64]
     metrics: dict[str, float]
     score: float
+
+
+class Judge(typing.Protocol):
+    """What validates networks on the same cases again and again, for one target or for several."""
+
+    @property
+    def labels(self) -> list[str]:
+        """Metrics, the one that decides first."""
+
+    @property
+    def region(self) -> str:
+        """Where they are computed."""
+
+    @property
+    def subjects(self) -> int:
+        """Number of validation subjects."""
+
+    def is_better(self, score: float, than: float | None) -> bool:
+        """Whether a score beats another; None is beaten by any that is defined."""
+
+    def score_cases(self, network: torch.nn.Module, precision: str, rank: int = 0, ranks: int = 1) -> torch.Tensor:
+        """Values of this rank's cases, (cases, metrics), zero in the rows of other ranks.
+
+        Args:
+            network: The network as it is now.
+            precision: "bf16": where it agrees with fp32, as in `translate`; "fp32".
+            rank: Rank of this process.
+            ranks: Number of processes that share the cases.
+        """
+
+    def summarise(self, values: NDArray[np.float64]) -> Validation:
+        """Means over subjects of the values of all cases."""
+
+    def table(self, validation: Validation, step: int) -> pd.DataFrame:
+        """`validation.tsv`: one row a case and metric."""
 
 
 class Validator:
@@ -85,7 +121,7 @@ class Validator:
         return len({case.subject for case in self.cached})
 
     def is_better(self, score: float, than: float | None) -> bool:
-        """Whether a score beats another; None is beaten by any that is defined."""
+        """See `Judge.is_better`."""
         if not math.isfinite(score):
             return False
         if than is None:
@@ -93,14 +129,7 @@ class Validator:
         return score > than if self.protocol.higher_is_better(self.protocol.primary_metric) else score < than
 
     def score_cases(self, network: torch.nn.Module, precision: str, rank: int = 0, ranks: int = 1) -> torch.Tensor:
-        """Values of this rank's cases, (cases, metrics), zero in the rows of other ranks.
-
-        Args:
-            network: The network as it is now.
-            precision: "bf16": where it agrees with fp32, as in `translate`; "fp32".
-            rank: Rank of this process.
-            ranks: Number of processes that share the cases.
-        """
+        """See `Judge.score_cases`."""
         device = next(network.parameters()).device
         settings = EngineSettings(
             engine="torch",
