@@ -124,7 +124,7 @@ def infer(name: str, shape: tuple[int, ...], repeats: int, way: str, window: int
         translator = Translator(net, about, EngineSettings(window=window, memory_gb=100.0))
 
         def run() -> np.ndarray:
-            return translator.predict_scaled({"ce-gadolinium_T1w": source})
+            return translator.predict_scaled({"ce-gadolinium_T1w": source}, {})
 
     made = run()
     seconds = []

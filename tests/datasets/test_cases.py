@@ -47,6 +47,24 @@ def test_air_is_native_zero(make_case: MakeCase, tmp_path: Path) -> None:
     np.testing.assert_allclose(cached(make_case(), tmp_path / "cache").air, [-0.5, 0.0])
 
 
+@pytest.mark.parametrize("kind", ["float32", "uint16"])
+def test_zeros_are_what_native_zero_reads_as(make_case: MakeCase, tmp_path: Path, kind: str) -> None:
+    case = make_case()
+    for label in ("T1w", "T2w"):
+        image = read_volume(case.images[label])
+        dark = image.data.copy()
+        dark[0], dark[1] = 0, -7  # zero is not the lowest value
+        write_volume(case.images[label], image.with_data(dark), np.float32)
+    stack = cached(case, tmp_path / "cache", cache_type=kind, context_voxels=((2.0, 2.0, 2.0),))
+    channels = np.stack([stack.read(n, ALL, ALL, ALL) for n in range(len(stack.images))], axis=1)
+    first, last = (slices_back(channels[channel], "axial") for channel in (0, -1))
+    assert set(stack.zeros) == {"T1w", "T2w"}
+    for image, label in ((first, "T1w"), (last, "T2w")):
+        assert (image[0] == stack.zeros[label]).all()
+        assert stack.zeros[label] == pytest.approx(case.scales[label].zero, abs=1e-3)
+        assert (image[1] < stack.zeros[label]).all()
+
+
 def test_cache_is_reused_and_rebuilt_when_an_image_changes(make_case: MakeCase, tmp_path: Path) -> None:
     case, folder = make_case(), tmp_path / "cache"
     cached(case, folder)

@@ -86,7 +86,7 @@ def test_every_network_translates_slices_and_volumes(name: str, plane: str) -> N
     )  # fmt: skip
     translator = Translator(build(name, 3 if plane == "volume" else 2).eval(), about, TORCH)
     sources = {label: torch.rand(17, 16, 12).numpy() for label in about.sources}
-    made = translator.predict_scaled(sources)
+    made = translator.predict_scaled(sources, {})
     assert made.shape == (17, 16, 12)
     assert made.min() < made.max()
 

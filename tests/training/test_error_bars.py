@@ -69,7 +69,7 @@ def test_validation_subjects_calibrate_and_are_named(
     case = splits["validation"][0]
     scaled = {n: case.scales[n].apply(read_volume(case.images[n]).data) for n in ("T1w", "FLAIR")}
     head = read_volume(case.regions["head"]).data > 0
-    estimate = translator.predict_scaled(scaled)
+    estimate = translator.predict_scaled(scaled, {})
     half = bars.half_widths([scaled["T1w"]], estimate, read_volume(case.images["T1w"]).spacing)
     covered = (np.abs(scaled["FLAIR"] - estimate) <= half)[head].mean()
     assert 0.8 < covered < 0.98

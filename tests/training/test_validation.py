@@ -13,7 +13,7 @@ from recontrast.datasets.cases import DataSettings, cache_cases
 from recontrast.errors import ConfigError, UnknownNameError
 from recontrast.evaluation.protocols import PROTOCOLS
 from recontrast.evaluation.scores import score_volume
-from recontrast.io.nifti import read_volume
+from recontrast.io.nifti import read_volume, write_volume
 from recontrast.preparation.cohort import read_cohort
 from recontrast.training.validation import Validator
 from recontrast.translation.description import Member, TranslatorDescription
@@ -64,6 +64,32 @@ def test_scores_are_those_of_the_protocol(make_prepared: MakePrepared, tmp_path:
     assert result.score == result.metrics["psnr"]
     for label, value in result.metrics.items():
         assert value == pytest.approx(expected[label], rel=1e-5), label
+
+
+def test_what_was_not_acquired_is_scored_as_it_is_delivered(make_prepared: MakePrepared, tmp_path: Path) -> None:
+    """A network that paints everywhere: half of the head was not acquired, and nothing is delivered there."""
+
+    class Grey(Half):
+        def forward(self, source: torch.Tensor) -> torch.Tensor:
+            return 0 * source[:, :1] + self.factor
+
+    prepared = make_prepared()
+    (case,) = read_cohort(prepared).split("validation")
+    image = read_volume(case.images["T1w"])
+    cut = image.data.copy()
+    cut[:9] = 0
+    write_volume(case.images["T1w"], image.with_data(cut), np.float32)
+    validator = make(prepared, tmp_path / "cache")
+    found = validator.summarise(validator.score_cases(Grey(), "fp32").numpy())
+    (case,) = read_cohort(prepared).split("validation")
+    target = case.scales["T2w"].apply(read_volume(case.images["T2w"]).data)
+    estimate = np.full_like(target, 0.5)
+    estimate[:9] = 0
+    brain = read_volume(case.regions["brain"], np.uint8).data > 0
+    records = score_volume(PROTOCOLS.get("recontrast"), target, estimate, {"brain": brain, "head": brain})
+    expected = {record.metric: record.value for record in records if record.region == "brain"}
+    assert found.metrics["mae"] == pytest.approx(expected["mae"], rel=1e-5)
+    assert found.score == pytest.approx(expected["psnr"], rel=1e-5)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.names())

@@ -93,9 +93,9 @@ def test_windows_give_what_the_whole_volume_gives(learn_from: Callable[..., Path
     rng = np.random.default_rng(0)
     sources = {label: rng.random((48, 20, 12), np.float32) for label in ("T1w", "FLAIR")}
     plain = {"engine": "torch", "precision": "fp32"}
-    whole = load_translator(run, EngineSettings(**plain)).predict_scaled(sources)  # type: ignore[arg-type]
+    whole = load_translator(run, EngineSettings(**plain)).predict_scaled(sources, {})  # type: ignore[arg-type]
     settings = EngineSettings(**plain, window=32, overlap=0.5)  # type: ignore[arg-type]
-    windows = load_translator(run, settings).predict_scaled(sources)
+    windows = load_translator(run, settings).predict_scaled(sources, {})
     assert not np.array_equal(windows, whole)
     assert float(np.abs(windows - whole)[:8].max()) < 1e-3
     assert float(np.abs(windows - whole)[-8:].max()) < 1e-3

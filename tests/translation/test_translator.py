@@ -23,7 +23,7 @@ from recontrast.errors import (
     RecontrastWarning,
 )
 from recontrast.models import MODELS
-from recontrast.preparation.normalize import Scale, fit_scale
+from recontrast.preparation.normalize import Scale, ScaleSettings, fit_scale
 from recontrast.provenance import sha256_of
 from recontrast.translation.description import CARD, DESCRIPTION, WEIGHTS, Member, TranslatorDescription
 from recontrast.translation.engines.choice import EngineSettings
@@ -131,8 +131,37 @@ def test_predict_scaled_is_translate_without_scales(
 ) -> None:
     volume = make_volume().reoriented("RAS")
     translator = load_translator(save(model=UNET), FP32)
-    scaled = translator.predict_scaled({"T1w": fit_scale(volume).apply(volume.data)})
+    scaled = translator.predict_scaled({"T1w": fit_scale(volume).apply(volume.data)}, {})
     assert np.allclose(scaled * 1000.0, translator.translate({"T1w": volume}).data, atol=1e-3)
+
+
+@pytest.mark.parametrize("plane", ["axial", "volume"])
+@pytest.mark.parametrize(
+    ("way", "target_scale"),
+    [("percentile", Scale("percentile", 0.0, 1000.0)), ("zscore", Scale("zscore", 400.0, 200.0))],
+)
+def test_every_way_of_asking_gives_the_delivered_image(
+    save: Callable[..., Path], make_volume: Callable[..., Volume], plane: str, way: str, target_scale: Scale
+) -> None:
+    """In native units and scaled, also where zero does not stay zero; only the network itself paints in the dark."""
+    data = make_volume().data.copy() + 1
+    data[:3], data[:, -2:], data[9, 9, 9] = 0, 0, 0
+    volume = make_volume().with_data(data).reoriented("RAS")
+    member = Member(name="unet", options={**UNET.options, "spatial_dims": 3 if plane == "volume" else 2})
+    settings = ScaleSettings(name=way)
+    about = {"model": member, "plane": plane, "scale_settings": settings, "target_scale": target_scale}
+    translator = load_translator(save(**about), FP32)
+    scale = fit_scale(volume, settings)
+    sources = {"T1w": scale.apply(volume.data)}
+    scaled = translator.predict_scaled(sources, {"T1w": scale.zero})
+    delivered = translator.run({"T1w": volume}).volume.data
+    np.testing.assert_array_equal(target_scale.invert(scaled), delivered)
+    np.testing.assert_array_equal(scaled[:3], np.float32(target_scale.zero))
+    painted = translator.network_output(sources)
+    acquired = np.ones(data.shape, bool)
+    acquired[:3] = acquired[:, -2:] = False
+    np.testing.assert_array_equal(painted[acquired], scaled[acquired])
+    assert (painted[~acquired] != scaled[~acquired]).mean() > 0.9
 
 
 @pytest.mark.parametrize(

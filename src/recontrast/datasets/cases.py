@@ -199,6 +199,17 @@ class CachedCase:
     hashes: tuple[str, ...]
     contrasts: tuple[str, ...]
 
+    @property
+    def zeros(self) -> dict[str, float]:
+        """Contrast to what native zero reads as: `air`, in the steps in which the image is stored."""
+        zeros = self.air
+        if self.images.dtype != np.float32:
+            zeros = np.rint((self.air - self.lows) / self.steps) * self.steps + self.lows
+        own = len(self.contrasts) - self.has_target  # of sources: their context lies between them and the target
+        return dict(
+            zip(self.contrasts, [*zeros[:own].tolist(), *zeros[len(zeros) - self.has_target :].tolist()], strict=True)
+        )
+
     def read(self, index: int, channels: slice, rows: slice, columns: slice) -> NDArray[np.float32]:
         """Scaled values of one slice, (C, I, J) float32."""
         stored = self.images[index, channels, rows, columns]
@@ -391,7 +402,7 @@ def _write(case: PreparedCase, contrasts: Sequence[str], target: str, settings: 
         if not np.isfinite(scaled).all():
             raise IntensityError(f"{case.images[label]}: has values that are not finite; prepare {case.key} again")
         images.append(scaled)
-        air.append(float(case.scales[label].apply(np.zeros(1))[0]))
+        air.append(case.scales[label].zero)
     count = len(contrasts) - (target in contrasts)  # of sources: the target is the last
     around = context_channels(images[:count], settings.context_voxels) if count else []
     images[count:count] = around

@@ -1,7 +1,7 @@
 """What questions look at: cases on their grids in network range, what was made of them, and perhaps the translator.
 
 All arrays run R, A, S. Sources and reference are scaled by the scale stored with the case, the synthetic image is what
-the network gave: 0 is black, 1 about the brightest voxel of the target.
+the translator delivers, in its range: 0 is black, 1 about the brightest voxel of the target.
 """
 
 from __future__ import annotations
@@ -123,13 +123,21 @@ class Bench:
         """Random numbers for one purpose; they depend on nothing else."""
         return np.random.default_rng([self.seed, zlib.crc32(purpose.encode())])
 
-    def predict(self, sources: Mapping[str, Array]) -> Array:
-        """What the translator makes of scaled sources.
+    def predict(self, sources: Mapping[str, Array], zeros: Mapping[str, float]) -> Array:
+        """The image the translator delivers of scaled sources; `zeros` are those of their case.
 
         Raises:
             NotAsked: There is no translator.
         """
-        return self.require_translator().predict_scaled(sources)
+        return self.require_translator().predict_scaled(sources, zeros)
+
+    def network_output(self, sources: Mapping[str, Array]) -> Array:
+        """What the network makes of pieces of sources, or of shuffled ones (see `Translator.network_output`).
+
+        Raises:
+            NotAsked: There is no translator.
+        """
+        return self.require_translator().network_output(sources)
 
     def require_translator(self) -> Translator:
         """The translator.
@@ -190,9 +198,9 @@ class Bench:
         rng = self.rng("voxels that are shuffled")
         shape = next(iter(given.values())).shape
         order, kept = rng.permutation(int(np.prod(shape))), rng.random(shape) < 0.5
-        plain = self.predict(given)
-        shuffled = self.predict({label: image.ravel()[order].reshape(shape) for label, image in given.items()})
-        halved = self.predict({label: np.where(kept, image, np.float32(0)) for label, image in given.items()})
+        plain = self.network_output(given)
+        shuffled = self.network_output({label: image.ravel()[order].reshape(shape) for label, image in given.items()})
+        halved = self.network_output({label: np.where(kept, image, np.float32(0)) for label, image in given.items()})
         away = max(np.abs(shuffled.ravel() - plain.ravel()[order]).max(), np.abs(halved - plain)[kept].max())
         return bool(away < VOXELWISE)
 
@@ -345,8 +353,6 @@ def _read(
     translator: Translator | None,
     made: tuple[Volume, PreparedCohort] | None = None,
 ) -> InspectedCase:
-    from recontrast.translation.slices import not_acquired
-
     missing = [label for label in labels if label not in case.images]
     if missing:
         raise MissingContrastError(f"{case.key}: has no {', '.join(missing)} (it has {', '.join(case.images)})")
@@ -356,13 +362,11 @@ def _read(
     grid = regions["head"]
     for name, volume in {**volumes, **({target: reference} if reference is not None else {})}.items():
         require_same_grid(grid, volume, f"{case.key}: head mask and {name}")
+    zeros = {label: scale.zero for label, scale in case.scales.items()}
     own = {label: case.scales[label].apply(volume.data) for label, volume in volumes.items()}
     scaled = own if translator is None else translator.description.levelled(own)
     if translator is not None:
-        synthetic = translator.predict_scaled(scaled)
-        # As in `Translator.run`: the image that is looked at is the one that would be delivered.
-        black = float(translator.description.target_scale.apply(np.zeros(1))[0])
-        synthetic[not_acquired([volume.data for volume in volumes.values()])] = black
+        synthetic = translator.predict_scaled(scaled, zeros)
     else:
         image, cohort = made or (grid, None)
         image = image.reoriented("RAS")
@@ -378,7 +382,7 @@ def _read(
         {name: np.asarray(volume.data > 0) for name, volume in regions.items()},
         grid.affine,
         grid.spacing,
-        {label: float(case.scales[label].apply(np.zeros(1))[0]) for label in case.scales},
+        zeros,
         own,
     )
 

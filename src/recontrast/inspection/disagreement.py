@@ -38,12 +38,12 @@ def disagreements(bench: Bench, case: InspectedCase, made: Array) -> dict[str, A
 def variant_spread(bench: Bench, case: InspectedCase) -> Array:
     """Standard deviation of the output over a left-right flip and one-voxel shifts, brought back, and itself."""
     made = [case.synthetic]
-    flipped = bench.predict({k: np.ascontiguousarray(v[::-1]) for k, v in case.sources.items()})
+    flipped = bench.predict({k: np.ascontiguousarray(v[::-1]) for k, v in case.sources.items()}, case.zeros)
     made.append(flipped[::-1])
     for axis in bench.seen_axes:
         move = [1 if a == axis else 0 for a in range(3)]
         moved = {k: shift(v, move, order=0, mode="nearest") for k, v in case.sources.items()}
-        made.append(shift(bench.predict(moved), [-m for m in move], order=0, mode="nearest"))
+        made.append(shift(bench.predict(moved, case.zeros), [-m for m in move], order=0, mode="nearest"))
     return np.asarray(np.std(made, axis=0), np.float32)
 
 
@@ -76,7 +76,8 @@ def dropout_spread(bench: Bench, case: InspectedCase, samples: int = DROPOUT_SAM
             for start in range(0, len(shown), 4):
                 indices = shown[start : start + 4]
                 slices[indices] = network(as_tensor(network, stack.batch(indices)))[:, 0].float().cpu().numpy()
-            drawn.append(np.clip(output, *about.network_range) if about.clip_output else output)
+            output = np.clip(output, *about.network_range) if about.clip_output else output
+            drawn.append(translator.delivered(output, case.sources, case.zeros))
     return np.asarray(np.std(drawn, axis=0), np.float32)
 
 
@@ -104,7 +105,7 @@ def ensemble_spread(bench: Bench, case: InspectedCase) -> Array | None:
     if not others:
         return None
     own = case.own or case.sources
-    made = [case.synthetic, *(other.predict_scaled(other.description.levelled(own)) for other in others)]
+    made = [case.synthetic, *(other.predict_scaled(other.description.levelled(own), case.zeros) for other in others)]
     return np.asarray(np.std(made, axis=0), np.float32)
 
 
@@ -114,5 +115,6 @@ def cycle_difference(bench: Bench, case: InspectedCase, made: Array) -> Array | 
     if back is None:
         return None
     source = (case.own or case.sources)[back.description.target]
-    again = back.predict_scaled(back.description.levelled({bench.target: made}))
+    zeros = {bench.target: bench.require_translator().scaled_zero}
+    again = back.predict_scaled(back.description.levelled({bench.target: made}), zeros)
     return np.asarray(np.abs(again - source), np.float32)

@@ -55,6 +55,15 @@ class Scale:
         native = np.asarray(array, dtype=np.float32) * np.float32(self.factor) + np.float32(self.offset)
         return np.asarray(native, dtype=np.float32)
 
+    @property
+    def zero(self) -> float:
+        """What native zero becomes, as `apply` gives it: a scaled voxel of no signal equals it.
+
+        >>> Scale("zscore", 50.0, 100.0).zero
+        -0.5
+        """
+        return float(self.apply(np.zeros(1))[0])
+
     def to_dict(self) -> dict[str, Any]:
         """For sidecars: `{"name", "offset", "factor"}`."""
         return {"name": self.name, "offset": self.offset, "factor": self.factor}

@@ -172,7 +172,7 @@ class Validator:
         volumes = [_upright(stack, case.plane) for stack in images]
         named = dict(zip(case.contrasts, (*volumes[: len(case.contrasts) - 1], volumes[-1]), strict=True))
         sources = {label: named[label] for label in self.description.sources if label in named}
-        estimate = translator.given(sources).predict_scaled(sources)
+        estimate = translator.given(sources).predict_scaled(sources, case.zeros)
         prepared, judged = self._prepared_scales[number], self._scales[number]
         reference = judged.apply(prepared.invert(named[self.description.target]))
         regions = {"head": _upright(np.asarray(case.regions[:, 0]), case.plane)}

@@ -171,7 +171,7 @@ def describe(
     signal = np.zeros(next(iter(images.values())).shape, bool)
     for label, image in images.items():
         scale = about.source_scales.get(label)
-        signal |= image > (0.0 if scale is None else float(scale.apply(np.zeros(1))[0])) + SIGNAL
+        signal |= image > (0.0 if scale is None else scale.zero) + SIGNAL
     filled = np.flatnonzero(np.count_nonzero(signal, axis=(0, 1)) >= 50)
     if not filled.size:
         return {}

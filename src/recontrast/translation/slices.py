@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import nibabel as nib
 import numpy as np
@@ -71,14 +71,15 @@ class SliceStack:
         return [i for i in range(len(self)) if padded[i : i + 2 * reach + 1].any()]
 
 
-def not_acquired(sources: Iterable[NDArray[np.float32]]) -> NDArray[np.bool_]:
+def not_acquired(sources: Sequence[NDArray[np.float32]], zeros: Sequence[float] = ()) -> NDArray[np.bool_]:
     """Voxels of which nothing is known: all sources are exactly zero there, and from there to the edge of the volume.
 
     That is what is left outside a brain whose skull was removed, and beyond the field of view of a resampled image.
     Dark voxels within the head are not meant: between them and the edge lies the head.
 
     Args:
-        sources: Images in native units, of one size.
+        sources: Images of one size.
+        zeros: What intensity zero is in each of them, where they are not in native units.
 
     Example:
         >>> image = np.zeros((5, 5, 5), np.float32)
@@ -87,7 +88,8 @@ def not_acquired(sources: Iterable[NDArray[np.float32]]) -> NDArray[np.bool_]:
         >>> int(not_acquired([image]).sum())
         98
     """
-    parts, count = label(np.logical_and.reduce([source == 0 for source in sources]))
+    none = zeros or [0.0] * len(sources)
+    parts, count = label(np.logical_and.reduce([image == zero for image, zero in zip(sources, none, strict=True)]))
     at_edge = np.zeros(count + 1, dtype=bool)
     for axis in range(parts.ndim):
         at_edge[parts.take((0, -1), axis=axis)] = True

@@ -168,7 +168,7 @@ class Translator:
         """Translate one case and say how it was done.
 
         Where nothing was acquired (`not_acquired`) the result is zero in native units, whatever the network makes of
-        it; slices that are empty throughout are not shown to it.
+        it; slices that are empty throughout are not shown to it. `predict_scaled` gives the same image.
 
         Args:
             sources: Contrast label to image, native units, any orientation, all on one grid.
@@ -198,7 +198,7 @@ class Translator:
             warnings.warn(distance.warning(where), RecontrastWarning, stacklevel=2)
         if not np.isfinite(output).all():
             raise IntensityError(f"{where}: the network made values that are not finite; try --precision fp32")
-        output[not_acquired(native.values())] = self._scaled_zero()
+        output = self.delivered(output, native, {})  # native zero is zero
         made = Translation(
             from_ras(self.description.target_scale.invert(output), grid), fitted, choice, slices, distance=distance,
             uncertainty=self._uncertainty(scaled, output, grid),
@@ -228,19 +228,44 @@ class Translator:
         row = describe(self.description, scaled, spacing, self.network)
         return self.training.distance(row) if row else None
 
-    def predict_scaled(self, sources: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-        """The target in network range from sources in network range; for validation during training.
+    def predict_scaled(
+        self, sources: Mapping[str, NDArray[np.float32]], zeros: Mapping[str, float]
+    ) -> NDArray[np.float32]:
+        """The image that `run` delivers, in network range, from sources in network range.
 
         Args:
             sources: Contrast label to scaled array (I, J, K), axes along R, A, S, at their level.
+            zeros: Contrast label to the scaled value of native zero, by which what was not acquired is known; 0 where
+                it is not named, as for every scale that keeps intensity zero.
 
         Returns:
-            Array of the same shape, clipped when the description says so; empty slices hold the scaled zero.
+            Same shape, clipped when the description says so; `scaled_zero` where nothing was acquired.
 
         Raises:
             MissingContrastError: A source is not given.
         """
+        return self.delivered(self.network_output(sources), sources, zeros)
+
+    def network_output(self, sources: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        """As `predict_scaled`, but with what the network makes of everything it is shown, acquired or not.
+
+        For questions about the network that show it pieces of an image, or shuffled voxels. No image to look at.
+        """
         return self._predict({label: sources[label] for label in self._require(sources, "predict")})[0]
+
+    def delivered(
+        self, output: NDArray[np.float32], sources: Mapping[str, NDArray[np.float32]], zeros: Mapping[str, float]
+    ) -> NDArray[np.float32]:
+        """What the network made, with no signal where nothing was acquired: every image goes through here.
+
+        Args:
+            output: In network range; it is overwritten.
+            sources: Native, or scaled.
+            zeros: As for `predict_scaled`; empty for native ones.
+        """
+        labels = self.description.sources
+        output[not_acquired([sources[n] for n in labels], [zeros.get(n, 0.0) for n in labels])] = self.scaled_zero
+        return output
 
     def _predict(self, scaled: Mapping[str, NDArray[np.float32]]) -> tuple[NDArray[np.float32], Choice, int]:
         about = self.description
@@ -248,7 +273,7 @@ class Translator:
         if about.spatial_dims == 3:
             return self._predict_volume(np.stack(sources))
         stack = self.slices_of(sources)
-        output = np.full(stack.shape, self._scaled_zero(), dtype=np.float32)
+        output = np.full(stack.shape, self.scaled_zero, dtype=np.float32)
         slices = np.moveaxis(output, stack.axis, 0)
         shown = stack.with_signal()
         probe = shown or [0]
@@ -280,7 +305,7 @@ class Translator:
     def _predict_volume(self, source: NDArray[np.float32]) -> tuple[NDArray[np.float32], Choice, int]:
         """As `_predict`, from the box of (C, I, J, K) that shows anything; the number is that of the windows."""
         about, settings = self.description, self.settings
-        output = np.full(source.shape[1:], self._scaled_zero(), dtype=np.float32)
+        output = np.full(source.shape[1:], self.scaled_zero, dtype=np.float32)
         box = signal_box(source)
         shown = source[:, *box]
         limit = settings.memory_gb or memory_of_machine_gb() / 2
@@ -294,13 +319,15 @@ class Translator:
             log.info("a volume of %s voxels is translated in %d windows of %s", whole, len(windows.starts), part)
         middle = [slice(max(0, (n - m) // 2), (n + m) // 2) for n, m in zip(shown.shape[1:], PROBE_VOXELS, strict=True)]
         choice = self._engines.choose(np.ascontiguousarray(shown[:, *middle])[None])
-        output[box], count = blend_windows(shown, windows, choice.engine, self._scaled_zero())
+        output[box], count = blend_windows(shown, windows, choice.engine, self.scaled_zero)
         if about.clip_output:
             np.clip(output, *about.network_range, out=output)
         return output, choice, count
 
-    def _scaled_zero(self) -> float:
-        zero = float(self.description.target_scale.apply(np.zeros(1))[0])
+    @property
+    def scaled_zero(self) -> float:
+        """Value of no signal in the image, in network range."""
+        zero = self.description.target_scale.zero
         return float(np.clip(zero, *self.description.network_range)) if self.description.clip_output else zero
 
     def _require(self, sources: Mapping[str, Any], where: str) -> tuple[str, ...]:

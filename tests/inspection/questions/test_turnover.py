@@ -26,7 +26,7 @@ def with_lesions(bench: Bench) -> tuple[Bench, list[Plant]]:
     reference = None if case.reference is None else put_into(case.reference, plants, "FLAIR")
     white = case.regions["WM"] & (share < 0.5)
     made = dataclasses.replace(
-        case, sources=sources, reference=reference, synthetic=bench.predict(sources),
+        case, sources=sources, reference=reference, synthetic=bench.predict(sources, case.zeros),
         regions={**case.regions, "lesion": share > 0.5, "WM": white},
     )  # fmt: skip
     return dataclasses.replace(bench, cases=(made,)), plants

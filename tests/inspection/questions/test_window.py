@@ -25,13 +25,13 @@ def test_two_means_of_five_look_nine_voxels_far(make_bench: Callable[..., Bench]
     bench = make_bench("blur")
     widths = list(range(1, 21, 2))
     for slab in ((2, 0), None):
-        outputs = window_outputs(bench.predict, bench.cases[0].sources, (24, 28, 10), widths, [0, 1], slab)
+        outputs = window_outputs(bench.network_output, bench.cases[0].sources, (24, 28, 10), widths, [0, 1], slab)
         assert converged_width(widths, outputs, 1e-6) == 9
 
 
 def test_a_strip_is_cut_along_one_axis_only(make_bench: Callable[..., Bench]) -> None:
     bench = make_bench("blur")
-    outputs = window_outputs(bench.predict, bench.cases[0].sources, (24, 28, 10), [1, 9], [0], (2, 0))
+    outputs = window_outputs(bench.network_output, bench.cases[0].sources, (24, 28, 10), [1, 9], [0], (2, 0))
     kept = bench.cases[0].sources["T1w"][24, 24:33, 10]
     weights = np.convolve(np.ones(5), np.ones(5)) / 25
     assert outputs[0] == pytest.approx(float(weights[4] * (kept * weights).sum()), rel=1e-5)  # the middle column alone

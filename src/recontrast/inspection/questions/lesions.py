@@ -106,7 +106,7 @@ def look(
                 label: put_into(image, plants, label, case.zeros.get(label, 0.0))
                 for label, image in case.sources.items()
             }
-            made, real = bench.predict(sources), put_into(target, plants, bench.target, zero)
+            made, real = bench.predict(sources, case.zeros), put_into(target, plants, bench.target, zero)
             seen += [_seen(case, plant, made, target, real, nulls) for plant in plants]
     return seen
 
@@ -265,7 +265,7 @@ def _example(bench: Bench) -> Plate:
     rng = bench.rng("example lesion")
     plants = draw_plants(case, white, [(kind, 10.0, 1.0) for kind in KINDS], rng)
     sources = {k: put_into(v, plants, k, case.zeros.get(k, 0.0)) for k, v in case.sources.items()}
-    made = bench.predict(sources)
+    made = bench.predict(sources, case.zeros)
     target = case.synthetic if case.reference is None else case.reference
     real = put_into(target, plants, bench.target, case.zeros.get(bench.target, 0.0))
     label = next(iter(sources))

@@ -106,7 +106,7 @@ def smallest_kept(bench: Bench, case: InspectedCase, shape: str = "sphere") -> l
             part = image[plant.box]
             image[plant.box] = zero + (part - zero) * (1 - DEPTH * shares[id(plant)])
         sources[name] = image
-    change = bench.predict(sources) - case.synthetic
+    change = bench.predict(sources, case.zeros) - case.synthetic
     found: dict[float, list[float]] = {}
     for plant in plants:
         share = shares[id(plant)]

@@ -72,11 +72,11 @@ def roughness(image: Array, inside: Mask, axis: int) -> float:
     return float(bent[here].mean()) if here.any() else float("nan")
 
 
-def other_plane(bench: Bench, sources: Mapping[str, Array]) -> Array:
+def other_plane(bench: Bench, case: InspectedCase) -> Array:
     """The output when the network is given slices of another plane, as a stack in the plane it knows."""
     axis, other = bench.normal, other_axis(bench)
-    swapped = {k: np.ascontiguousarray(np.swapaxes(v, axis, other)) for k, v in sources.items()}
-    return np.ascontiguousarray(np.swapaxes(bench.predict(swapped), axis, other))
+    swapped = {k: np.ascontiguousarray(np.swapaxes(v, axis, other)) for k, v in case.sources.items()}
+    return np.ascontiguousarray(np.swapaxes(bench.predict(swapped, case.zeros), axis, other))
 
 
 @QUESTIONS.register("stability")
@@ -105,12 +105,12 @@ class Stability(Question):
             inside = case.inside
             for name, (forth, back) in changes(bench, case).items():
                 changed = about.levelled({k: forth(v) for k, v in case.sources.items()})  # as when in use
-                made = back(bench.predict(changed))
+                made = back(bench.predict(changed, case.zeros))
                 plain = back(forth(case.synthetic)) if name.startswith("rotation") else case.synthetic
                 rows.setdefault(name, []).append(float(np.abs(made - plain)[inside].mean()))
             if bench.sees_volumes:
                 continue
-            across = other_plane(bench, case.sources)
+            across = other_plane(bench, case)
             stack = across if stack is None else stack
             rows.setdefault("another plane", []).append(float(np.abs(across - case.synthetic)[inside].mean()))
             named = {"synthetic": case.synthetic, "stacked the other way": across}

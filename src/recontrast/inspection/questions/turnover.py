@@ -113,12 +113,15 @@ class Turnover(Question):
                 continue
             removed = None
             if bench.translator is not None:
-                removed = bench.predict({k: fill(v, lesion, white, case.spacing) for k, v in case.sources.items()})
+                filled = {k: fill(v, lesion, white, case.spacing) for k, v in case.sources.items()}
+                removed = bench.predict(filled, case.zeros)
             found = _pieces(case, white, removed)
             pieces += [(case.key, piece) for piece in found]
             sign = 1.0 if np.nanmedian([p.acquired for p in found] or [1.0]) >= 0 else -1.0
             known = (
-                bench.predict(case.sources) if safe is None else safe.predict(case.sources, case.inside, case.spacing)
+                bench.predict(case.sources, case.zeros)
+                if safe is None
+                else safe.predict(case.sources, case.inside, case.spacing)
             )
             unsupported = case.synthetic - known
             for name, value in _counts(case, white, sign, unsupported).items():

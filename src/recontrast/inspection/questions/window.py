@@ -220,7 +220,7 @@ def _at(
         shown = shown_at(bench.require_translator().description, sources, voxel)
         sources = {label: np.ascontiguousarray(image[shown.box]) for label, image in sources.items()}
         voxel = (shown.place[0], shown.place[1], shown.place[2])
-    return window_outputs(bench.predict, sources, voxel, widths, axes, slab)
+    return window_outputs(bench.network_output, sources, voxel, widths, axes, slab)
 
 
 def _decides(shape: str, width: float, spacing_mm: float) -> str:
