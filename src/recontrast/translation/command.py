@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
-
-import numpy as np
 
 from recontrast import provenance
 from recontrast.atomic import write_text
@@ -19,35 +16,26 @@ from recontrast.config import to_plain
 from recontrast.errors import CheckpointError, ConfigError, RecontrastWarning, UnknownNameError
 from recontrast.execution.attempts import collected_warnings
 from recontrast.execution.workers import Summary, failures, run_cases, start_workers
-from recontrast.io.bids import read_sidecar, write_description, write_sidecar
-from recontrast.io.nifti import is_nifti, read_header, read_volume, write_volume
-from recontrast.preparation.mask import find_head, require_signal
-from recontrast.preparation.normalize import Scale, fit_scale
+from recontrast.io.bids import write_description
+from recontrast.io.nifti import is_nifti
 from recontrast.translation.cases import Selection, TranslationCase, find_cases, synthetic_label
 from recontrast.translation.description import TranslatorDescription, read_description
 from recontrast.translation.dicom import reads_dicom, translate_dicom
-from recontrast.translation.maps import UNCERTAINTY, error_bar_words, uncertainty_path, write_rarity, write_uncertainty
+from recontrast.translation.maps import UNCERTAINTY, error_bar_words
+from recontrast.translation.nifti import Job, translate_case, windows_asked_for
 from recontrast.translation.output import (
     STAGE,
     CaseReport,
     check_leftovers,
     check_place,
-    finished,
-    forget,
-    image_sidecar,
     open_folder,
     relative,
-    stored_type,
     summary_lines,
     write_cases,
 )
-from recontrast.translation.raw import needs_preparing, translate_raw
-from recontrast.volume import Volume
 
 if TYPE_CHECKING:
     from recontrast.translation.translator import Translator
-
-log = logging.getLogger(__name__)
 
 DType = Literal["float32", "source"]
 
@@ -142,39 +130,6 @@ class TranslateSettings:
     """Dask scheduler whose workers do the cases (tcp://host:8786, or its .json file); empty: this machine"""
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What every case of a command needs."""
-
-    translator: Translator
-    out: Path
-    settings: TranslateSettings
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What decides the result of a case besides its sources."""
-        about, settings, bars = self.translator.description, self.settings, self.translator.error_bars
-        folder = self.translator.folder or settings.run
-        return {
-            "Translator": {
-                "folder": relative(folder, self.out),
-                "weights_sha256": about.weights_sha256,
-                "preset": about.preset,
-            },
-            "Settings": {
-                "dtype": settings.dtype,
-                "precision": settings.precision,
-                "engine": settings.engine,
-                "device": settings.device,
-                "batch": settings.batch,
-                **({} if settings.volume is None else {"volume": settings.volume}),
-                **({} if about.bank is None else {"target": about.target}),
-                **(_windows(settings) if about.spatial_dims == 3 else {}),
-                **({} if bars is None else {"uncertainty": [bars.calibration.spread_sha256, bars.calibration.factor]}),
-            },
-        }
-
-
 def translate(settings: TranslateSettings) -> Summary:
     """Make the target contrast of one file or of every case of a folder.
 
@@ -214,7 +169,7 @@ def translate(settings: TranslateSettings) -> Summary:
     translator = _load(settings)
     if is_nifti(settings.out):
         return _translate_file(cases[0], translator, settings)
-    job = _Job(translator, settings.out, settings)
+    job = Job(translator, settings.out, settings)
     deciding = _deciding(settings, translator)
     inputs = open_folder(settings.out, deciding)
     earlier = check_leftovers(settings.out, cases, about.weights_sha256)
@@ -229,7 +184,7 @@ def translate(settings: TranslateSettings) -> Summary:
     )
     write_text(settings.out / ".bidsignore", "".join(f"{name}\n" for name in _NOT_BIDS))
     if settings.input.is_file():
-        report = _translate_case(cases[0], job)  # a single file: its error is the command's error
+        report = translate_case(cases[0], job)  # a single file: its error is the command's error
         reports, failed = {cases[0].key: report}, dict[str, str]()
     else:
         reports, failed = _translate_all(cases, job)
@@ -273,15 +228,9 @@ def _deciding(settings: TranslateSettings, translator: Translator) -> dict[str, 
         "input": relative(settings.input, settings.out) if settings.input.is_dir() else "single files",
         "run": relative(translator.folder or settings.run, settings.out),
         **{name: value for name, value in to_plain(settings).items() if name in names},
-        **(_windows(settings) if translator.description.spatial_dims == 3 else {}),
+        **(windows_asked_for(settings) if translator.description.spatial_dims == 3 else {}),
         **({} if about.bank is None else {"target": about.target, "source": list(settings.source)}),
     }
-
-
-def _windows(settings: TranslateSettings) -> dict[str, float]:
-    """How volumes are cut, where that was asked for."""
-    plain = {"memory_gb": settings.memory_gb, "window": settings.window, "overlap": settings.overlap}
-    return {name: value for name, value in plain.items() if value != getattr(TranslateSettings, name)}
 
 
 def _require_apart(case: TranslationCase, out: Path) -> None:
@@ -299,15 +248,15 @@ def _translate_file(case: TranslationCase, translator: Translator, settings: Tra
             f"{out}: the name must say that the image was made from an acquired {case.harmonised}; for example "
             f"{out.with_name(case.output.name)}"
         )
-    report = _translate_case(
+    report = translate_case(
         TranslationCase(key=case.key, sources=case.sources, output=Path(out.name), harmonised=case.harmonised),
-        _Job(translator, out.parent, settings),
+        Job(translator, out.parent, settings),
     )
     words = error_bar_words(translator.description, settings.uncertainty and not case.harmonised)
     return Summary([f"{'kept' if report.kept else 'wrote'} {out} ({report.engine}, {report.precision})", *words])
 
 
-def _translate_all(cases: Sequence[TranslationCase], job: _Job) -> tuple[dict[str, CaseReport], dict[str, str]]:
+def _translate_all(cases: Sequence[TranslationCase], job: Job) -> tuple[dict[str, CaseReport], dict[str, str]]:
     """Reports of the cases that went well, and why the others did not."""
     failed = {case.key: case.problem for case in cases if case.problem and not case.skipped}
     ready = {case.key: (case,) for case in cases if not case.problem}
@@ -321,7 +270,7 @@ def _translate_all(cases: Sequence[TranslationCase], job: _Job) -> tuple[dict[st
         )  # fmt: skip
     else:
         here = {key: (case, job) for key, (case,) in ready.items()}
-        outcomes = run_cases(_translate_case, here, workers=settings.workers + 1, description="translate", threads=True)
+        outcomes = run_cases(translate_case, here, workers=settings.workers + 1, description="translate", threads=True)
     failed.update(failures(outcomes))
     reports: dict[str, CaseReport] = {outcome.case: outcome.value for outcome in outcomes if outcome.error is None}
     for report in reports.values():
@@ -330,7 +279,7 @@ def _translate_all(cases: Sequence[TranslationCase], job: _Job) -> tuple[dict[st
     return reports, failed
 
 
-def _in_volumes(job: _Job) -> bool:
+def _in_volumes(job: Job) -> bool:
     return job.translator.description.spatial_dims == 3
 
 
@@ -346,7 +295,7 @@ def get_ready(settings: TranslateSettings, weights_sha256: str) -> None:
     _loaded(settings, weights_sha256)
 
 
-def _goes_apart(job: _Job) -> bool:
+def _goes_apart(job: Job) -> bool:
     """Whether cases go through networks in processes of their own: slices on a processor gain little from many cores.
 
     A volume takes as much memory as is there, and a compiled network a minute to start.
@@ -364,7 +313,7 @@ def translate_there(case: TranslationCase, settings: TranslateSettings, weights_
     """Translate one case in another process, here or on a cluster, which loads the translator once."""
     with collected_warnings() as doubts:
         try:
-            report = _translate_case(case, _Job(_loaded(settings, weights_sha256), settings.out, settings))
+            report = translate_case(case, Job(_loaded(settings, weights_sha256), settings.out, settings))
         except RuntimeError as error:
             if any(sign in str(error) for sign in _NO_MEMORY):
                 raise MemoryError from error
@@ -379,72 +328,3 @@ def _loaded(settings: TranslateSettings, weights_sha256: str) -> Translator:
     if translator.description.weights_sha256 != weights_sha256:
         raise CheckpointError(f"{settings.run}: this worker finds another translator there; wait until it is copied")
     return translator
-
-
-def _translate_case(case: TranslationCase, job: _Job) -> CaseReport:
-    """Translate one case and write it, or keep what an earlier run finished."""
-    image = job.out / case.output
-    hashes = {relative(path, job.out): provenance.sha256_of(path) for path in case.sources.values()}
-    facts = {"Sources": list(hashes), "SourcesSHA256": list(hashes.values()), **job.facts}
-    before = finished(image, facts)
-    barred = job.translator.error_bars is not None and not case.harmonised
-    if before is not None and (not barred or uncertainty_path(image).is_file()):
-        return CaseReport(hashes, str(before.get("Engine")), str(before.get("Precision")), kept=True)
-    forget(image)  # outdated: it must not be taken for the new one when the new one cannot be made
-    volumes = {label: read_volume(path, index=job.settings.volume) for label, path in case.sources.items()}
-    for label, volume in volumes.items():
-        require_signal(volume, str(case.sources[label]))
-    translator = job.translator.given(case.sources)
-    first = next(iter(translator.description.sources))
-    if _is_raw(case, translator):
-        stripped = _declared(case, first)
-        stripped = find_head(volumes[first])[1] if stripped is None else stripped
-        trusted = bool(job.settings.space)
-        made = translate_raw(translator, volumes, case.key, trusted=trusted, harmonised=case.harmonised)
-    else:
-        scales, stripped = _scales(case, volumes, translator)
-        made = translator.run(volumes, scales=scales, where=case.key)
-    write_volume(
-        image,
-        made.volume,
-        np.float32 if job.settings.dtype == "float32" else stored_type(read_header(case.sources[first]).dtype),
-        like=case.sources[first],
-        description=f"synthetic {translator.description.target}, recontrast, not for diagnosis",
-    )
-    if not case.harmonised:  # the error bars are of another kind of input
-        write_uncertainty(image, made, translator.description)
-    write_rarity(image, made)
-    stated = image_sidecar(made, translator.description, case.harmonised)
-    write_sidecar(image, {**stated, "SkullStripped": stripped, **facts})
-    engine = made.choice.engine
-    return CaseReport(hashes, engine.name, engine.precision, kept=False)
-
-
-def _is_raw(case: TranslationCase, translator: Translator) -> bool:
-    """Whether the images of a case must be prepared before the network sees them."""
-    if case.prepared or not needs_preparing(translator.description):
-        return False
-    return not all("SourceGrid" in read_sidecar(path) for path in case.sources.values())
-
-
-def _declared(case: TranslationCase, label: str) -> bool | None:
-    declared = read_sidecar(case.sources[label]).get("SkullStripped")
-    return declared if isinstance(declared, bool) else None
-
-
-def _scales(
-    case: TranslationCase, volumes: Mapping[str, Volume], translator: Translator
-) -> tuple[dict[str, Scale], bool]:
-    """Scale of each source, stored by preparation or fitted now, and whether the first source is skull-stripped."""
-    scales: dict[str, Scale] = {}
-    stripped: bool | None = None
-    for label in translator.description.sources:
-        stripped = _declared(case, label) if stripped is None else stripped
-        if label in case.scales and stripped is not None:
-            scales[label] = case.scales[label]
-            continue
-        head, bare = find_head(volumes[label])
-        stripped = bare if stripped is None else stripped
-        settings = translator.description.scale_settings
-        scales[label] = case.scales.get(label) or fit_scale(volumes[label], settings, head, label)
-    return scales, bool(stripped)

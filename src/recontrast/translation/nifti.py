@@ -1,0 +1,143 @@
+"""One case of NIfTI files: read, translated and written with what it was made of, or kept from an earlier run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recontrast import provenance
+from recontrast.io.bids import read_sidecar, write_sidecar
+from recontrast.io.nifti import read_header, read_volume, write_volume
+from recontrast.preparation.mask import find_head, require_signal
+from recontrast.preparation.normalize import Scale, fit_scale
+from recontrast.translation.cases import TranslationCase
+from recontrast.translation.maps import uncertainty_path, write_rarity, write_uncertainty
+from recontrast.translation.output import CaseReport, finished, forget, image_sidecar, relative, stored_type
+from recontrast.translation.raw import needs_preparing, translate_raw
+from recontrast.volume import Volume
+
+if TYPE_CHECKING:
+    from recontrast.translation.command import TranslateSettings
+    from recontrast.translation.translator import Translator
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every case of a command needs.
+
+    Attributes:
+        translator: The translator.
+        out: Folder for the images.
+        settings: Of the command.
+    """
+
+    translator: Translator
+    out: Path
+    settings: TranslateSettings
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What decides the result of a case besides its sources."""
+        about, settings, bars = self.translator.description, self.settings, self.translator.error_bars
+        folder = self.translator.folder or settings.run
+        return {
+            "Translator": {
+                "folder": relative(folder, self.out),
+                "weights_sha256": about.weights_sha256,
+                "preset": about.preset,
+            },
+            "Settings": {
+                "dtype": settings.dtype,
+                "precision": settings.precision,
+                "engine": settings.engine,
+                "device": settings.device,
+                "batch": settings.batch,
+                **({} if settings.volume is None else {"volume": settings.volume}),
+                **({} if about.bank is None else {"target": about.target}),
+                **(windows_asked_for(settings) if about.spatial_dims == 3 else {}),
+                **({} if bars is None else {"uncertainty": [bars.calibration.spread_sha256, bars.calibration.factor]}),
+            },
+        }
+
+
+def translate_case(case: TranslationCase, job: Job) -> CaseReport:
+    """Translate one case and write it, or keep what an earlier run finished.
+
+    Raises:
+        RecontrastError: Whatever is wrong with the case.
+    """
+    image = job.out / case.output
+    hashes = {relative(path, job.out): provenance.sha256_of(path) for path in case.sources.values()}
+    facts = {"Sources": list(hashes), "SourcesSHA256": list(hashes.values()), **job.facts}
+    before = finished(image, facts)
+    barred = job.translator.error_bars is not None and not case.harmonised
+    if before is not None and (not barred or uncertainty_path(image).is_file()):
+        return CaseReport(hashes, str(before.get("Engine")), str(before.get("Precision")), kept=True)
+    forget(image)  # outdated: it must not be taken for the new one when the new one cannot be made
+    volumes = {label: read_volume(path, index=job.settings.volume) for label, path in case.sources.items()}
+    for label, volume in volumes.items():
+        require_signal(volume, str(case.sources[label]))
+    translator = job.translator.given(case.sources)
+    first = next(iter(translator.description.sources))
+    if _is_raw(case, translator):
+        stripped = _declared(case, first)
+        stripped = find_head(volumes[first])[1] if stripped is None else stripped
+        trusted = bool(job.settings.space)
+        made = translate_raw(translator, volumes, case.key, trusted=trusted, harmonised=case.harmonised)
+    else:
+        scales, stripped = _scales(case, volumes, translator)
+        made = translator.run(volumes, scales=scales, where=case.key)
+    write_volume(
+        image,
+        made.volume,
+        np.float32 if job.settings.dtype == "float32" else stored_type(read_header(case.sources[first]).dtype),
+        like=case.sources[first],
+        description=f"synthetic {translator.description.target}, recontrast, not for diagnosis",
+    )
+    if not case.harmonised:  # the error bars are of another kind of input
+        write_uncertainty(image, made, translator.description)
+    write_rarity(image, made)
+    stated = image_sidecar(made, translator.description, case.harmonised)
+    write_sidecar(image, {**stated, "SkullStripped": stripped, **facts})
+    engine = made.choice.engine
+    return CaseReport(hashes, engine.name, engine.precision, kept=False)
+
+
+def _is_raw(case: TranslationCase, translator: Translator) -> bool:
+    """Whether the images of a case must be prepared before the network sees them."""
+    if case.prepared or not needs_preparing(translator.description):
+        return False
+    return not all("SourceGrid" in read_sidecar(path) for path in case.sources.values())
+
+
+def _declared(case: TranslationCase, label: str) -> bool | None:
+    declared = read_sidecar(case.sources[label]).get("SkullStripped")
+    return declared if isinstance(declared, bool) else None
+
+
+def _scales(
+    case: TranslationCase, volumes: Mapping[str, Volume], translator: Translator
+) -> tuple[dict[str, Scale], bool]:
+    """Scale of each source, stored by preparation or fitted now, and whether the first source is skull-stripped."""
+    scales: dict[str, Scale] = {}
+    stripped: bool | None = None
+    for label in translator.description.sources:
+        stripped = _declared(case, label) if stripped is None else stripped
+        if label in case.scales and stripped is not None:
+            scales[label] = case.scales[label]
+            continue
+        head, bare = find_head(volumes[label])
+        stripped = bare if stripped is None else stripped
+        settings = translator.description.scale_settings
+        scales[label] = case.scales.get(label) or fit_scale(volumes[label], settings, head, label)
+    return scales, bool(stripped)
+
+
+def windows_asked_for(settings: TranslateSettings) -> dict[str, float]:
+    """How volumes are cut, where that was asked for."""
+    plain = {"memory_gb": settings.memory_gb, "window": settings.window, "overlap": settings.overlap}
+    return {name: value for name, value in plain.items() if value != getattr(type(settings), name)}
