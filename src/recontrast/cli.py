@@ -174,10 +174,10 @@ def _meant(arguments: Sequence[str]) -> Sequence[str]:
 
 def _run_command(name: str, arguments: list[str]) -> int:
     command = COMMANDS[name]
+    if command.computes and not {word.replace("_", "-") for word in arguments} & _WITHOUT_RESTART:
+        _restart_with_tuned_allocator()  # first of all: nothing is imported twice
     settings, shared = _parse(name, command, arguments)
     _set_up_messages(shared.verbose, shared.quiet)
-    if command.computes and shared.tuned_allocator:
-        _restart_with_tuned_allocator()
     module = importlib.import_module(f"recontrast.{command.module}")
     summary: Summary = getattr(module, command.function)(settings)
     for line in summary.done:
@@ -281,6 +281,9 @@ def _partial(cls: type[Any], values: Mapping[str, Any], where: str) -> Any:
     return settings
 
 
+_WITHOUT_RESTART = {"--no-tuned-allocator", "-h", "--help"}
+
+
 def _restart_with_tuned_allocator() -> None:
     """Start this program again in the same process with the allocator settings, which are read only at its start."""
     from recontrast.execution.runtime import allocator_environment, is_tuned
@@ -288,7 +291,6 @@ def _restart_with_tuned_allocator() -> None:
     extra = allocator_environment()
     if is_tuned() or not extra or "GLIBC_TUNABLES" in os.environ or sys.argv[0] in ("", "-c"):
         return
-    logging.getLogger(__name__).debug("restarting with %s", extra)
     sys.stdout.flush()
     os.execve(sys.executable, [sys.executable, "-m", "recontrast", *sys.argv[1:]], {**os.environ, **extra})
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import DTypeLike
 
 from recontrast.atomic import write_json
 from recontrast.contrasts import Contrast
@@ -82,27 +84,57 @@ def simulate_subject(settings: SimulateSettings, index: int, plan: Mapping[str, 
         transmit=make_transmit(stream(settings.seed, index, "transmit field"), view, settings.transmit),
         inversion_efficiency=settings.inversion_efficiency,
     )
-    files = _write_truth(settings.out, case, truth_of(subject, _numbers(head)), view, head)
-    motions: dict[str, Motion] = {}
-    for position, requested in enumerate(settings.contrasts):
-        amount = 0.0 if position == 0 else settings.motion
-        motion = draw_motion(stream(settings.seed, index, f"motion of {requested}"), amount)
-        rng = stream(settings.seed, index, f"noise of {requested}")
-        grades = quality.get(requested, GOOD)
-        scans = [as_on(scan, scanner, grades) for scan in scans_of(requested)]
-        wander = draw_wander(stream(settings.seed, index, f"jerks of {requested}"), motion, grades)
-        snr = settings.snr * grades.snr or np.inf
-        images = acquire(subject, scans, motion, snr, rng, settings.slice_mm, settings.slice_gap_mm, wander)
-        gain = settings.gain * FULL_SCALE or receiver_gain([np.abs(image.values) for image in images], rng)
-        for image in images:
-            motions[image.scan.contrast.label] = motion
-            files += _write_image(settings, case, image, gain, scanner)
+    with Written(settings.out) as written:
+        _write_truth(written, case, truth_of(subject, _numbers(head)), view, head)
+        motions: dict[str, Motion] = {}
+        for position, requested in enumerate(settings.contrasts):
+            amount = 0.0 if position == 0 else settings.motion
+            motion = draw_motion(stream(settings.seed, index, f"motion of {requested}"), amount)
+            rng = stream(settings.seed, index, f"noise of {requested}")
+            grades = quality.get(requested, GOOD)
+            scans = [as_on(scan, scanner, grades) for scan in scans_of(requested)]
+            wander = draw_wander(stream(settings.seed, index, f"jerks of {requested}"), motion, grades)
+            snr = settings.snr * grades.snr or np.inf
+            images = acquire(subject, scans, motion, snr, rng, settings.slice_mm, settings.slice_gap_mm, wander)
+            gain = settings.gain * FULL_SCALE or receiver_gain([np.abs(image.values) for image in images], rng)
+            for image in images:
+                motions[image.scan.contrast.label] = motion
+                _write_image(written, settings, case, image, gain, scanner)
     graded = {label: asdict(grades) for label, grades in quality.items() if grades != GOOD}
     plan = {
         **{key: value for key, value in plan.items() if key != "quality"},
         **({"quality": graded} if graded else {}),
     }
-    _write_record(settings.out, case, plan, shape, subject, motions, files)
+    _write_record(settings.out, case, plan, shape, subject, motions, written.files)
+
+
+class Written:
+    """Files of a subject, packed and written by a thread beside the simulation; all are there when its block ends.
+
+    Attributes:
+        out: The data set's folder.
+        files: Paths below the data set, in the order they were asked for.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.files: list[str] = []
+        self.out = out
+        self._thread = ThreadPoolExecutor(1)
+        self._jobs: list[Future[None]] = []
+
+    def volume(self, path: Path, volume: Volume, dtype: DTypeLike) -> None:
+        """Write a volume; a failure is raised at the end of the block at the latest."""
+        self.files.append(path.relative_to(self.out).as_posix())
+        self._jobs.append(self._thread.submit(write_volume, path, volume, dtype))
+
+    def __enter__(self) -> Written:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._thread.shutdown(cancel_futures=kind is not None)
+        if kind is None:
+            for job in self._jobs:
+                job.result()
 
 
 def record_path(out: Path, case: Case) -> Path:
@@ -140,9 +172,9 @@ def _numbers(head: Head) -> dict[str, int]:
 
 
 def _write_image(
-    settings: SimulateSettings, case: Case, image: Image, gain: float, scanner: Scanner | None
-) -> list[str]:
-    """Write magnitude, and phase where the scan has one, with sidecars; returns the paths below the data set."""
+    written: Written, settings: SimulateSettings, case: Case, image: Image, gain: float, scanner: Scanner | None
+) -> None:
+    """Write magnitude, and phase where the scan has one, with sidecars."""
     scan, affine = image.scan, image.grid.affine
     folder = settings.out / case.folder / "anat"
     sidecar = _sidecar(settings, scan, image.grid.spacing)
@@ -150,19 +182,16 @@ def _write_image(
         sidecar["ManufacturersModelName"] = scanner.model
     entities = {**scan.entities, **({"part": "mag"} if scan.phase else {})}
     path = folder / BidsName.of(case, scan.contrast, **entities).filename
-    write_volume(path, Volume(to_integers(np.abs(image.values), gain), affine), np.int16)
+    written.volume(path, Volume(to_integers(np.abs(image.values), gain), affine), np.int16)
     write_sidecar(path, sidecar)
-    written = [path]
     if scan.phase:
         # The phase shows something else than the magnitude, so that it is a contrast of its own.
         named = dict(scan.contrast.entities)
         named["acq"] = f"{named.get('acq', '')}phase"
         contrast = Contrast(scan.contrast.suffix, tuple(named.items()))
         path = folder / BidsName.of(case, contrast, **{**entities, "part": "phase"}).filename
-        write_volume(path, Volume(np.angle(image.values).astype(np.float32), affine), np.float32)
+        written.volume(path, Volume(np.angle(image.values).astype(np.float32), affine), np.float32)
         write_sidecar(path, {**sidecar, "Units": "rad"})
-        written.append(path)
-    return [file.relative_to(settings.out).as_posix() for file in written]
 
 
 def _sidecar(settings: SimulateSettings, scan: Scan, spacing: tuple[float, float, float]) -> dict[str, Any]:
@@ -185,15 +214,13 @@ def _sidecar(settings: SimulateSettings, scan: Scan, spacing: tuple[float, float
     return {**content, "Simulated": True}
 
 
-def _write_truth(out: Path, case: Case, truth: Truth, view: FieldOfView, head: Head) -> list[str]:
-    folder = out / "derivatives" / "truth" / case.folder / "anat"
-    affine = view.image.affine
-    written: list[Path] = []
+def _write_truth(written: Written, case: Case, truth: Truth, view: FieldOfView, head: Head) -> None:
+    folder, affine = record_path(written.out, case).parent / "anat", view.image.affine
 
     def write(name: BidsName, data: Any, dtype: Any) -> Path:
-        written.append(folder / name.filename)
-        write_volume(written[-1], Volume(data, affine), dtype)
-        return written[-1]
+        path = folder / name.filename
+        written.volume(path, Volume(data, affine), dtype)
+        return path
 
     write(BidsName.of(case, "mask", desc="brain"), truth.brain, np.uint8)
     write(BidsName.of(case, "mask", desc="lesion"), truth.lesion, np.uint8)
@@ -207,7 +234,6 @@ def _write_truth(out: Path, case: Case, truth: Truth, view: FieldOfView, head: H
         path = write(BidsName.of(case, suffix), values, np.float32)
         units = "arbitrary" if suffix == "PDmap" else "s"
         write_sidecar(path, {"Units": units, "SkullStripped": False, "Simulated": True})
-    return [file.relative_to(out).as_posix() for file in written]
 
 
 def _write_record(
