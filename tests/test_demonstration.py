@@ -141,7 +141,7 @@ def test_a_disk_that_fills_up_keeps_what_was_finished(whole_way: Path, tmp_path:
 
 
 def test_killed_in_the_middle_and_started_again_gives_the_same_bytes(tmp_path: Path) -> None:
-    arguments = ["--subjects", "4", "--spacing-mm", "4", "--workers", "1"]
+    arguments = ["--subjects", "3", "--spacing-mm", "4", "--workers", "1"]
     recontrast("simulate", tmp_path / "undisturbed", *arguments)
     killed = subprocess.Popen(
         [*RECONTRAST, "simulate", str(tmp_path / "killed"), *arguments],

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,16 +22,39 @@ def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("page", PAGES)
-def test_shell_commands_run_as_printed(page: str, tmp_path: Path) -> None:
+def commands_of(page: str) -> list[str]:
+    """Lines of the shell blocks of a page."""
+    return "".join(blocks(page, "sh")).splitlines()
+
+
+def run(commands: list[str], folder: Path) -> None:
+    """Run lines of a shell as a reader who types them one after the other."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    commands = "\n".join(blocks(page, "sh"))
-    assert "recontrast" in commands
     finished = subprocess.run(
-        ["bash", "-euc", commands], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        ["bash", "-euc", "\n".join(commands)], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
     assert finished.returncode == 0, finished.stderr[-3000:]
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]:
+    """The commands that all pages begin with, and a folder in which they were run, once."""
+    pairs = zip(*map(commands_of, PAGES), strict=False)
+    common = [lines[0] for lines in itertools.takewhile(lambda lines: len(set(lines)) == 1, pairs)]
+    assert [line.split()[1] for line in common] == ["simulate", "prepare"]
+    folder = tmp_path_factory.mktemp("begun")
+    run(common, folder)
+    return common, folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES)
+def test_shell_commands_run_as_printed(page: str, begun: tuple[list[str], Path], tmp_path: Path) -> None:
+    common, folder = begun
+    commands = commands_of(page)
+    assert commands[: len(common)] == common
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    run(commands[len(common) :], tmp_path)
     assert (tmp_path / "report.html").is_file()
 
 

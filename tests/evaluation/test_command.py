@@ -41,6 +41,7 @@ def described(settings: EvaluateSettings) -> dict:
     return json.loads((settings.out / "evaluation.json").read_text())
 
 
+@pytest.mark.slow
 def test_writes_exactly_the_evaluation_folder(settings: EvaluateSettings) -> None:
     summary = evaluate(dataclasses.replace(settings, controls=CONTROLS))
     assert summary.failed == {}

@@ -63,6 +63,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_translator(folder / "translator", MODELS.build("unet", options), about).parent
 
 
+@pytest.mark.slow
 def test_a_translator_of_unknown_origin_on_one_case_without_reference(
     prepared: Path, run: Path, tmp_path: Path
 ) -> None:
@@ -78,6 +79,7 @@ def test_a_translator_of_unknown_origin_on_one_case_without_reference(
     assert (tmp_path / "out" / "provenance.json").is_file()
 
 
+@pytest.mark.slow
 def test_images_of_anybody_are_asked_what_needs_only_images(prepared: Path, tmp_path: Path) -> None:
     source = read_volume(next((prepared / "sub-02" / "anat").glob("*_T1w.nii.gz")))
     name = BidsName.of(Case("02"), Contrast.parse("FLAIR"), desc="synthetic").filename

@@ -79,6 +79,7 @@ def by_the_book(name: str, reference: Tensor, estimate: Tensor) -> float:
     return total
 
 
+@pytest.mark.slow
 def test_equal_to_the_reference(given: tuple[str, Path]) -> None:
     name, path = given
     torch.manual_seed(1)

@@ -14,6 +14,7 @@ def places(dims: int) -> torch.Tensor:
     return torch.rand(2, 3, *[16 if dims == 3 else 48] * dims)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dims", [2, 3])
 def test_learns_what_channels_say_together(dims: int) -> None:
     source = places(dims)

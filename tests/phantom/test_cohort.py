@@ -29,6 +29,7 @@ def images_and_sidecars(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_same_seed_same_bytes_with_any_number_of_workers_and_subjects(small_cohort, tmp_path, workers):
     out = tmp_path / "again"

@@ -19,6 +19,7 @@ def truth_folder(cohort, subject):
     return cohort / "derivatives" / "truth" / f"sub-{subject}" / "anat"
 
 
+@pytest.mark.slow
 def test_images_are_twelve_bit_integers_with_sequence_parameters(small_cohort):
     path = small_cohort / "sub-01" / "anat" / "sub-01_FLAIR.nii.gz"
     volume = read_volume(path, np.int16)

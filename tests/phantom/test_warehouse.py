@@ -97,6 +97,7 @@ def test_a_still_head_does_not_wander(rng):
     assert len(draw_wander(rng, Motion(shift_mm=(1.0, 0.0, 0.0)), Grades(motion=1))) == 4
 
 
+@pytest.mark.slow
 def test_sidecars_name_the_scanner_and_its_field(warehouse):
     settings = SimulateSettings(out=warehouse, subjects=3, **SETTINGS)
     for index in range(3):

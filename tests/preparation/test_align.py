@@ -45,6 +45,7 @@ THICK = ((3.0, 3.0, 6.0), (60, 60, 30))
 CUBIC = ((4.0, 4.0, 4.0), (44, 46, 44))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grid", [THICK, CUBIC], ids=["thick slices", "cubes"])
 @pytest.mark.parametrize(
     "movement", [((2, -3, 4), (5, -4, 3)), ((0.5, 0, -0.5), (0.6, -0.8, 0.4))], ids=["far", "near"]

@@ -40,6 +40,7 @@ def test_field_times_result_is_the_input_and_the_mean_stays(uneven):
     assert made.volume.data[head].mean() == pytest.approx(image.data[head].mean(), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_axes_make_no_difference(uneven):
     image = uneven[2]
     made, turned = correct_bias(image), correct_bias(image.reoriented("PIL"))

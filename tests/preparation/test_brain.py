@@ -66,6 +66,7 @@ def test_a_stripped_image_gives_its_support(image):
     assert dice(find_brain(image.with_data(np.where(truth, image.data, 0)), "hd-bet").data, truth) > 0.98
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("tool", "name"), [("synthstrip", "mri_synthstrip"), ("hd-bet", "hd-bet")])
 def test_programs_are_called_and_their_mask_is_read(image, program, tool, name):
     program(name)

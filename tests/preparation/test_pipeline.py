@@ -71,6 +71,7 @@ def test_a_cohort_is_prepared(settings):
     assert len(read_table(settings.out / "quality.tsv")) == 8
 
 
+@pytest.mark.slow
 def test_two_workers_give_the_same_bytes_as_one(settings, tmp_path):
     prepare(settings)
     prepare(replace(settings, out=tmp_path / "two", workers=2))
@@ -270,6 +271,7 @@ def start(settings, workers="1", **options):
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True, **options)
 
 
+@pytest.mark.slow
 def test_a_limit_on_file_size_is_one_clear_error(settings):
     limit = 2000  # bytes: tables fit, images do not
 

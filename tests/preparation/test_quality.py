@@ -78,6 +78,7 @@ SHIFTS = [(1.5, -2.0, 0.8), (0.0, 0.6, -0.4), (-4.0, 3.0, 5.0)]
 TURNS = [(2.0, -1.0, 3.0), (0.0, 0.0, 0.0), (-4.0, 5.0, 2.0)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shift", "turn"), list(zip(SHIFTS, TURNS, strict=True)))
 def test_a_planted_movement_is_found(shift, turn):
     """Within 0.25 voxel and 0.3 degrees."""

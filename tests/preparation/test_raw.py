@@ -14,6 +14,7 @@ from recontrast.preparation.raw import prepare_raw
 from recontrast.preparation.recipes import RecipeOptions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["native", "fixed-scale"])
 def test_the_same_as_prepare_writes(raw, tmp_path, recipe):
     root = raw(1)

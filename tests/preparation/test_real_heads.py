@@ -72,14 +72,14 @@ def test_whole_heads_and_a_session_without_t2w(realdata, tmp_path):
         out=tmp_path / "out",
         contrasts=("T1w", "T2w"),
         space="FLAIR",
-        subjects=("L01", "sub-L04", "L12", "L20"),
-        test=("L04",),
+        subjects=("sub-L01", "L20"),
+        test=("L01",),
     )
     summary = prepare(settings)
     assert list(summary.failed) == ["sub-L20_ses-2"]
     assert "has no T2w in space 'FLAIR'; there is: FLAIR, T1w" in summary.failed["sub-L20_ses-2"]
     cases = read_cohort(tmp_path / "out").cases
-    assert len(cases) == 5
+    assert len(cases) == 2
     for case in cases:
         assert {"head", "brain"} <= set(case.regions)
         assert not json.loads(case.images["T1w"].with_name(f"{case.key}_desc-prepared_T1w.json").read_text())[
@@ -143,7 +143,7 @@ def test_the_mask_of_a_stripped_brain_is_its_support(realdata):
 
 PAIRS = [
     (f"sub-{who}/ses-1/anat/sub-{who}_ses-1_", ("space-FLAIR_T1w", "space-FLAIR_T2w", "FLAIR"))
-    for who in ("L01", "L04", "L12")
+    for who in ("L01", "L12")
 ]
 """The brains are looked at when they are prepared, above; all sessions by benchmarks/pair_quality.py."""
 
@@ -170,7 +170,6 @@ def test_the_built_in_brain_mask_against_the_released_one(realdata, path):
 @pytest.mark.parametrize(
     ("recipe", "space", "subjects", "contrasts"),
     [
-        ("t1-linear", "MNI", ("C07",), ("T1w", "ce-gadolinium_T1w")),
         ("t1-linear", "FLAIR", ("L04",), ("FLAIR", "T1w")),
         ("brats", "MNI", ("C07",), ("T1w", "FLAIR")),
         ("localizer", "FLAIR", ("L04",), ("FLAIR", "T1w")),

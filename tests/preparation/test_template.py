@@ -37,6 +37,7 @@ def test_a_planted_affine_is_found(contrast):
     np.testing.assert_allclose(found.stretches, (0.9, 0.92, 0.95), atol=0.015)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dof", [6, 9])
 def test_fewer_degrees_of_freedom(dof):
     planted = rigid((6, -4, 8), (10, 5, -8)) @ (np.eye(4) if dof == 6 else np.diag([0.9, 0.95, 0.92, 1.0]))
@@ -56,6 +57,7 @@ def test_headers_far_away_and_the_same_bits():
     np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.slow
 def test_what_is_no_head_is_refused():
     rng = np.random.default_rng(0)
     small = Volume((rng.random((30, 30, 30)) * 100).astype(np.float32), np.diag([0.5, 0.5, 0.5, 1]))

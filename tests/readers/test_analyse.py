@@ -43,6 +43,7 @@ def ratings_with_margins(
     return np.column_stack([first, second])
 
 
+@pytest.mark.slow
 def test_the_published_tables_give_the_published_kappas_and_intervals(tmp_path: Path) -> None:
     """Margins and kappa go in; that the counts come back, and an interval of the published width, is what is tested."""
     rows = []
@@ -84,6 +85,7 @@ def test_the_published_tables_give_the_published_kappas_and_intervals(tmp_path: 
         assert list(found) == [both + only_original, both + only_generated, both, only_original, only_generated]
 
 
+@pytest.mark.slow
 def test_a_study_half_read_is_analysed_and_says_so(make_study: Any, tmp_path: Path) -> None:
     made = make_study("hagiwara2019", "duplicates = 2")
     plan = read_plan(made.folder)
@@ -107,6 +109,7 @@ def test_a_study_half_read_is_analysed_and_says_so(make_study: Any, tmp_path: Pa
     assert "first and second reading" in page
 
 
+@pytest.mark.slow
 def test_sessions_of_a_subject_are_no_further_subjects(tmp_path: Path) -> None:
     """Every session read a second time, with the same grades, makes no interval narrower and no p smaller."""
     rng = np.random.default_rng(1)

@@ -49,6 +49,7 @@ def test_a_head_that_never_ends_is_cut_off(room: Any) -> None:
     assert room.state("A")["phase"] == "reading"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("begun", [b"", HEAD, HEAD.replace(b"GET", b"POST") + b"Content-Length: 500\r\n\r\n{"])
 def test_nothing_a_piece_of_a_head_and_a_piece_of_a_body_are_cut_off(room: Any, begun: bytes) -> None:
     with socket.create_connection(("127.0.0.1", room.port), timeout=30) as raw:

@@ -56,6 +56,7 @@ def test_without_washout_the_gap_also_holds_from_one_session_to_the_next(seed: i
         assert showing.case not in {other.case for other in order[place + 1 : place + 4]}
 
 
+@pytest.mark.slow
 def test_images_of_one_case_for_practice_are_kept_apart_where_there_are_others() -> None:
     for seed in range(20):
         practice = [s.case for s in plan_reader(study(training=["p", "q", "r"]), CASES, seed) if s.training]

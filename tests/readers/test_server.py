@@ -22,6 +22,7 @@ def room(make_study: Any, serving: Any) -> Iterator[Any]:
         yield server
 
 
+@pytest.mark.slow
 def test_wrong_or_no_secret(room: Any) -> None:
     for sent in ({}, {"Authorization": "Bearer " + "0" * 40}, {"Authorization": "Basic QTpi"}):
         status, _, body = room.ask("GET", "/api/state", headers=sent)

@@ -145,6 +145,7 @@ def expected(from_r: dict[str, float], stem: str) -> dict[str, float]:
     return {name[len(stem) + 1 :]: value for name, value in from_r.items() if name.startswith(f"{stem}.")}
 
 
+@pytest.mark.slow
 def test_grades_of_several_readers_equal_r(from_r: dict[str, float]) -> None:
     likert = study("hagiwara2019")
     answers = read_answers(FIXTURES / "likert.tsv", likert)

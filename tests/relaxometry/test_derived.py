@@ -53,6 +53,7 @@ def test_they_are_the_formula_and_say_what_they_are(tmp_path: Path, oblique_affi
         assert len(sidecar["Sources"]) == 16
 
 
+@pytest.mark.slow
 def test_real_and_imaginary_parts_and_the_printed_rule(tmp_path: Path, oblique_affine: np.ndarray) -> None:
     labels = write_raw(tmp_path, oblique_affine)
     add_synthetic(tmp_path, workers=1, literal=True, parts=True)

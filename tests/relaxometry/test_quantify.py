@@ -56,6 +56,7 @@ def test_maps_of_a_series(raw: Path, tmp_path: Path) -> None:
     assert read_maps(files, ("T1", "T2", "PD"))[0].mask.sum() > 300
 
 
+@pytest.mark.slow
 def test_what_a_study_learns_from_is_put_beside_the_raw_images_when_asked(raw: Path, tmp_path: Path) -> None:
     summary = quantify(QuantifySettings(raw=raw, out=tmp_path / "maps", beside=True, workers=1))
     assert summary.failed == {}

@@ -50,6 +50,7 @@ def test_bytes_do_not_depend_on_the_run(curves: Curves) -> None:
     assert png(plot_learning_curves(curves)) == png(plot_learning_curves(curves))
 
 
+@pytest.mark.slow
 def test_pngs_have_no_alpha_and_svgs_no_fonts_to_load(curves: Curves) -> None:
     figure = plot_learning_curves(curves)
     assert Image.open(io.BytesIO(png(figure))).mode == "RGB"

@@ -16,6 +16,7 @@ def with_spot(place: tuple[slice, slice, slice]) -> tuple[np.ndarray, np.ndarray
     return image, opacity
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "row", "column"),
     [
@@ -36,6 +37,7 @@ def test_seen_from_the_front_right_is_left_and_superior_is_up(
     assert np.sign(np.round(where / 10)).tolist() == [row, column]
 
 
+@pytest.mark.slow
 def test_what_lies_behind_is_hidden() -> None:
     image, opacity = with_spot((slice(13, 17), slice(8, 11), slice(13, 17)))
     plain = render_volume(0.2 * opacity, opacity, (2.0, 2.0, 2.0), 0.0, 0.0)

@@ -90,6 +90,7 @@ def test_an_empty_folder_gives_a_page_that_says_what_is_absent(tmp_path: Path) -
     assert STATEMENT in text
 
 
+@pytest.mark.slow
 def test_a_run_alone_is_said_not_to_be_evaluated(example: Any) -> None:
     text = page_of(example.run)
     assert "A translator that makes T2w from T1w was trained; it was not evaluated here." in text
@@ -104,6 +105,7 @@ def test_a_translator_of_several_contrasts_names_them_all(tmp_path: Path) -> Non
     assert "A translator that makes T2w or FLAIR from T1w and T2w was trained" in page_of(tmp_path)
 
 
+@pytest.mark.slow
 def test_words_from_files_are_shown_literally(example: Any) -> None:
     evil = "<img src=https://example.org/x onerror=alert(1)>"
     table = read_table(example.evaluation / "cases.tsv", ("case", "subject"))

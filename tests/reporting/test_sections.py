@@ -14,6 +14,7 @@ def pictures_of(evidence: Evidence, choice: Choice | None = None) -> list[Pictur
     return [block for block in section.blocks if isinstance(block, Picture)]
 
 
+@pytest.mark.slow
 def test_cases_come_worst_first(example: Any) -> None:
     titles = [picture.title for picture in pictures_of(find_evidence(example.root))]
     assert [title.split(":")[0] for title in titles] == ["sub-02", "sub-01", "sub-03"]
@@ -22,6 +23,7 @@ def test_cases_come_worst_first(example: Any) -> None:
     assert "best of 3" in titles[2]
 
 
+@pytest.mark.slow
 def test_few_montages_keep_the_worst(example: Any) -> None:
     evidence = find_evidence(example.root)
     titles = [picture.title for picture in pictures_of(evidence, Choice(cases=1))]
@@ -30,6 +32,7 @@ def test_few_montages_keep_the_worst(example: Any) -> None:
     assert "1 of 3 scored cases shown" in section.blocks[0].text  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_the_caption_tells_what_a_radiologist_asks(example: Any) -> None:
     first, second = pictures_of(find_evidence(example.root), Choice(cases=2))
     for words in (
@@ -44,6 +47,7 @@ def test_the_caption_tells_what_a_radiologist_asks(example: Any) -> None:
     assert "Neurological convention" in neurological.caption
 
 
+@pytest.mark.slow
 def test_a_case_that_cannot_be_drawn_is_named_and_the_others_are_shown(example: Any) -> None:
     next((example.synthetic / "sub-02").rglob("*.nii.gz")).unlink()
     failures = Failures()
@@ -68,6 +72,7 @@ def test_absent_evidence_is_printed_as_absent(tmp_path: Any, section: str) -> No
     assert "was found in this folder: run `recontrast" in block.text
 
 
+@pytest.mark.slow
 def test_learning_is_read_in_words_with_its_rule(example: Any) -> None:
     blocks = learning_section(find_evidence(example.root)).blocks
     words = [block.text for block in blocks if isinstance(block, Text)]
@@ -78,6 +83,7 @@ def test_learning_is_read_in_words_with_its_rule(example: Any) -> None:
     assert "2 validation subjects" in picture.caption
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_said_to_be_one(example: Any) -> None:
     path = example.run / "log.jsonl"
     path.write_text(path.read_text(encoding="utf-8")[:-9], encoding="utf-8")

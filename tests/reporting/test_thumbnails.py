@@ -26,6 +26,7 @@ def prepared(tmp_path, make_volume):
     return tmp_path / "out"
 
 
+@pytest.mark.slow
 def test_the_page_shows_every_case_worst_first(prepared):
     summary = thumbnails(ThumbnailsSettings(prepared=prepared))
     assert summary.failed == {}
@@ -46,6 +47,7 @@ def test_fewer_cases_are_said_to_be_fewer(prepared):
     assert "2 further cases" in page
 
 
+@pytest.mark.slow
 def test_a_damaged_image_is_named(prepared):
     (prepared / "sub-01" / "anat" / "sub-01_desc-prepared_T2w.nii.gz").write_bytes(b"no image")
     summary = thumbnails(ThumbnailsSettings(prepared=prepared))

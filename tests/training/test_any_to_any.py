@@ -41,6 +41,7 @@ def settings(make_prepared: MakePrepared, tmp_path: Path) -> MakeSettings:
     return make
 
 
+@pytest.mark.slow
 def test_one_network_makes_every_contrast_from_what_there_is(settings: MakeSettings, tmp_path: Path) -> None:
     given = settings()
     summary = train(given)
@@ -75,6 +76,7 @@ def test_one_network_makes_every_contrast_from_what_there_is(settings: MakeSetti
     assert made.failed["sub-04"] == "has none of T2w, T1w, of which FLAIR is made; there is: FLAIR"
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_to_the_same_weights(settings: MakeSettings, tmp_path: Path) -> None:
     train(settings("loop.steps=4", "loop.schedule=constant"))
     parted = settings("loop.steps=2", "loop.schedule=constant", run=tmp_path / "parted")

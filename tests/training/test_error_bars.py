@@ -122,6 +122,7 @@ def test_a_perfect_translator_gets_narrow_ones(
     assert np.median(bars.half_widths([scaled], scaled, (1.0, 1.0, 1.0))) == pytest.approx(1e-3, rel=0.2)
 
 
+@pytest.mark.slow
 def test_from_training_to_a_map(make_prepared: MakePrepared, tmp_path: Path, tiny: tuple[str, ...]) -> None:
     prepared = make_prepared({"01": "train", "02": "train", "03": "validation", "04": "test"})
     settings = TrainSettings(

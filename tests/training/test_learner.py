@@ -160,6 +160,7 @@ def of_kind(recipe: str, **others: Any) -> Learner:
     return make_recipe(recipe, model, options, **others)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["adversarial", "cycle", "unit"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_games_are_reproducible_and_go_on_from_their_state(recipe: str, precision: str) -> None:

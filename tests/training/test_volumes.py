@@ -58,6 +58,7 @@ def learn_from(make_prepared: Callable[..., Path], tmp_path: Path, preset: Path)
     return learn
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_ends_as_one_that_was_not_and_translates(
     learn_from: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -101,6 +102,7 @@ def test_windows_give_what_the_whole_volume_gives(learn_from: Callable[..., Path
     assert float(np.abs(windows - whole)[-8:].max()) < 1e-3
 
 
+@pytest.mark.slow
 def test_added_up_gradients_learn_what_the_whole_batch_learns(learn_from: Callable[..., Path]) -> None:
     runs = [learn_from("once"), learn_from("twice", "loop.accumulate=2"), learn_from("again", "loop.recompute=true")]
     first, *others = (load_checkpoint(run / "checkpoints/last").part("recipe") for run in runs)

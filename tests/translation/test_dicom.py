@@ -77,6 +77,7 @@ def test_started_again_it_is_kept(
     assert len(list((tmp_path / "out").rglob("*.dcm"))) == len(before)
 
 
+@pytest.mark.slow
 def test_the_series_is_chosen_by_its_headers(
     make_series: Callable[..., Path], save: Callable[..., Path], head: np.ndarray, tmp_path: Path
 ) -> None:

@@ -164,6 +164,7 @@ def test_every_way_of_asking_gives_the_delivered_image(
     assert (painted[~acquired] != scaled[~acquired]).mean() > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "engine", [FP32, EngineSettings(device="cpu"), EngineSettings(engine="torch", precision="bf16", device="cpu")]
 )
@@ -299,6 +300,7 @@ def test_no_pickle_is_ever_loaded(save: Callable[..., Path], tmp_path: Path) -> 
         assert "pickle" not in path.read_text(encoding="utf-8").replace("without pickle", ""), path
 
 
+@pytest.mark.slow
 def test_describing_a_translator_needs_no_torch() -> None:
     code = (
         "import sys, recontrast.translation.description as _, recontrast.translation.command\n"

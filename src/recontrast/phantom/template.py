@@ -77,29 +77,33 @@ def _read(name: str) -> tuple[Array, Grid]:
 
 def _mend_brainstem(grey: Array, white: Array, grid: Grid) -> tuple[Array, Array]:
     """In pons and medulla the maps give half grey matter; most of it is white."""
-    x, y, z = _axes(grid)
+    part, (x, y, z) = _box(grid, (-24, -48, -np.inf), (24, -14, -9))
     stem = _soft((22 - np.abs(x)) / 3) * _soft((-12 - z) / 4) * _soft((y + 46) / 3) * _soft((-16 - y) / 3)
-    moved = (grey * stem * 0.75).astype(np.float32)
-    return grey - moved, white + moved
+    moved = (grey[part] * stem * 0.75).astype(np.float32)
+    grey[part] -= moved
+    white[part] += moved
+    return grey, white
 
 
 def _split_deep_grey(fractions: dict[str, Array], grid: Grid) -> None:
     """Basal ganglia and thalamus lie in a box around the third ventricle; the pallidum lies within the putamen."""
-    x, y, z = _axes(grid)
+    part, (x, y, z) = _box(grid, (-36, -38, -13), (36, 26, 24))
     side = np.abs(x)
     deep = (
         _soft((33 - side) / 2) * _soft((y + 36) / 2) * _soft((24 - y) / 2) * _soft((z + 11) / 2) * _soft((22 - z) / 2)
     )
     # The insula is cortex: it lies outside a slanting plane.
     deep = deep * _soft((31.5 + 0.10 * (y + 5) - side) / 2)
-    fractions["deepGM"] = (fractions["GM"] * deep).astype(np.float32)
-    fractions["GM"] = fractions["GM"] - fractions["deepGM"]
+    for name in ("deepGM", "pallidum"):
+        fractions[name] = np.zeros_like(fractions["GM"])
+    fractions["deepGM"][part] = fractions["GM"][part] * deep
+    fractions["GM"][part] -= fractions["deepGM"][part]
     radius = np.sqrt(((side - 18.5 + 0.25 * y) / 5.0) ** 2 + ((y + 4) / 9.5) ** 2 + ((z + 1) / 6.5) ** 2)
     core = (_soft((1.15 - radius) / 0.3) * 0.9).astype(np.float32)
-    taken = {name: fractions[name] * core for name in ("GM", "WM", "deepGM")}
-    fractions["pallidum"] = taken["GM"] + taken["WM"] + taken["deepGM"]
-    for name, part in taken.items():
-        fractions[name] = fractions[name] - part
+    for name in ("GM", "WM", "deepGM"):
+        taken = fractions[name][part] * core
+        fractions["pallidum"][part] += taken
+        fractions[name][part] -= taken
 
 
 def _distance(inside: NDArray[np.bool_], grid: Grid) -> Array:
@@ -131,6 +135,17 @@ def _ventricles(fluid: Array, distance: Array, grid: Grid) -> Array:
 def _axes(grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     x, y, z = grid.axes()
     return x[:, None, None], y[None, :, None], z[None, None, :]
+
+
+def _box(
+    grid: Grid, low_mm: tuple[float, float, float], high_mm: tuple[float, float, float]
+) -> tuple[tuple[slice, ...], tuple[NDArray[np.float64], ...]]:
+    """Voxels between two corners, and their coordinates along each axis: elsewhere nothing is to be computed."""
+    kept = tuple(
+        slice(*np.searchsorted(axis, corners)) for axis, *corners in zip(grid.axes(), low_mm, high_mm, strict=True)
+    )
+    x, y, z = (axis[part] for axis, part in zip(grid.axes(), kept, strict=True))
+    return kept, (x[:, None, None], y[None, :, None], z[None, None, :])
 
 
 def _soft(values: NDArray[np.float64]) -> NDArray[np.float64]:

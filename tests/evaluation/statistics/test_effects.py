@@ -19,6 +19,7 @@ def test_effects_by_hand() -> None:
     assert rank_biserial(values) == pytest.approx((13 - 2) / 15)
 
 
+@pytest.mark.slow
 def test_the_correction_removes_the_bias(rng: np.random.Generator) -> None:
     found = [hedges_g(sample) for sample in rng.normal(0.5, 1, (20_000, 8))]
     assert np.mean(found) == pytest.approx(0.5, abs=0.01)

@@ -22,6 +22,7 @@ def test_a_network_that_sees_four_voxels_far_changes_only_beside_the_square(make
     assert occlusion(table, table.cases[0], (24, 28, 10), patches=4).max() == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_last_level_is_needed(make_bench: Callable[..., Bench]) -> None:
     answer = Filters().ask(make_bench("blur", cases=1))
     costs = [f for f in answer.findings if f.name == "change without the detail of a level"]
@@ -41,6 +42,7 @@ def test_levels_and_skip_connections_of_a_u_net_are_told_apart(make_bench: Calla
     assert "its 2 skip connections" in answer.sentence
 
 
+@pytest.mark.slow
 def test_resolutions_are_those_of_the_network_however_it_pads(make_bench: Callable[..., Bench]) -> None:
     answer = Filters().ask(make_bench(Pix2PixUNet(width=2, downs=5, dropout=0), shape=(36, 40, 6), cases=1))
     skips = [f.note for f in answer.findings if f.name == "change without a skip connection"]

@@ -48,6 +48,7 @@ def test_images_alone_can_be_looked_at(make_bench: Callable[..., Bench]) -> None
     assert "nothing to hold them against" in Look().ask(dataclasses.replace(bench, cases=(case,))).sentence
 
 
+@pytest.mark.slow
 def test_ratios_over_other_images_are_not_mixed_in(make_bench: Callable[..., Bench]) -> None:
     bench = make_bench("table", cases=2)
     first = dataclasses.replace(bench.cases[0], reference=bench.cases[0].synthetic)

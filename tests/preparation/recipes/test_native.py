@@ -25,6 +25,7 @@ def test_images_in_place_keep_every_bit(head):
     assert placed["T2w"].residual is not None
 
 
+@pytest.mark.slow
 def test_a_head_that_stayed_is_left_alone_and_one_that_moved_is_put_back():
     fixed = scan("T1w", *GRID)
     moved = rigid((2, -3, 4), (5, -4, 3))

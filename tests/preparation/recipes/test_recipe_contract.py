@@ -48,6 +48,7 @@ def prepared(request):
     return images, options, PREPARATIONS.get(request.param)(images, options, "sub-01"), before
 
 
+@pytest.mark.slow
 def test_all_contrasts_on_one_grid_along_ras(prepared):
     images, options, placed, _ = prepared
     assert list(placed) == list(images)

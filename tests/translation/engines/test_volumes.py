@@ -17,6 +17,7 @@ SMALL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(SMALL))
 def test_volumes_of_any_size_are_the_same_in_every_engine(name: str) -> None:
     pytest.importorskip("openvino")
