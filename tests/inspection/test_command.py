@@ -77,6 +77,13 @@ def test_a_translator_of_unknown_origin_on_one_case_without_reference(
     assert "does not say which subjects it was trained on" in page
     assert (tmp_path / "out" / "figures" / "window_curves.png").is_file()
     assert (tmp_path / "out" / "provenance.json").is_file()
+    stale = tmp_path / "out" / "maps" / "sub-09_desc-support_map.nii.gz"
+    stale.parent.mkdir(exist_ok=True)
+    stale.write_bytes(b"")
+    inspect(InspectSettings(run=run, prepared=prepared, out=tmp_path / "out", questions=("table",)))
+    assert not stale.exists()
+    assert not (tmp_path / "out" / "figures" / "window_curves.png").exists()
+    assert list((tmp_path / "out" / "figures").glob("table_*.png"))
 
 
 @pytest.mark.slow

@@ -115,6 +115,7 @@ def ask(name: str, bench: Bench) -> Outcome:
 
 def _write(settings: InspectSettings, bench: Bench, outcomes: list[Outcome]) -> None:
     figures: dict[str, bytes] = {}
+    written: set[Path] = set()
     rows = []
     for outcome in outcomes:
         if outcome.answer is None:
@@ -124,6 +125,7 @@ def _write(settings: InspectSettings, bench: Bench, outcomes: list[Outcome]) -> 
         for image in outcome.answer.maps:
             path = settings.out / "maps" / f"{image.case}_desc-{image.name}_map.nii.gz"
             write_volume(path, Volume(image.values, image.affine), np.float32, description="recontrast inspect")
+            written.add(path)
         rows += [
             {"question": outcome.name, "name": f.name, "value": f.value, "unit": f.unit, "case": f.case or "all",
              "note": f.note}
@@ -132,6 +134,10 @@ def _write(settings: InspectSettings, bench: Bench, outcomes: list[Outcome]) -> 
     for name, content in figures.items():
         with atomic_file(settings.out / "figures" / f"{name}.png") as partial:
             partial.write_bytes(content)
+        written.add(settings.out / "figures" / f"{name}.png")
+    # What an earlier inspection left in this folder would be taken for this one's.
+    for path in {*settings.out.glob("maps/*_map.nii.gz"), *settings.out.glob("figures/*.png")} - written:
+        path.unlink()
     answers = [
         {"question": o.name, "title": o.question.title, "status": o.status,
          "answer": o.answer.sentence if o.answer is not None else o.reason, "seconds": round(o.seconds, 1)}

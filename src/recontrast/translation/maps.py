@@ -52,7 +52,10 @@ def error_bar_words(about: TranslatorDescription, wanted: bool) -> list[str]:
         return []
     if about.calibration is not None:
         return [about.calibration.words()]
-    return [f"no error bars: {about.uncalibrated or 'the translator was trained without them (loop.error_bars)'}"]
+    why = "the translator was trained without them (loop.error_bars)"
+    if about.bank is not None:
+        why = "translators of any contrast have none yet"
+    return [f"no error bars: {about.uncalibrated or why}"]
 
 
 def write_rarity(image: Path, made: Translation) -> None:
