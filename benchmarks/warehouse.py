@@ -6,7 +6,9 @@ Everything goes through the command line: starting Python, importing and handing
 Killed means SIGKILL to the command and all its workers, when a quarter, half and three quarters of the cases are done.
 Results are compared byte by byte, all files but provenance.json, which holds the time of day.
 Halves: two commands of one worker each, side by side, that do half of the cases and know nothing of each other. What
-they gain over one command is what this machine gives when both its cores are busy.
+they gain over one command is what this machine gives when both its cores are busy. Busy: processor seconds over
+seconds, with one worker and with two. A worker of `translate` packs one case while it computes the next, so that one
+alone keeps more than one core busy, and two can gain no more than what is left.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -103,14 +106,21 @@ def start(command: list[str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
 
 
-def timed(command: list[str]) -> float:
-    """Seconds from the start of the command to its end."""
-    began = time.perf_counter()
+def processor_seconds() -> float:
+    """Processor time of all commands that have ended, their workers included."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def timed(command: list[str]) -> tuple[float, float]:
+    """Seconds from the start of the command to its end, and how many cores it kept busy."""
+    began, before = time.perf_counter(), processor_seconds()
     with start(command) as process:
         status = process.wait()
     if status != 0:
         raise SystemExit(f"{' '.join(command)}: exit status {status}")
-    return time.perf_counter() - began
+    seconds = time.perf_counter() - began
+    return seconds, (processor_seconds() - before) / seconds
 
 
 def side_by_side(commands: list[list[str]]) -> float:
@@ -162,18 +172,18 @@ def measure(folder: Path, count: int, voxel_mm: float, commands: list[str], kill
     print(f"{count} cases of {'x'.join(map(str, shape))} voxels, two contrasts")
     print(
         f"{'command':10} {'1 worker s':>10} {'2 workers s':>11} {'ratio':>6} {'halves s':>9} {'ratio':>6} "
-        f"{'same bytes':>10}  killed at, then same bytes",
+        f"{'busy 1, 2':>10} {'same bytes':>10}  killed at, then same bytes",
         flush=True,
     )
     last = max(("prepare", "translate", "evaluate").index(command) for command in commands)
     for command in ("prepare", "translate", "evaluate")[: last + 1]:
         parts = [line_of(command, folder, f"half{n}", raw, names[n::2]) for n in (0, 1)]
         alone = command in commands  # what is only made for the next command need not be made slowly
-        one = timed([*line_of(command, folder, "1", raw, names), "--workers", "1" if alone else "2"])
+        one, busy = timed([*line_of(command, folder, "1", raw, names), "--workers", "1" if alone else "2"])
         halves = side_by_side([[*part, "--workers", "1"] for part in parts])
         if not alone:
             continue
-        two = timed([*line_of(command, folder, "2", raw, names), "--workers", "2"])
+        two, busy_two = timed([*line_of(command, folder, "2", raw, names), "--workers", "2"])
         whole = digest(folder / f"{command}-1")
         same = whole == digest(folder / f"{command}-2")
         verdict = "not tried"
@@ -187,7 +197,7 @@ def measure(folder: Path, count: int, voxel_mm: float, commands: list[str], kill
             shutil.rmtree(out)
         print(
             f"{command:10} {one:10.1f} {two:11.1f} {one / two:6.2f} {halves:9.1f} {one / halves:6.2f} "
-            f"{'yes' if same else 'NO':>10}  {verdict}",
+            f"{busy:5.2f} {busy_two:4.2f} {'yes' if same else 'NO':>10}  {verdict}",
             flush=True,
         )
     print(f"wanted: a ratio of at least {WANTED}")
