@@ -38,7 +38,7 @@ def released_transform(path: Path) -> np.ndarray:
 
 @pytest.mark.slow
 def test_brains_in_a_common_space(realdata, tmp_path):
-    contrasts = ("T1w", "T2w", "FLAIR", "ce-gadolinium_T1w")
+    contrasts = ("T1w", "T2w", "ce-gadolinium_T1w")
     settings = PrepareSettings(
         bids=realdata, out=tmp_path / "out", contrasts=contrasts, space="MNI", subjects=("C07", "C26"), test=("C26",)
     )
@@ -59,7 +59,7 @@ def test_brains_in_a_common_space(realdata, tmp_path):
             "SkullStripped"
         ]
     quality = read_table(tmp_path / "out" / "quality.tsv")
-    assert quality["shift_left_mm"].count() == 6  # three pairs of each brain, all aligned: no false alarm
+    assert quality["shift_left_mm"].count() == 4  # two pairs of each brain, all aligned: no false alarm
     assert quality["shift_left_mm"].max() < 0.5
     assert quality["turn_left_deg"].max() < 0.5
     assert quality["overlap"].min() > 0.99
@@ -173,7 +173,6 @@ def test_the_built_in_brain_mask_against_the_released_one(realdata, path):
         ("t1-linear", "FLAIR", ("L04",), ("FLAIR", "T1w")),
         ("brats", "MNI", ("C07",), ("T1w", "FLAIR")),
         ("localizer", "FLAIR", ("L04",), ("FLAIR", "T1w")),
-        ("fixed-scale", "FLAIR", ("L20",), ("FLAIR", "T1w")),
     ],
 )
 def test_recipes_and_the_way_back(realdata, tmp_path, recipe, space, subjects, contrasts):

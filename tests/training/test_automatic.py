@@ -56,7 +56,10 @@ def test_the_batch_gives_way_to_memory_and_then_there_is_a_line() -> None:
     assert "GB" in reason
     assert fit_memory(smaller, HEADS) == (smaller, "")
     with pytest.raises(ConfigError, match=r"takes .* GB, there are 0\.3 GB"):
-        fit_memory(plan, dataclasses.replace(HEADS, memory_gb=0.3))
+        fit_memory(
+            dataclasses.replace(plan, data=dataclasses.replace(plan.data, batch=2)),
+            dataclasses.replace(HEADS, memory_gb=0.3),
+        )
 
 
 def test_steps_fit_into_the_time() -> None:
