@@ -68,6 +68,7 @@ def test_writes_exactly_the_evaluation_folder(settings: EvaluateSettings) -> Non
     assert len(content["conclusions"]) == 5
 
 
+@pytest.mark.slow
 def test_statistics_are_over_subjects_and_against_each_control(settings: EvaluateSettings) -> None:
     evaluate(settings)
     statistics = tables(settings)["statistics"]
@@ -90,6 +91,7 @@ def test_the_same_again_gives_the_same_tables_on_any_number_of_workers(settings:
         assert (settings.out / name).read_bytes() == (other.out / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_missing_prediction_is_listed_and_the_rest_is_scored(settings: EvaluateSettings) -> None:
     shutil.rmtree(settings.synthetic / "sub-05")
     summary = evaluate(settings)
@@ -101,6 +103,7 @@ def test_a_missing_prediction_is_listed_and_the_rest_is_scored(settings: Evaluat
     assert "sub-05" not in set(found["scores"]["case"])
 
 
+@pytest.mark.slow
 def test_a_case_that_fails_does_not_stop_the_others(settings: EvaluateSettings, write_synthetic) -> None:
     moved = np.diag([2.0, 2.0, 4.0, 1.0])
     moved[2, 3] = 9.0
@@ -113,6 +116,7 @@ def test_a_case_that_fails_does_not_stop_the_others(settings: EvaluateSettings, 
     assert list(tables(settings)["cases"]["status"]) == ["failed", "ok", "failed"]
 
 
+@pytest.mark.slow
 def test_one_subject_gets_an_interval_over_slabs_that_says_so(settings: EvaluateSettings) -> None:
     for subject in ("05", "06"):
         shutil.rmtree(settings.synthetic / f"sub-{subject}")
@@ -218,6 +222,7 @@ def test_a_prediction_without_a_reference_is_counted_and_said(settings: Evaluate
     assert "sub-09" not in set(tables(settings)["scores"]["case"])
 
 
+@pytest.mark.slow
 def test_further_regions_are_scored(settings: EvaluateSettings) -> None:
     summary = evaluate(dataclasses.replace(settings, regions=("brain&axial[25%:75%]", "tumour")))
     scores = tables(settings)["scores"]

@@ -100,6 +100,7 @@ def test_a_worker_that_does_not_fit_refuses(tmp_path):
     assert "does not see the folder" in str(blind.error)
 
 
+@pytest.mark.slow
 def test_nobody_at_the_address(monkeypatch, tmp_path):
     monkeypatch.setattr("recontrast.execution.cluster._CONNECT_S", 0.5)
     with pytest.raises(ConfigError, match=r"--scheduler tcp://127\.0\.0\.1:9: no Dask scheduler answers"):

@@ -61,6 +61,7 @@ def test_series_become_a_valid_data_set_without_identifiers(scans: Path, tmp_pat
                 assert identifier not in text, f"{identifier} in {path}"
 
 
+@pytest.mark.slow
 def test_the_bids_validator_finds_no_error(scans: Path, tmp_path: Path) -> None:
     program = Path(sys.executable).with_name("bids-validator-deno")
     if not program.is_file():

@@ -72,6 +72,7 @@ def test_the_middle_gets_the_ratio_and_the_rest_stays(make_bench: Callable[..., 
     assert np.array_equal(changed[outside], image[outside])
 
 
+@pytest.mark.slow
 def test_white_matter_is_found_where_no_mask_names_it_and_spares_lesions(make_bench: Callable[..., Bench]) -> None:
     case = make_bench(cases=1, shape=(60, 70, 40)).cases[0]
     lesion = np.zeros(case.shape, bool)

@@ -128,6 +128,7 @@ def test_bf16_and_channels_last_change_little(name: str, dims: int) -> None:
     assert (coarse - exact).abs().max() < 0.1 * exact.std() + 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS.names())
 def test_recorded_for_openvino_it_gives_the_same(name: str) -> None:
     pytest.importorskip("openvino")

@@ -39,6 +39,7 @@ def test_only_voxels_of_the_mask_count() -> None:
     assert model(source).abs().max() < 2
 
 
+@pytest.mark.slow
 def test_the_encoder_begins_at_them_and_keeps_a_share() -> None:
     source = places(2)
     target = source[:, :1] * (source[:, 2:] > 0.5)

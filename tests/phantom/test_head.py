@@ -26,6 +26,7 @@ LANDMARKS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("tissue", "place"), LANDMARKS)
 def test_landmarks(head, tissue, place):
     assert share(head, tissue, *place) > 0.5

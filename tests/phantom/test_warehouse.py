@@ -122,6 +122,7 @@ def test_true_grades_are_a_table_that_prepare_reads(warehouse):
         assert found.tier == "good" or record["Quality"][label]["noise"] == found.noise
 
 
+@pytest.mark.slow
 def test_low_quality_is_seen_in_the_image(tmp_path):
     """The same head in the same scanner, good and noisy."""
     contrasts = ("T1w", "ce-gadolinium_T1w")

@@ -63,6 +63,7 @@ def test_a_planted_movement_is_found_within_a_quarter_voxel(grid, movement):
     np.testing.assert_allclose(found.transform[:3, :3] @ found.transform[:3, :3].T, np.eye(3), atol=1e-9)
 
 
+@pytest.mark.slow
 def test_same_images_and_seed_give_the_same_bits():
     fixed = scan("T1w", centred(*CUBIC), CUBIC[1])
     moving = scan("FLAIR", centred(*CUBIC), CUBIC[1], rigid((1, 2, 3), (1, 2, 3)))

@@ -21,6 +21,7 @@ def uneven():
     return clean, field, clean.with_data(clean.data * field)
 
 
+@pytest.mark.slow
 def test_a_planted_field_is_taken_out(uneven):
     clean, _, image = uneven
     white = mni_brain(*GRID) & (clean.data > 800)
@@ -31,6 +32,7 @@ def test_a_planted_field_is_taken_out(uneven):
     assert after < 1.8 * flat
 
 
+@pytest.mark.slow
 def test_field_times_result_is_the_input_and_the_mean_stays(uneven):
     image = uneven[2]
     made = correct_bias(image)

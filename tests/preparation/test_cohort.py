@@ -58,6 +58,7 @@ def damage(folder, what):
         (folder / "provenance.json").write_text("{")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "error", "words"),
     [

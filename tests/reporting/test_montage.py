@@ -109,6 +109,7 @@ def test_panels_keep_the_proportions_of_the_head(cut: Callable[..., CasePictures
         assert box.width / box.height == pytest.approx(cols * plane.pixel_mm[0] / (rows * plane.pixel_mm[1]), rel=0.02)
 
 
+@pytest.mark.slow
 def test_synthetic_panels_are_marked(cut: Callable[..., CasePictures]) -> None:
     figure = plot_case(cut())
     for axes in figure.axes:

@@ -47,6 +47,7 @@ def test_what_lies_behind_is_hidden() -> None:
     assert np.abs(back - render_volume(0.2 * opacity, opacity, (2.0, 2.0, 2.0), 180.0, 0.0)).max() > 0.3
 
 
+@pytest.mark.slow
 def test_air_is_white() -> None:
     nothing = np.zeros((8, 8, 8), np.float32)
     assert np.array_equal(render_volume(nothing, nothing, (1, 1, 1)), np.ones((144, 144), np.float32))

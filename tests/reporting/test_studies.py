@@ -36,6 +36,7 @@ def test_networks_have_a_signed_difference_row() -> None:
     assert not figure.axes[4].images
 
 
+@pytest.mark.slow
 def test_volume_differences_have_a_strip_a_method_and_a_panel_a_tissue():
     values = {
         name: {tissue: {"untranslated": [-5.0, -3.0], "unet": [1.0, float("nan")]} for tissue in ("GM", "CSF")}

@@ -13,6 +13,7 @@ from recontrast.study.settings import read_study
 from recontrast.study.sheet import codes_of, write_sheet
 
 
+@pytest.mark.slow
 def test_sheet_and_key(make_study, make_prepared, tmp_path) -> None:  # type: ignore[no-untyped-def]
     study = read_study(make_study(), "cpu")
     group = candidates_of(plan_jobs(study, study.source(""), "cpu"))

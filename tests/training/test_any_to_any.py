@@ -86,6 +86,7 @@ def test_a_run_goes_on_to_the_same_weights(settings: MakeSettings, tmp_path: Pat
     assert whole == other
 
 
+@pytest.mark.slow
 def test_one_target_by_name_needs_no_choice(settings: MakeSettings) -> None:
     given = settings(preset="any-to-any", source=("T1w", "T2w"), target="FLAIR")
     train(given)

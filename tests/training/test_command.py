@@ -41,6 +41,7 @@ def settings(tmp_path: Path, tiny: tuple[str, ...]) -> Callable[..., TrainSettin
 MakeSettings = Callable[..., TrainSettings]
 
 
+@pytest.mark.slow
 def test_a_run_holds_a_translator_that_works(make_prepared: MakePrepared, settings: MakeSettings) -> None:
     prepared = make_prepared()
     given = settings(prepared)
@@ -65,6 +66,7 @@ def test_a_run_holds_a_translator_that_works(make_prepared: MakePrepared, settin
     assert np.isfinite(synthetic.data).all()
 
 
+@pytest.mark.slow
 def test_four_subjects_tell_the_translator_what_it_knows(make_prepared: MakePrepared, settings: MakeSettings) -> None:
     splits = {"01": "train", "02": "train", "03": "train", "04": "validation", "05": "test"}
     prepared = make_prepared(splits)
@@ -112,6 +114,7 @@ def test_other_settings_are_not_mixed_in(make_prepared: MakePrepared, settings: 
         train(settings(prepared, source=("FLAIR",)))
 
 
+@pytest.mark.slow
 def test_a_run_can_go_on_with_a_larger_budget(make_prepared: MakePrepared, settings: MakeSettings) -> None:
     prepared = make_prepared()
     train(settings(prepared))
@@ -122,6 +125,7 @@ def test_a_run_can_go_on_with_a_larger_budget(make_prepared: MakePrepared, setti
     assert provenance["result"]["step"] == 5
 
 
+@pytest.mark.slow
 def test_unfinished_run_asks_for_resume(
     make_prepared: MakePrepared, settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,6 +75,7 @@ def test_validation_subjects_calibrate_and_are_named(
     assert 0.8 < covered < 0.98
 
 
+@pytest.mark.slow
 def test_without_validation_the_slabs_calibrate_and_only_they(
     translator: Translator, splits: dict[str, tuple[PreparedCase, ...]]
 ) -> None:

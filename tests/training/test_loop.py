@@ -61,6 +61,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, step: int, error: type[BaseExceptio
     monkeypatch.setattr(Learner, "step", step_or_stop)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overrides", [(), ("loop.ema=0.8", "loop.schedule=linear", "data.augment.shift_voxels=1")])
 def test_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
     learn_from: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, overrides: tuple[str, ...]
@@ -150,6 +151,7 @@ def test_a_resumed_game_equals_an_uninterrupted_one_bit_for_bit(
     assert all(torch.equal(value, translators[1][name]) for name, value in translators[0].items())
 
 
+@pytest.mark.slow
 def test_a_game_whose_loss_is_not_finite_says_where_and_keeps_the_last_checkpoint(
     play: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -171,6 +173,7 @@ def test_a_game_whose_loss_is_not_finite_says_where_and_keeps_the_last_checkpoin
     assert read_log(play("adversarial", "run", resume=True))[-1]["step"] == 8
 
 
+@pytest.mark.slow
 def test_log_and_table_hold_what_was_promised(learn_from: Callable[..., Path]) -> None:
     run = learn_from("run")
     events = read_log(run)
@@ -192,6 +195,7 @@ def test_log_and_table_hold_what_was_promised(learn_from: Callable[..., Path]) -
     assert set(table["step"]) == {best["step"]}
 
 
+@pytest.mark.slow
 def test_seed_decides_the_first_weights(learn_from: Callable[..., Path]) -> None:
     losses = [
         read_log(learn_from(f"run{n}", f"loop.seed={seed}", "loop.steps=1"))[1]["loss"]
@@ -200,6 +204,7 @@ def test_seed_decides_the_first_weights(learn_from: Callable[..., Path]) -> None
     assert losses[0] == losses[1] != losses[2]
 
 
+@pytest.mark.slow
 def test_patience_ends_the_run_and_the_best_weights_are_kept(
     learn_from: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -263,6 +268,7 @@ def test_a_rate_that_did_not_fall_to_its_end_is_said(learn_from: Callable[..., P
     assert re.search(r"at step \d of 90, with the learning rate still at 9\d%; `train --minutes` plans", end["reason"])
 
 
+@pytest.mark.slow
 def test_loss_that_is_not_finite_keeps_the_last_checkpoint(
     learn_from: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -285,6 +291,7 @@ def test_loss_that_is_not_finite_keeps_the_last_checkpoint(
     assert read_log(learn_from("run", resume=True))[-1]["step"] == 12
 
 
+@pytest.mark.slow
 def test_full_disk_is_said_and_nothing_finished_is_lost(
     learn_from: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -304,6 +311,7 @@ def test_full_disk_is_said_and_nothing_finished_is_lost(
     assert read_log(learn_from("run", resume=True))[-1]["step"] == 12
 
 
+@pytest.mark.slow
 def test_whole_volumes_are_learned_from_several_sizes_and_planes(
     make_prepared: MakePrepared, tmp_path: Path, tiny: tuple[str, ...]
 ) -> None:

@@ -91,6 +91,7 @@ def test_a_kept_plan_is_used_again_and_can_be_edited(
     assert not (again.run / "plan.toml").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*no validation subject")
 def test_any_preset_is_fitted_to_the_minutes(settings: Callable[..., TrainSettings], tiny: tuple[str, ...]) -> None:
     overrides = tuple(entry for entry in tiny if "minutes" not in entry)
@@ -132,6 +133,7 @@ def test_validation_subjects_say_what_is_kept(
     assert read_description(given.run).model.options["share"] == load_translator(given.run).network.share == kept
 
 
+@pytest.mark.slow
 def test_what_has_no_control_keeps_no_share(
     make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,6 +144,7 @@ def test_what_has_no_control_keeps_no_share(
     assert "share" not in read_description(given.run).model.options
 
 
+@pytest.mark.slow
 def test_validation_slices_are_no_more_than_fit_into_memory(
     make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,6 +49,7 @@ def make(prepared: Path, folder: Path, protocol: str = "recontrast", plane: str 
     return Validator(cases, cached, protocol, description)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plane", ["axial", "sagittal"])
 def test_scores_are_those_of_the_protocol(make_prepared: MakePrepared, tmp_path: Path, plane: str) -> None:
     prepared = make_prepared()
@@ -92,6 +93,7 @@ def test_what_was_not_acquired_is_scored_as_it_is_delivered(make_prepared: MakeP
     assert found.score == pytest.approx(expected["psnr"], rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", PROTOCOLS.names())
 def test_every_protocol_can_validate(make_prepared: MakePrepared, tmp_path: Path, protocol: str) -> None:
     validator = make(make_prepared(), tmp_path / "cache", protocol)

@@ -148,6 +148,7 @@ def test_one_file_into_a_named_file_and_into_a_folder(
     assert np.array_equal(read_volume(named).data, read_volume(out / "sub-01_desc-synthetic_T2w.nii.gz").data)
 
 
+@pytest.mark.slow
 def test_a_prepared_folder_by_split_with_the_scales_of_preparation(
     save: Callable[..., Path], data_set: Path, tmp_path: Path
 ) -> None:

@@ -41,6 +41,7 @@ def settings(run: Path, source: Path, out: Path, **changes: object) -> Translate
     return TranslateSettings(run=run, input=source, out=out, **{**plain, **changes})  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_an_identity_translator_gives_the_series_back(
     make_series: Callable[..., Path], save: Callable[..., Path], head: np.ndarray, tmp_path: Path,
     validate: Callable[[Path], list[str]],
@@ -64,6 +65,7 @@ def test_an_identity_translator_gives_the_series_back(
         assert (data.WindowCenter, data.WindowWidth) == (500, 1000)
 
 
+@pytest.mark.slow
 def test_started_again_it_is_kept(
     make_series: Callable[..., Path], save: Callable[..., Path], head: np.ndarray, tmp_path: Path
 ) -> None:
@@ -96,6 +98,7 @@ def test_the_series_is_chosen_by_its_headers(
     assert find_series(tmp_path / "other").series[0].number == "90005"
 
 
+@pytest.mark.slow
 def test_several_sources_come_from_one_study_and_all_are_referenced(
     make_series: Callable[..., Path], save: Callable[..., Path], head: np.ndarray, tmp_path: Path
 ) -> None:

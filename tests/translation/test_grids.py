@@ -73,6 +73,7 @@ def test_there_are_48_orientations() -> None:
     assert len(set(ORIENTATIONS)) == 48
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::recontrast.errors.RecontrastWarning")  # other voxels than in training
 @pytest.mark.parametrize("oblique", [False, True], ids=["straight", "oblique"])
 @pytest.mark.parametrize("spacing", SPACINGS, ids=str)

@@ -34,6 +34,7 @@ def test_a_network_of_any_size_is_asked_without_memory() -> None:
     assert network.training
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["res_unet", "att_unet", "trans_unet"])
 def test_every_network_of_volumes_is_asked(name: str) -> None:
     options = {"spatial_dims": 3, "width": 2, "in_channels": 3}

@@ -35,6 +35,7 @@ def written(recipe: str, root: Path) -> list[str]:
     return list(images)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::recontrast.errors.RecontrastWarning")  # small heads, other voxels than in training
 @pytest.mark.parametrize(
     "recipe", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in PREPARATIONS.names()]

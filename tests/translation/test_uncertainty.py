@@ -59,6 +59,7 @@ def test_intervals_of_a_new_head_cover_everywhere_and_are_as_wide_as_they_must_b
     assert np.median(half / (1.645 * sd)) == pytest.approx(1.0, abs=0.1)
 
 
+@pytest.mark.slow
 def test_the_same_twice_is_the_same(bars: ErrorBars) -> None:
     sources, estimate, *_ = noisy_head(3)
     again = fitted()

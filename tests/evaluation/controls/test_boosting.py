@@ -17,6 +17,7 @@ def test_learns_what_no_polynomial_does(rng: np.random.Generator) -> None:
     assert np.sqrt(np.mean((control.predict(sources) - target) ** 2)) < 0.15
 
 
+@pytest.mark.slow
 def test_the_table_and_the_trees_agree(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     sources = rng.random((4000, 2)).astype(np.float32)
     by_table, by_trees = Boosting(), Boosting()

@@ -32,12 +32,14 @@ def test_an_absent_program_is_named(name: str, fake_program: Callable[..., Path]
             act()
 
 
+@pytest.mark.slow
 def test_a_program_that_fails_is_quoted(fake_program: Callable[..., Path]) -> None:
     fake_program("mri_synthseg", "print('no licence', file=sys.stderr); sys.exit(3)")
     with pytest.raises(DataError, match="sub-01: synthetic T1w: mri_synthseg failed with status 3: no licence"):
         SynthSeg().segment(GIVEN)
 
 
+@pytest.mark.slow
 def test_a_program_that_prints_no_version(fake_program: Callable[..., Path]) -> None:
     fake_program("run_fastsurfer.sh", "")
     assert SEGMENTERS.get("fastsurfer")().version() == "unknown"

@@ -29,6 +29,7 @@ def test_the_command_line() -> None:
     assert command[7:] == ["--seg_only", "--device", "cpu", "--threads", "2"]
 
 
+@pytest.mark.slow
 def test_parcels_become_cortex(fake_program: Callable[..., Path], oblique_affine: np.ndarray) -> None:
     fake_program("run_fastsurfer.sh", FAKE)
     assert FastSurfer().version() == "2.4.2"

@@ -84,6 +84,7 @@ nib.save(nib.MGHImage(labels, image.affine), folder / "aseg.mgz")
 """
 
 
+@pytest.mark.slow
 def test_a_script_in_place_of_recon_all(fake_program: Callable[..., Path], oblique_affine: np.ndarray) -> None:
     fake_program("recon-all", FAKE)
     data = np.zeros((6, 7, 8), np.float32)

@@ -33,6 +33,7 @@ def test_the_command_line_and_the_batch() -> None:
     assert batch.count(".tpm = ") == 6
 
 
+@pytest.mark.slow
 def test_the_likeliest_class_wins(fake_program: Callable[..., Path], oblique_affine: np.ndarray) -> None:
     fake_program("spm12", FAKE)
     assert Spm12().version() == "SPM12, version 7771 (standalone)"

@@ -31,6 +31,7 @@ def test_the_last_level_is_needed(make_bench: Callable[..., Bench]) -> None:
     assert "no skip connection" in answer.sentence
 
 
+@pytest.mark.slow
 def test_levels_and_skip_connections_of_a_u_net_are_told_apart(make_bench: Callable[..., Bench]) -> None:
     answer = Filters().ask(make_bench(UNet(width=4, depth=2), cases=1))
     levels = [f.note for f in answer.findings if f.name == "change without the detail of a level"]

@@ -39,6 +39,7 @@ def test_power_of_a_wave_lies_at_its_frequency() -> None:
     assert frequency[np.argmax(power)] == pytest.approx(1 / 8, abs=0.02)
 
 
+@pytest.mark.slow
 def test_the_image_itself_is_as_sharp_as_itself_and_a_blur_is_not(make_bench: Callable[..., Bench]) -> None:
     bench = make_bench("table", cases=1)
     case = bench.cases[0]

@@ -98,6 +98,7 @@ def test_colour_is_refused(make_series: Callable[..., Path]) -> None:
     assert read_header(path).frames == ()
 
 
+@pytest.mark.slow
 def test_damaged_files_give_our_errors_only(make_series: Callable[..., Path], tmp_path: Path) -> None:
     whole = first(make_series()).read_bytes()
     chance = random.Random(3)

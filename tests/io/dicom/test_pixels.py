@@ -106,6 +106,7 @@ def test_compressed_by_pydicom(syntax: str, make_series: Callable[..., Path], va
     np.testing.assert_array_equal(read_stack(only(folder)).data, values.transpose(1, 0, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "syntax"),
     [("--jpeg", "1.2.840.10008.1.2.4.70"), ("--j2k", "1.2.840.10008.1.2.4.90"), ("--jpegls", "1.2.840.10008.1.2.4.80")],

@@ -19,6 +19,7 @@ def network() -> torch.nn.Module:
     return built.train()
 
 
+@pytest.mark.slow
 def test_fp32_agrees_with_pytorch_for_every_batch_size_and_shape(
     network: torch.nn.Module, rng: np.random.Generator
 ) -> None:
@@ -29,6 +30,7 @@ def test_fp32_agrees_with_pytorch_for_every_batch_size_and_shape(
     assert network.training
 
 
+@pytest.mark.slow
 def test_precision_is_what_was_asked_for(network: torch.nn.Module, rng: np.random.Generator) -> None:
     batch = rng.random((2, 2, 18, 21), dtype=np.float32)
     reference = PyTorchEngine(network)(batch)
@@ -38,6 +40,7 @@ def test_precision_is_what_was_asked_for(network: torch.nn.Module, rng: np.rando
     assert half.dtype == np.float32
 
 
+@pytest.mark.slow
 def test_only_a_few_shapes_are_kept(network: torch.nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openvino, "_KEPT_SHAPES", 1)
     engine = OpenVINOEngine(network)
