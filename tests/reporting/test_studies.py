@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from recontrast.reporting.curves import read_curves
 from recontrast.reporting.studies import plot_all_curves, plot_networks, plot_sheet, plot_volume_differences

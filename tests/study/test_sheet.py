@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 
+import pytest
+
 from recontrast.io.bids import write_sidecar
 from recontrast.io.tables import read_table
 from recontrast.preparation.cohort import read_cohort

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from recontrast.evaluation.segmentation import SegmentationInput
 from recontrast.evaluation.segmentation.fastsurfer import LABELS, FastSurfer, fastsurfer_command
