@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -135,3 +136,34 @@ def test_program_and_module_are_the_same() -> None:
         [sys.executable, "-m", "recontrast", "--version"], capture_output=True, text=True, check=True
     ).stdout
     assert first == second
+
+
+@pytest.mark.parametrize(
+    ("arguments", "restarts"),
+    [
+        (["train", "prepared", "run"], True),
+        (["train", "prepared", "run", "--no-tuned-allocator"], False),
+        (["train", "prepared", "run", "--no_tuned_allocator"], False),
+        (["train", "--help"], False),
+        (["evaluate", "synthetic", "prepared", "out"], False),
+        (["readers", "new"], False),
+        ([], False),
+    ],
+)
+def test_only_the_program_itself_is_started_again(
+    arguments: list[str], restarts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from recontrast.execution import runtime
+
+    started: list[list[str]] = []
+    monkeypatch.setattr(os, "execve", lambda program, words, environment: started.append(words))
+    monkeypatch.setattr(cli, "run", lambda words: cli.DONE)
+    monkeypatch.setattr(runtime, "allocator_environment", lambda: {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"})
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    monkeypatch.setattr(sys, "argv", ["recontrast", *arguments])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert started == ([[sys.executable, "-m", "recontrast", *arguments]] if restarts else [])
+    with pytest.raises(SystemExit):
+        cli.main(["train", "prepared", "run"])
+    assert len(started) == restarts

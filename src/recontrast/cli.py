@@ -132,6 +132,8 @@ def show(settings: ShowSettings) -> Summary:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the `recontrast` program; leaves with the exit status of the command."""
+    if arguments is None:
+        _restart_with_tuned_allocator(sys.argv[1:])
     sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
 
 
@@ -174,8 +176,6 @@ def _meant(arguments: Sequence[str]) -> Sequence[str]:
 
 def _run_command(name: str, arguments: list[str]) -> int:
     command = COMMANDS[name]
-    if command.computes and not {word.replace("_", "-") for word in arguments} & _WITHOUT_RESTART:
-        _restart_with_tuned_allocator()  # first of all: nothing is imported twice
     settings, shared = _parse(name, command, arguments)
     _set_up_messages(shared.verbose, shared.quiet)
     module = importlib.import_module(f"recontrast.{command.module}")
@@ -198,7 +198,7 @@ class SharedOptions:
     quiet: bool = False
     """Say only what went wrong."""
     tuned_allocator: bool = True
-    """Restart with allocator settings that make networks faster on CPUs (train, translate, study, demo)."""
+    """Restart with allocator settings that make networks faster on CPUs (train, translate, inspect, study, demo)."""
 
 
 def _parse(name: str, command: Command, arguments: list[str]) -> tuple[Any, SharedOptions]:
@@ -284,15 +284,22 @@ def _partial(cls: type[Any], values: Mapping[str, Any], where: str) -> Any:
 _WITHOUT_RESTART = {"--no-tuned-allocator", "-h", "--help"}
 
 
-def _restart_with_tuned_allocator() -> None:
-    """Start this program again in the same process with the allocator settings, which are read only at its start."""
+def _restart_with_tuned_allocator(arguments: Sequence[str]) -> None:
+    """Start this program again in the same process with the allocator settings, which are read only at its start.
+
+    Before options are parsed, for that imports what the command needs, which then would be imported twice. Whoever
+    calls `run` is not the program, and is not replaced.
+    """
+    command = COMMANDS.get(arguments[0]) if arguments else None
+    if command is None or not command.computes or {word.replace("_", "-") for word in arguments} & _WITHOUT_RESTART:
+        return
     from recontrast.execution.runtime import allocator_environment, is_tuned
 
     extra = allocator_environment()
     if is_tuned() or not extra or "GLIBC_TUNABLES" in os.environ or sys.argv[0] in ("", "-c"):
         return
     sys.stdout.flush()
-    os.execve(sys.executable, [sys.executable, "-m", "recontrast", *sys.argv[1:]], {**os.environ, **extra})
+    os.execve(sys.executable, [sys.executable, "-m", "recontrast", *arguments], {**os.environ, **extra})
 
 
 def _set_up_messages(verbose: bool, quiet: bool) -> None:

@@ -143,7 +143,7 @@ def test_the_mask_of_a_stripped_brain_is_its_support(realdata):
 
 PAIRS = [
     (f"sub-{who}/ses-1/anat/sub-{who}_ses-1_", ("space-FLAIR_T1w", "space-FLAIR_T2w", "FLAIR"))
-    for who in ("L01", "L12")
+    for who in ("L01", "L04", "L12")
 ]
 """The brains are looked at when they are prepared, above; all sessions by benchmarks/pair_quality.py."""
 
@@ -173,6 +173,7 @@ def test_the_built_in_brain_mask_against_the_released_one(realdata, path):
         ("t1-linear", "FLAIR", ("L04",), ("FLAIR", "T1w")),
         ("brats", "MNI", ("C07",), ("T1w", "FLAIR")),
         ("localizer", "FLAIR", ("L04",), ("FLAIR", "T1w")),
+        ("fixed-scale", "FLAIR", ("L20",), ("FLAIR", "T1w")),
     ],
 )
 def test_recipes_and_the_way_back(realdata, tmp_path, recipe, space, subjects, contrasts):

@@ -96,9 +96,9 @@ def test_no_variance_between_subjects_is_said(rng: np.random.Generator) -> None:
 @pytest.mark.slow
 def test_intervals_cover_with_repeated_sessions() -> None:
     rng = np.random.default_rng(7)
-    found = [mixed_model(cohort(rng, [1, 1, 2, 3, 1, 2, 4, 1, 2, 3, 1, 1])).interval for _ in range(200)]
+    found = [mixed_model(cohort(rng, [1, 1, 2, 3, 1, 2, 4, 1, 2, 3, 1, 1])).interval for _ in range(400)]
     inside = np.mean([interval.low <= 2 <= interval.high for interval in found])
-    assert 0.905 <= inside <= 0.985
+    assert 0.92 <= inside <= 0.98
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
