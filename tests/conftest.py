@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -47,6 +51,27 @@ def make_volume(oblique_affine: np.ndarray) -> Callable[..., Volume]:
         return Volume(np.abs(data).astype(np.float32), oblique_affine)
 
     return make
+
+
+@pytest.fixture
+def disk_of_one_image(monkeypatch: pytest.MonkeyPatch) -> Callable[[], AbstractContextManager[None]]:
+    """Within `with disk_of_one_image():` the first image is written, and at the second the disk is full."""
+
+    @contextmanager
+    def full() -> Iterator[None]:
+        save, room = nib.save, iter([True])
+
+        def save_one(image: Any, path: Path) -> None:
+            if not next(room, False):
+                Path(path).write_bytes(b"half of it")
+                raise OSError(errno.ENOSPC, "No space left on device")
+            save(image, path)
+
+        with monkeypatch.context() as patch:
+            patch.setattr("recontrast.io.nifti.nib.save", save_one)
+            yield
+
+    return full
 
 
 @pytest.fixture(scope="session")

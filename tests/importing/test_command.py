@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import errno
 import json
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import nibabel as nib
 import numpy as np
 import pytest
 
@@ -149,20 +148,11 @@ def test_a_series_without_positions_is_listed_by_name(make_series: Callable[...,
 
 
 def test_a_full_disk_is_one_line_and_a_second_start_finishes(
-    scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scans: Path, tmp_path: Path, disk_of_one_image: Callable[..., Any]
 ) -> None:
-    out, save, room = tmp_path / "bids", nib.save, iter([True])
-
-    def disk_of_one_image(image: nib.Nifti1Image, path: Path) -> None:
-        if not next(room, False):
-            Path(path).write_bytes(b"half of it")
-            raise OSError(errno.ENOSPC, "No space left on device")
-        save(image, path)
-
-    with monkeypatch.context() as patch:
-        patch.setattr("recontrast.io.nifti.nib.save", disk_of_one_image)
-        with pytest.raises(OutputError, match=r"cannot write .*bids.*: the disk is full"):
-            bring(scans, out)
+    out = tmp_path / "bids"
+    with disk_of_one_image(), pytest.raises(OutputError, match=r"cannot write .*bids.*: the disk is full"):
+        bring(scans, out)
     assert len(list(out.rglob("*.nii.gz"))) == 1
     assert not list(out.rglob(f"{PARTIAL}*"))
     assert bring(scans, out) == {}

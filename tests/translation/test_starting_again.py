@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import pytest
 from tests.translation.conftest import TORCH, UNET, contents
 
@@ -53,23 +51,13 @@ def test_another_translator_makes_all_again_but_never_mixes(
 
 
 def test_stopped_in_the_middle_nothing_finished_is_lost(
-    save: Callable[..., Path], data_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    save: Callable[..., Path], data_set: Path, tmp_path: Path, disk_of_one_image: Callable[..., Any]
 ) -> None:
     """The disk is full at the second image: the first stays whole, and the next run makes only the rest."""
     run, out = save(model=UNET), tmp_path / "out"
     settings = TranslateSettings(run=run, input=data_set, out=out, **TORCH)
-    save_image, room = nib.save, iter([True])
-
-    def disk_of_one_image(image: Any, path: Path) -> None:
-        if not next(room, False):
-            Path(path).write_bytes(b"half of it")
-            raise OSError(errno.ENOSPC, "No space left on device")
-        save_image(image, path)
-
-    with monkeypatch.context() as patch:
-        patch.setattr("recontrast.io.nifti.nib.save", disk_of_one_image)
-        with pytest.raises(OutputError, match="the disk is full"):
-            translate(settings)
+    with disk_of_one_image(), pytest.raises(OutputError, match="the disk is full"):
+        translate(settings)
     images = list(out.rglob("*.nii.gz"))
     assert len(images) == 1
     before = images[0].stat().st_mtime_ns
