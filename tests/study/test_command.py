@@ -30,7 +30,7 @@ def test_a_study_from_file_to_page(make_study, make_prepared) -> None:  # type: 
     # A test subject without scores is said, not left out of the means in silence.
     assert {name.split()[-1] for name in summary.failed} == {"sub-05"}
     assert any("has no T2w" in reason for reason in summary.failed.values())
-    assert summary.failed["test T1w-T2w/untranslated sub-05"] == "has no source or no target"
+    assert summary.failed["test T1w-T2w/untranslated sub-05"] == "has no T1w or no target"
     out = wanted.out
     jobs = read_table(out / "jobs.tsv")
     assert jobs["job"].tolist() == ["osman2022_loss-l1"]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from recontrast.errors import ConfigError
 from recontrast.study.cohort import source_tiers
 from recontrast.study.compare import Finding, check_orderings, in_words, values_of
 from recontrast.study.settings import Ordering, Side
@@ -105,6 +106,25 @@ def test_volumes_are_compared_structure_by_structure(tested: list[Finding]) -> N
     assert table.loc["error", "difference"] == pytest.approx(3.0)
     assert table.loc["overlap", "difference"] == pytest.approx(0.0)
     assert table.loc["none", "verdict"] == "not tested"
+
+
+def test_a_claim_of_no_difference_has_a_margin(tested: list[Finding]) -> None:
+    first, second = Side(method="first"), Side(method="second")
+    claims = [
+        Ordering(claim=str(margin), better=second, worse=first, margin=margin)
+        for margin in (0.0, 0.5, 1.0, 1.2)  # the second is 0.9 to 1.1 dB worse
+    ]
+    table = check_orderings(claims, tested)
+    assert table["verdict"].tolist() == ["disagrees", "disagrees", "undecided", "agrees"]
+    assert table["margin"].tolist() == [0.0, 0.5, 1.0, 1.2]
+    with pytest.raises(ConfigError, match="margin is -1"):
+        Ordering(claim="x", better=first, worse=second, margin=-1.0)
+
+
+def test_images_that_are_the_cases_own_are_no_method_that_a_claim_is_checked_for(tested: list[Finding]) -> None:
+    given = [tested[0], replace(tested[1], learned=False)]
+    table = check_orderings([Ordering(claim="e", better=Side(), worse=Side(method="second"))], given)
+    assert table["method"].tolist() == ["first"]
 
 
 def test_one_subject_decides_nothing(tested: list[Finding]) -> None:

@@ -58,6 +58,27 @@ def test_no_method_may_be_called_untranslated(make_study) -> None:  # type: igno
         read_study(path, "cpu")
 
 
+@pytest.mark.parametrize(
+    ("name", "label", "message"),
+    [
+        ("osman2022", "T1w", "osman2022"),
+        ("as-is", "T1w", "letters and digits"),
+        ("scanner", "T1x w", "T1x"),
+    ],
+)
+def test_images_as_they_are_have_names_of_their_own(make_study, name: str, label: str, message: str) -> None:  # type: ignore[no-untyped-def]
+    path = make_study(('citation = "Nobody 2026"', f'as_is = {{ "{name}" = "{label}" }}'))
+    with pytest.raises(ConfigError, match=message):
+        read_study(path, "cpu")
+
+
+def test_images_as_they_are_of_a_direction(make_study) -> None:  # type: ignore[no-untyped-def]
+    study = read_study(
+        make_study(('citation = "Nobody 2026"', 'untranslated = true\nas_is = { scanner = "PDw" }')), "cpu"
+    )
+    assert study.images_as_they_are(study.directions[0]) == {"untranslated": "T1w", "scanner": "PDw"}
+
+
 def test_unknown_studies_and_data_are_named(make_study) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(UnknownNameError, match="osman2022"):
         read_study("osman2021", "cpu")

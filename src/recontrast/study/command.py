@@ -20,6 +20,7 @@ from recontrast.io.tables import write_table
 from recontrast.preparation.cohort import PreparedCohort
 from recontrast.provenance import FILE_NAME, write_provenance
 from recontrast.study import cohort as cohorts
+from recontrast.study.as_is import write_as_is
 from recontrast.study.cohort import source_tiers
 from recontrast.study.compare import TABLE as ORDERINGS
 from recontrast.study.compare import Finding, check_orderings
@@ -38,9 +39,8 @@ from recontrast.study.select import (
     rule_of,
     score_candidates,
 )
-from recontrast.study.settings import UNTRANSLATED, DataSource, Study, read_study
+from recontrast.study.settings import DataSource, Direction, Study, read_study
 from recontrast.study.sheet import codes_of, write_sheet
-from recontrast.study.untranslated import write_untranslated
 
 log = logging.getLogger(__name__)
 
@@ -206,34 +206,34 @@ def _test(work: _Work, choices: Sequence[Choice], failed: dict[str, str]) -> lis
             failed |= _unscored(f"test {direction}/{candidate.name}", evaluations)
             tiers = source_tiers(settings.prepared, candidate.job.direction.source[0])
             tested.append(Finding(direction, method, rule, candidate.name, evaluations, tiers))
-    return [*tested, *(_test_untranslated(work, scoring, failed) if work.study.untranslated else ())]
+    directions = {job.direction.label: job.direction for job in work.jobs}.values()
+    given = [(d, name, label) for d in directions for name, label in work.study.images_as_they_are(d).items()]
+    return [*tested, *(found for one in given if (found := _test_as_is(work, *one, scoring, failed)))]
 
 
-def _test_untranslated(work: _Work, scoring: Scoring, failed: dict[str, str]) -> list[Finding]:
-    """Score the sources themselves, one finding a direction."""
-    tested = []
-    for direction in {job.direction.label: job.direction for job in work.jobs}.values():
-        folder = work.settings.out / TESTS / direction.label / UNTRANSLATED
-        log.info("testing %s/%s …", direction.label, UNTRANSLATED)
-        cases = work.cohort.split("test")
-        try:
-            absent = write_untranslated(cases, direction, folder / IMAGES)
-            origin = f"{UNTRANSLATED} {work.settings.prepared.resolve()} {direction.source[0]}"
-            options = {"sources": direction.source, "controls": ()}
-            evaluations = {
-                evaluation.protocol: score_images(
-                    folder, origin, scoring, evaluation.protocol, {**evaluation.options, **options}
-                )
-                for evaluation in work.study.evaluations
-            }
-        except RecontrastError as error:
-            failed[f"test {direction.label}/{UNTRANSLATED}"] = str(error)
-            continue
-        what = f"test {direction.label}/{UNTRANSLATED}"
-        failed |= _unscored(what, evaluations) | {f"{what} {case}": "has no source or no target" for case in absent}
-        tiers = source_tiers(work.settings.prepared, direction.source[0])
-        tested.append(Finding(direction.label, UNTRANSLATED, "", UNTRANSLATED, evaluations, tiers))
-    return tested
+def _test_as_is(
+    work: _Work, direction: Direction, name: str, label: str, scoring: Scoring, failed: dict[str, str]
+) -> Finding | None:
+    """Score a contrast that the cases have already as if it were made by the method `name`."""
+    what = f"test {direction.label}/{name}"
+    folder = work.settings.out / TESTS / direction.label / name
+    log.info("testing %s/%s …", direction.label, name)
+    try:
+        absent = write_as_is(work.cohort.split("test"), label, direction.target, name, folder / IMAGES)
+        origin = f"{name} {work.settings.prepared.resolve()} {label}"
+        options = {"sources": direction.source, "controls": ()}
+        evaluations = {
+            evaluation.protocol: score_images(
+                folder, origin, scoring, evaluation.protocol, {**evaluation.options, **options}
+            )
+            for evaluation in work.study.evaluations
+        }
+    except RecontrastError as error:
+        failed[what] = str(error)
+        return None
+    failed |= _unscored(what, evaluations) | {f"{what} {case}": f"has no {label} or no target" for case in absent}
+    tiers = source_tiers(work.settings.prepared, direction.source[0])
+    return Finding(direction.label, name, "", name, evaluations, tiers, learned=False)
 
 
 def _unscored(what: str, evaluations: Mapping[str, Path]) -> dict[str, str]:

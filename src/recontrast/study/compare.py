@@ -14,7 +14,7 @@ from recontrast.evaluation.scores import SYNTHETIC
 from recontrast.evaluation.statistics import Interval, bootstrap_interval, paired_test, shapiro_wilk
 from recontrast.io.tables import read_table
 from recontrast.study.score import primary_region, read_scores, subject_values
-from recontrast.study.settings import UNTRANSLATED, Ordering, Side
+from recontrast.study.settings import Ordering, Side
 from recontrast.study.volumes import higher_is_better, is_volume, volume_values
 
 TABLE = "orderings.tsv"
@@ -32,6 +32,7 @@ class Finding:
         candidate: Its name.
         evaluations: Protocol to evaluation folder.
         tiers: Subject (`sub-01`) to the quality of its source: good (or medium) or low.
+        learned: Whether anything was; not where the images are the cases' own.
     """
 
     direction: str
@@ -40,6 +41,7 @@ class Finding:
     candidate: str
     evaluations: Mapping[str, Path]
     tiers: Mapping[str, str] = field(default_factory=dict)
+    learned: bool = True
 
     def values(self, side: Side, protocol: str, metric: str, region: str) -> pd.Series[float]:
         """One value a subject of the side's estimator and tier; `volumes.avd` and the like come from its volumes."""
@@ -86,12 +88,13 @@ def check_orderings(orderings: Sequence[Ordering], tested: Sequence[Finding]) ->
     """
     rows = []
     for ordering in orderings:
-        methods = dict.fromkeys(t.method for t in tested if t.method != UNTRANSLATED)
+        methods = dict.fromkeys(t.method for t in tested if t.learned)
         each = [ordering.better.method] if ordering.better.method else list(methods) or [""]
         for method in each:
             rows.append(_check(ordering, method, tested))
     columns = ["claim", "where", "method", "protocol", "region", "metric", "better", "worse", "subjects", "difference",
-               "ci_low", "ci_high", "verdict", "interval", "change_percent", "wilcoxon_p", "shapiro_p"]  # fmt: skip
+               "ci_low", "ci_high", "verdict", "interval", "change_percent", "wilcoxon_p", "shapiro_p",
+               "margin"]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -108,6 +111,7 @@ def _check(ordering: Ordering, method: str, tested: Sequence[Finding]) -> dict[s
         "claim": ordering.claim, "where": ordering.where, "method": "" if ordering.better.method else method,
         "protocol": ordering.protocol,
         "metric": metric, "region": ordering.region or "primary", "verdict": ABSENT,
+        "margin": ordering.margin,
     }  # fmt: skip
     try:
         first, second = (
@@ -130,7 +134,8 @@ def _check(ordering: Ordering, method: str, tested: Sequence[Finding]) -> dict[s
     if not interval.exists:
         verdict = UNDECIDED
     else:
-        verdict = AGREES if interval.low > 0 else DISAGREES if interval.high < 0 else UNDECIDED
+        limit = -ordering.margin
+        verdict = AGREES if interval.low > limit else DISAGREES if interval.high < limit else UNDECIDED
     before = float(second[shared].mean())
     return row | {
         "change_percent": 100 * (float(first[shared].mean()) - before) / abs(before) if before else float("nan"),

@@ -143,8 +143,9 @@ def _orderings(findings: Findings) -> Section:
     ]  # fmt: skip
     how = "; ".join(dict.fromkeys(str(row) for row in findings.orderings["interval"]))
     text = (
-        "A difference above zero is in the paper's favour, whatever the metric's direction. Agrees or disagrees: the "
-        "95 % interval over test subjects does not hold zero. Undecided: it does, or there is no interval. Change is "
+        "A difference above zero is in the claim's favour, whatever the metric's direction. Agrees or disagrees: the "
+        "95 % interval over test subjects does not hold zero (a claim of no difference: the loss that was allowed "
+        "beforehand). Undecided: it does, or there is no interval. Change is "
         "that of the mean; Wilcoxon's test is two-sided, Shapiro-Wilk asks whether the differences are normal. Neither "
         "intervals nor p are corrected for the number of claims."
     )
@@ -374,4 +375,5 @@ def _numbers(row: Mapping[Any, Any]) -> str:
         return "no value"
     if pd.isna(row["ci_low"]):
         return f"{row['difference']:+.4g}, no interval"
-    return f"{row['difference']:+.4g} [{row['ci_low']:+.4g}, {row['ci_high']:+.4g}]"
+    allowed = f", a loss of {row['margin']:g} allowed" if row["margin"] else ""
+    return f"{row['difference']:+.4g} [{row['ci_low']:+.4g}, {row['ci_high']:+.4g}]{allowed}"

@@ -234,6 +234,14 @@ class Ordering:
     region: str = ""
     """Region; left out: the protocol's primary one."""
 
+    margin: float = 0.0
+    """How much worse is still no worse, in the metric's unit: for a claim that two sides do not differ."""
+
+    def __post_init__(self) -> None:
+        """Check the margin."""
+        if not 0 <= self.margin < float("inf"):
+            raise ConfigError(f"{self.claim}: the margin is {self.margin}; it must be 0 or more")
+
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedRow:
@@ -321,6 +329,9 @@ class Study:
     untranslated: bool = False
     """Also test the source itself as if it were a translator's image, under the name of a method: untranslated."""
 
+    as_is: dict[str, str] = field(default_factory=dict)
+    """Further images that the cases have already, tested as a translator's are: name of the method = contrast."""
+
     orderings: tuple[Ordering, ...] = ()
     """What the paper found, to be checked."""
 
@@ -338,8 +349,13 @@ class Study:
         for method in self.methods:
             if method.start and method.start not in methods[: methods.index(method.label)]:
                 raise ConfigError(f"method {method.label} starts from {method.start}, which must stand before it")
-        if self.untranslated and UNTRANSLATED in methods:
+        if self.untranslated and UNTRANSLATED in (*methods, *self.as_is):
             raise ConfigError(f"'{UNTRANSLATED}' is the source itself; call the method otherwise")
+        _require_once([*methods, *self.as_is], "method")
+        for name, label in self.as_is.items():
+            Contrast.parse(label)
+            if not name.isalnum():
+                raise ConfigError(f"as_is: '{name}' becomes the desc of files; give it letters and digits only")
         for label in (*(o.metric for o in self.orderings), *(m for p in self.published for m in p.metrics)):
             is_volume(label)
         scored = [evaluation.protocol for evaluation in self.evaluations]
@@ -347,6 +363,10 @@ class Study:
         for protocol in (*(o.protocol for o in self.orderings), *(p.protocol for p in self.published)):
             if protocol not in scored:
                 raise UnknownNameError.among("protocol among the study's evaluations", protocol, scored)
+
+    def images_as_they_are(self, direction: Direction) -> dict[str, str]:
+        """Methods that nothing is learned for, and the contrast of the cases that each stands for."""
+        return {**({UNTRANSLATED: direction.source[0]} if self.untranslated else {}), **self.as_is}
 
     def source(self, name: str) -> DataSource:
         """The data called `name`; empty: the first.

@@ -1,0 +1,52 @@
+"""Images that cases have already, as if a translator had made them: the source itself, or what a scanner computes."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from recontrast.atomic import make_folder
+from recontrast.io.bids import BidsName, write_description, write_sidecar
+from recontrast.preparation.cohort import PreparedCase
+from recontrast.provenance import version
+
+
+def write_as_is(cases: tuple[PreparedCase, ...], label: str, target: str, name: str, folder: Path) -> list[str]:
+    """Copy one contrast of each case under the target's name, with the scale that the case has for it.
+
+    Evaluated like a translator's images, they give what no control of the scores has: numbers that no gain was fitted
+    to, and volumes of tissue as a segmentation sees them there.
+
+    Args:
+        cases: Test cases.
+        label: Contrast that is copied.
+        target: Contrast it is held against.
+        name: Method it stands for; the `desc` of the files.
+        folder: BIDS derivative to write.
+
+    Returns:
+        Cases that lack the contrast or the target; they are left out.
+
+    Example:
+        >>> write_as_is((), "T1w", "T2w", "untranslated", Path("out"))  # doctest: +SKIP
+        []
+    """
+    absent = []
+    make_folder(folder)
+    write_description(folder, f"{label} images as they are, not translated", version=version(), derivative=True)
+    for case in cases:
+        if label not in case.images or target not in case.images:
+            absent.append(case.key)
+            continue
+        path = folder / case.case.folder / "anat" / BidsName.of(case.case, target, desc=name).filename
+        make_folder(path.parent)
+        shutil.copyfile(case.images[label], path)
+        write_sidecar(
+            path,
+            {
+                "Description": f"{label} as it is, not translated, under the name of {target}",
+                "Sources": [str(case.images[label])],
+                "Scale": case.scales[label].to_dict(),
+            },
+        )
+    return absent
