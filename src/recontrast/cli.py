@@ -33,12 +33,16 @@ class Command:
         function: The function; its settings class is named after it.
         summary: What it does, for `recontrast --help`.
         computes: Whether it runs networks, so that the tuned allocator pays.
+        settings: Module below `recontrast` that holds the settings class, where importing `module` takes long.
+        ahead: Module below `recontrast` that worker processes import while this process still imports `module`.
     """
 
     module: str
     function: str
     summary: str
     computes: bool = False
+    settings: str = ""
+    ahead: str = ""
 
     @property
     def settings_name(self) -> str:
@@ -57,8 +61,16 @@ COMMANDS = {
     "quantify": Command("relaxometry.quantify", "quantify", "raw images (delays, flip angles, echoes) to T1, T2, PD"),
     "synthesize": Command("relaxometry.command", "synthesize", "images of any spin-echo sequence from parameter maps"),
     "train": Command("training.command", "train", "learn a translator from prepared cases", True),
-    "translate": Command("translation.command", "translate", "make the missing contrast of new scans", True),
-    "evaluate": Command("evaluation.command", "evaluate", "score synthetic images against acquired ones and controls"),
+    "translate": Command(
+        "translation.command", "translate", "make the missing contrast of new scans", True, "translation.settings"
+    ),
+    "evaluate": Command(
+        "evaluation.command",
+        "evaluate",
+        "score synthetic images against acquired ones and controls",
+        settings="evaluation.settings",
+        ahead="evaluation.cases",
+    ),
     "inspect": Command("inspection.command", "inspect", "what a translator learned, and where it invents", True),
     "study": Command(
         "study.command", "study_paper", "a whole paper: train, choose, score, and its table beside ours", True
@@ -178,6 +190,8 @@ def _run_command(name: str, arguments: list[str]) -> int:
     command = COMMANDS[name]
     settings, shared = _parse(name, command, arguments)
     _set_up_messages(shared.verbose, shared.quiet)
+    if command.ahead:
+        _start_workers(command, settings)
     module = importlib.import_module(f"recontrast.{command.module}")
     summary: Summary = getattr(module, command.function)(settings)
     for line in summary.done:
@@ -185,6 +199,16 @@ def _run_command(name: str, arguments: list[str]) -> int:
     for case, reason in summary.failed.items():
         _say(f"failed: {case}: {reason.removeprefix(f'{case}: ')}")
     return PARTLY if summary.failed else DONE
+
+
+def _start_workers(command: Command, settings: Any) -> None:
+    """Start the worker processes now: their imports and ours take seconds, and go side by side."""
+    from recontrast.execution.workers import start_workers
+
+    start_workers(
+        importlib.import_module, f"recontrast.{command.ahead}", workers=settings.workers,
+        scheduler=settings.scheduler, memory_gb=settings.memory_gb,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,7 +229,7 @@ def _parse(name: str, command: Command, arguments: list[str]) -> tuple[Any, Shar
     import tyro
 
     _refuse_repeated(arguments)
-    module = importlib.import_module(f"recontrast.{command.module}")
+    module = importlib.import_module(f"recontrast.{command.settings or command.module}")
     cls = getattr(module, command.settings_name)
     joined = dataclasses.make_dataclass(
         "Options",

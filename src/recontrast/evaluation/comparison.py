@@ -17,10 +17,10 @@ import pandas as pd
 from recontrast.errors import ConfigError, FormatError, LayoutError, StatisticsError, UnknownNameError
 from recontrast.evaluation.protocols import require_one_protocol
 from recontrast.evaluation.scores import OK, SYNTHETIC
+from recontrast.evaluation.settings import PairedTest
 from recontrast.evaluation.statistics import (
     Friedman,
     Interval,
-    PairedTest,
     bootstrap_interval,
     friedman,
     hedges_g,

@@ -12,7 +12,8 @@ import pandas as pd
 from recontrast.atomic import make_folder, write_json
 from recontrast.errors import ConfigError
 from recontrast.evaluation.comparison import Comparison, compare_evaluations
-from recontrast.evaluation.statistics import PairedTest, adjust
+from recontrast.evaluation.settings import PairedTest
+from recontrast.evaluation.statistics import adjust
 from recontrast.evaluation.statistics.several import PostHoc
 from recontrast.execution.workers import Summary
 from recontrast.io.tables import write_table

@@ -13,13 +13,13 @@ import pandas as pd
 from recontrast.errors import ConfigError, DependencyError
 from recontrast.evaluation.protocols import Protocol, require_one_protocol
 from recontrast.evaluation.scores import BLOCK_MM, BLOCKS, OK, SYNTHETIC, Blocks, Record
+from recontrast.evaluation.settings import PairedTest
 from recontrast.evaluation.statistics import (
     FEWEST_FOR_BOOTSTRAP,
     RESAMPLES,
     Adjustment,
     Interval,
     Margin,
-    PairedTest,
     adjust,
     bootstrap_interval,
     equivalence,

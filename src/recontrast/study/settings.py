@@ -9,8 +9,8 @@ from typing import Any, Literal
 from recontrast.config import build_settings, check_keys, merge, read_toml
 from recontrast.contrasts import Contrast
 from recontrast.errors import ConfigError, UnknownNameError
-from recontrast.evaluation.command import EvaluateSettings
 from recontrast.evaluation.protocols import PROTOCOLS
+from recontrast.evaluation.settings import EvaluateSettings
 from recontrast.phantom.cohort import SimulateSettings
 from recontrast.preparation.pipeline import PrepareSettings
 from recontrast.study.volumes import is_volume

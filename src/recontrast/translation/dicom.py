@@ -30,8 +30,8 @@ from recontrast.translation.raw import translate_raw
 from recontrast.volume import Volume
 
 if TYPE_CHECKING:
-    from recontrast.translation.command import TranslateSettings
     from recontrast.translation.description import TranslatorDescription
+    from recontrast.translation.settings import TranslateSettings
     from recontrast.translation.translator import Translator
 
 

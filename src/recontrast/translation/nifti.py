@@ -21,7 +21,7 @@ from recontrast.translation.raw import needs_preparing, translate_raw
 from recontrast.volume import Volume
 
 if TYPE_CHECKING:
-    from recontrast.translation.command import TranslateSettings
+    from recontrast.translation.settings import TranslateSettings
     from recontrast.translation.translator import Translator
 
 

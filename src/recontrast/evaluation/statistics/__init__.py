@@ -21,7 +21,6 @@ from recontrast.evaluation.statistics.margins import Margin, MarginResult, equiv
 from recontrast.evaluation.statistics.mixed import MixedResult, mixed_model
 from recontrast.evaluation.statistics.paired import (
     PairedResult,
-    PairedTest,
     mcnemar,
     paired_test,
     shapiro_wilk,
@@ -55,7 +54,6 @@ __all__ = [
     "MixedResult",
     "Pair",
     "PairedResult",
-    "PairedTest",
     "adjust",
     "at_odds",
     "benjamini_hochberg",

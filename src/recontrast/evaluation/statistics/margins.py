@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from recontrast.errors import ConfigError
+from recontrast.evaluation.settings import PairedTest
 from recontrast.evaluation.statistics.intervals import Interval, no_interval
-from recontrast.evaluation.statistics.paired import PairedTest, paired_test
+from recontrast.evaluation.statistics.paired import paired_test
 
 Array = NDArray[np.float64]
 

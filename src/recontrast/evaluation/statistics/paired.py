@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from recontrast.errors import ConfigError
+from recontrast.evaluation.settings import PairedTest
 from recontrast.evaluation.statistics.intervals import all_equal
 
 Array = NDArray[np.float64]
-PairedTest = Literal["wilcoxon", "t", "auto"]
 Alternative = Literal["two-sided", "greater", "less"]
 
 NORMALITY_LEVEL = 0.05
