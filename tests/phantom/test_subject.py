@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from tests.phantom.conftest import SETTINGS
 
 from recontrast.io.bids import Case, read_sidecar
 from recontrast.io.nifti import read_volume
@@ -110,3 +111,15 @@ def test_complex_scans_come_as_magnitude_and_phase_with_one_gain(tmp_path):
     # A calibrated receiver: the signal of 1 is stored as half of full scale.
     assert np.median(seventh[white]) == pytest.approx(0.5 * 4095 * 0.7 * np.exp(-16.9 / 74), rel=0.08)
     assert read_sidecar(folder / "sub-01_ce-gadolinium_T1w.nii.gz")["ContrastBolusIngredient"] == "GADOLINIUM"
+
+
+@pytest.mark.slow
+def test_fat_is_bright_in_flair_without_fat_saturation(small_cohort, tmp_path):
+    simulate(SimulateSettings(out=tmp_path / "bids", **{**SETTINGS, "subjects": 1, "fat_saturation": False}))
+    paths = [folder / "sub-01" / "anat" / "sub-01_FLAIR.nii.gz" for folder in (small_cohort, tmp_path / "bids")]
+    with_, without = (read_volume(path).data for path in paths)
+    truth = truth_folder(small_cohort, "01")
+    fat, white = (read_volume(truth / f"sub-01_label-{name}_probseg.nii.gz").data > 0.8 for name in ("fat", "WM"))
+    # Each scan has its own gain, so fat is measured by white matter.
+    assert without[fat].mean() / without[white].mean() > 3 * with_[fat].mean() / with_[white].mean()
+    assert [read_sidecar(path).get("ScanOptions") for path in paths] == ["FS", None]

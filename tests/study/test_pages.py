@@ -6,7 +6,7 @@ import pandas as pd
 
 from recontrast.preparation.cohort import read_cohort
 from recontrast.study.compare import check_orderings
-from recontrast.study.pages import Findings, write_page
+from recontrast.study.pages import Findings, claims_in_words, write_page
 from recontrast.study.plan import plan_jobs
 from recontrast.study.settings import read_study
 
@@ -23,3 +23,27 @@ def test_absent_evidence_is_printed_as_absent(make_study, make_prepared, tmp_pat
     page = write_page(findings).read_text(encoding="utf-8")
     for said in ("Nothing was tested.", "No run has a log.", "the loss is nan", "8 steps for every run", "not tested"):
         assert said in page
+
+
+def _claims(*verdicts: str) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "claim": f"claim {n}", "method": "", "metric": "psnr", "verdict": verdict, "subjects": 4, "difference": 1.5,
+            "ci_low": 1.0, "ci_high": 2.0, "margin": 0.0,
+        }
+        for n, verdict in enumerate(verdicts)
+    )  # fmt: skip
+
+
+def test_few_claims_are_said_one_by_one() -> None:
+    said = claims_in_words(_claims("agrees", "disagrees", "undecided", "not tested"))
+    assert [look for look, _ in said] == ["beats", "worse", "unknown"]
+    assert said[0][1] == "claim 0: ours agrees (psnr +1.5 [+1, +2])."
+
+
+def test_many_claims_are_said_outcome_by_outcome() -> None:
+    said = dict(claims_in_words(_claims(*["agrees"] * 2, *["undecided"] * 7, "not tested")))
+    assert said == {
+        "beats": "2 of 9 claims, ours agrees: claim 0 (psnr); claim 1 (psnr).",
+        "unknown": "7 of 9 claims, ours undecided: which ones says the table of orderings.",
+    }

@@ -66,6 +66,8 @@ class SimulateSettings:
     """Unevenness of the transmit field (B1): standard deviation of its relative strength over the field of view."""
     inversion_efficiency: float = 1.0
     """Share of the magnetisation that the inversion pulse of FLAIR turns; scanners reach about 0.96."""
+    fat_saturation: bool = True
+    """Whether the signal of fat is suppressed in FLAIR."""
     gain: float = 0.0
     """Share of full scale that a signal of 1 (all of pure water) is stored as; 0: every scan has its own gain."""
     scanners: tuple[str, ...] = ()

@@ -93,6 +93,7 @@ def simulate_subject(settings: SimulateSettings, index: int, plan: Mapping[str, 
             rng = stream(settings.seed, index, f"noise of {requested}")
             grades = quality.get(requested, GOOD)
             scans = [as_on(scan, scanner, grades) for scan in scans_of(requested)]
+            scans = [replace(s, fat_saturated=s.fat_saturated and settings.fat_saturation) for s in scans]
             wander = draw_wander(stream(settings.seed, index, f"jerks of {requested}"), motion, grades)
             snr = settings.snr * grades.snr or np.inf
             images = acquire(subject, scans, motion, snr, rng, settings.slice_mm, settings.slice_gap_mm, wander)

@@ -25,7 +25,7 @@ from recontrast.reporting.page import Block, Facts, Heading, Headline, Picture, 
 from recontrast.reporting.planes import choose_slices, picture
 from recontrast.reporting.report import STATEMENT
 from recontrast.reporting.studies import plot_all_curves, plot_networks, plot_volume_differences
-from recontrast.study.compare import ABSENT, AGREES, DISAGREES, Finding
+from recontrast.study.compare import ABSENT, AGREES, DISAGREES, UNDECIDED, Finding
 from recontrast.study.plan import TrainingJob
 from recontrast.study.score import IMAGES, read_scores, subject_values, synthetic_scale
 from recontrast.study.select import Choice, ranks_in_words
@@ -96,20 +96,43 @@ def write_page(findings: Findings) -> Path:
     return path
 
 
+_MOST_CLAIMS = 8
+"""More claims are not said one by one at the head of the page."""
+
+
 def _headline(findings: Findings) -> Headline:
-    study, cohort, orderings = findings.study, findings.cohort, findings.orderings
-    verdicts = [
-        (
-            {AGREES: "beats", DISAGREES: "worse"}.get(row["verdict"], "unknown"),
-            f"{row['claim']}{_of(row['method'])}: ours {row['verdict']} ({_numbers(row)}).",
-        )
-        for row in orderings.to_dict("records")
-        if row["verdict"] != ABSENT
-    ]
+    study, cohort = findings.study, findings.cohort
     tiles = [Tile(f"{name} subjects", str(_subjects(cohort.split(name)))) for name in ("train", "validation", "test")]
     tiles.append(Tile("runs", str(len(findings.jobs)), study.budget.in_words))
     tiles.append(Tile("scale", findings.scale, f"{findings.minutes:.1f} min in this call"))
-    return Headline(study.summary, f"{study.citation} {findings.data.summary}".strip(), verdicts, tiles, STATEMENT)
+    about = f"{study.citation} {findings.data.summary}".strip()
+    return Headline(study.summary, about, claims_in_words(findings.orderings), tiles, STATEMENT)
+
+
+def claims_in_words(orderings: pd.DataFrame) -> list[tuple[str, str]]:
+    """Each claim that was tested, with its outcome; where they are many, one sentence an outcome."""
+    rows = [row for row in orderings.to_dict("records") if row["verdict"] != ABSENT]
+    looks = {AGREES: "beats", DISAGREES: "worse", UNDECIDED: "unknown"}
+    if len(rows) <= _MOST_CLAIMS:
+        return [
+            (
+                looks[row["verdict"]],
+                f"{row['claim']}{_of(row['method'])}: ours {row['verdict']} ({row['metric']} {_numbers(row)}).",
+            )
+            for row in rows
+        ]
+    said = []
+    for outcome, look in looks.items():
+        claims: dict[str, list[str]] = {}
+        for row in rows:
+            if row["verdict"] == outcome:
+                claims.setdefault(f"{row['claim']}{_of(row['method'])}", []).append(row["metric"])
+        count = sum(map(len, claims.values()))
+        named = "; ".join(f"{claim} ({', '.join(metrics)})" for claim, metrics in claims.items())
+        if count:
+            which = "which ones says the table of orderings" if outcome == UNDECIDED else named
+            said.append((look, f"{count} of {len(rows)} claims, ours {outcome}: {which}."))
+    return said
 
 
 def _subjects(cases: Sequence[PreparedCase]) -> int:
