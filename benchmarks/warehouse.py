@@ -156,12 +156,13 @@ def main() -> None:
     parser.add_argument("--voxel-mm", type=float, default=4.0, help="size of a voxel; a head is 192 x 224 x 160 mm")
     parser.add_argument("--commands", nargs="+", default=["prepare", "translate", "evaluate"])
     parser.add_argument("--kill", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--halves", action=argparse.BooleanOptionalAction, default=True)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        measure(Path(name), asked.cases, asked.voxel_mm, asked.commands, asked.kill)
+        measure(Path(name), asked.cases, asked.voxel_mm, asked.commands, kill=asked.kill, halves=asked.halves)
 
 
-def measure(folder: Path, count: int, voxel_mm: float, commands: list[str], kill: bool) -> None:
+def measure(folder: Path, count: int, voxel_mm: float, commands: list[str], *, kill: bool, halves: bool) -> None:
     """Make the cohort; run each command with one worker (free, on one core), two, two halves and, killed, with two."""
     raw, run = folder / "raw", folder / "run"
     shape = make_cohort(raw, count, voxel_mm)
@@ -184,7 +185,7 @@ def measure(folder: Path, count: int, voxel_mm: float, commands: list[str], kill
         parts = [line_of(command, folder, f"half{n}", raw, names[n::2]) for n in (0, 1)]
         alone = command in commands  # what is only made for the next command need not be made slowly
         one, busy = timed([*line_of(command, folder, "1", raw, names), "--workers", "1" if alone else "2"])
-        halves = side_by_side([[*part, "--workers", "1"] for part in parts])
+        apart = side_by_side([[*part, "--workers", "1"] for part in parts]) if halves else float("nan")
         if not alone:
             continue
         held, _ = timed([*line_of(command, folder, "held", raw, names), "--workers", "1"], cores=1)
@@ -202,7 +203,7 @@ def measure(folder: Path, count: int, voxel_mm: float, commands: list[str], kill
             shutil.rmtree(out)
         print(
             f"{command:10} {held:11.1f} {two:11.1f} {held / two:6.2f} {one:9.1f} {one / two:6.2f} "
-            f"{halves:9.1f} {one / halves:6.2f} {busy:5.2f} {busy_two:4.2f} {'yes' if same else 'NO':>10}  {verdict}",
+            f"{apart:9.1f} {one / apart:6.2f} {busy:5.2f} {busy_two:4.2f} {'yes' if same else 'NO':>10}  {verdict}",
             flush=True,
         )
     print(f"wanted: a ratio of at least {WANTED}")

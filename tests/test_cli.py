@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import subprocess
@@ -50,6 +51,23 @@ def test_help_shows_every_option_with_its_default(name: str, capsys: pytest.Capt
     shown = capsys.readouterr().out
     assert "--config" in shown
     assert "--verbose" in shown
+
+
+@pytest.mark.parametrize("name", [name for name, command in cli.COMMANDS.items() if command.settings])
+def test_settings_with_a_module_of_their_own_import_nothing_large(name: str) -> None:
+    module = f"recontrast.{cli.COMMANDS[name].settings}"
+    code = f"import sys, {module}; sys.exit(any(m in sys.modules for m in ('numpy', 'nibabel', 'pandas', 'torch')))"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_workers_start_before_the_imports_in_the_program_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[tuple[object, ...]] = []
+    monkeypatch.setattr("recontrast.execution.workers.start_workers", lambda *a, **k: asked.append((*a, k["workers"])))
+    arguments = ["evaluate", str(tmp_path), str(tmp_path), str(tmp_path / "out"), "--workers", "3"]
+    assert cli.run(arguments) == cli.MENDABLE
+    assert not asked
+    assert cli.run(arguments, alone=True) == cli.MENDABLE
+    assert asked == [(importlib.import_module, "recontrast.evaluation.cases", 3)]
 
 
 def test_unknown_option_leaves_with_status_two(capsys: pytest.CaptureFixture[str]) -> None:

@@ -146,11 +146,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the `recontrast` program; leaves with the exit status of the command."""
     if arguments is None:
         _restart_with_tuned_allocator(sys.argv[1:])
-    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments), alone=arguments is None))
 
 
-def run(arguments: list[str]) -> int:
-    """Run one command line and return its exit status."""
+def run(arguments: list[str], *, alone: bool = False) -> int:
+    """Run one command line and return its exit status.
+
+    Args:
+        arguments: What stands after `recontrast`.
+        alone: Whether this process is there for this command only; its imports then are not done yet.
+    """
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_overview())
         return DONE if arguments else MENDABLE
@@ -164,7 +169,7 @@ def run(arguments: list[str]) -> int:
         name = " ".join(arguments[:words])
         if name not in COMMANDS:
             raise UnknownNameError.among("command", " ".join(_meant(arguments)), COMMANDS)
-        return _run_command(name, arguments[words:])
+        return _run_command(name, arguments[words:], alone)
     except RecontrastError as error:
         _say(f"recontrast: error: {error}")
         return MENDABLE
@@ -186,11 +191,11 @@ def _meant(arguments: Sequence[str]) -> Sequence[str]:
     return arguments[: 2 if arguments[0] in groups else 1]
 
 
-def _run_command(name: str, arguments: list[str]) -> int:
+def _run_command(name: str, arguments: list[str], alone: bool) -> int:
     command = COMMANDS[name]
     settings, shared = _parse(name, command, arguments)
     _set_up_messages(shared.verbose, shared.quiet)
-    if command.ahead:
+    if command.ahead and alone:
         _start_workers(command, settings)
     module = importlib.import_module(f"recontrast.{command.module}")
     summary: Summary = getattr(module, command.function)(settings)
