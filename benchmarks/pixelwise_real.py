@@ -107,7 +107,9 @@ def learn(out: Path, name: str, minutes: float) -> Path:
     preset, changes = TRANSLATORS[name]
     run = out / name.replace(" ", "-").replace(",", "") / "run"
     if not (run / "translator" / "translator.json").is_file():
-        few = tuple(entry for entry in FEW_SUBJECTS if not any(entry.split("=")[0] in change for change in changes))
+        few = tuple(
+            entry for entry in FEW_SUBJECTS["osman2022"] if not any(entry.split("=")[0] in change for change in changes)
+        )
         train(
             TrainSettings(
                 prepared=out / "prepared", run=run, source=SOURCES, target=TARGET, preset=preset,

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pandas as pd
+
 from recontrast.reporting.page import (
     Cell,
     Code,
@@ -12,6 +14,7 @@ from recontrast.reporting.page import (
     Table,
     Text,
     Tile,
+    frame_table,
     render,
 )
 
@@ -52,3 +55,8 @@ def test_the_page_forbids_itself_to_load_anything() -> None:
     assert "default-src &#39;none&#39;" in text or "default-src 'none'" in text
     assert "<script" not in text
     assert "<link" not in text
+
+
+def test_long_entries_of_a_frame_may_be_broken() -> None:
+    table = frame_table(pd.DataFrame({"claim": ["short", "x" * 60, "disagrees"]}), "Claims.", ("disagrees",))
+    assert [row[0].look for row in table.rows] == ["", "long", "bad"]

@@ -44,6 +44,6 @@ def test_few_claims_are_said_one_by_one() -> None:
 def test_many_claims_are_said_outcome_by_outcome() -> None:
     said = dict(claims_in_words(_claims(*["agrees"] * 2, *["undecided"] * 7, "not tested")))
     assert said == {
-        "beats": "2 of 9 claims, ours agrees: claim 0 (psnr); claim 1 (psnr).",
-        "unknown": "7 of 9 claims, ours undecided: which ones says the table of orderings.",
+        "beats": "2 of 9 claims, ours agrees: claim 0, psnr; claim 1, psnr.",
+        "unknown": "7 of 9 claims, ours undecided, see the table of orderings.",
     }

@@ -21,6 +21,9 @@ KIND_WARNING = "warning"
 MOST_ROWS = 400
 """No table on the page is longer; the number left out and the file that holds them are named."""
 
+LONG_ENTRY = 48
+"""Entries of more characters may be broken into lines, in the first column too."""
+
 
 @dataclass(frozen=True)
 class Text:
@@ -153,10 +156,16 @@ def frame_table(table: pd.DataFrame, caption: str, bad_word: tuple[str, ...] = (
     rows = []
     for record in table.head(MOST_ROWS).itertuples(index=False):
         texts = [_entry(value) for value in record]
-        rows.append([Cell(text, look="bad" if text in bad_word else "") for text in texts])
+        rows.append([Cell(text, look=_look(text, bad_word)) for text in texts])
     left_out = len(table) - len(rows)
     note = f"{left_out} further rows are not shown on this page; the file holds them." if left_out else ""
     return Table(caption, [Cell(str(column)) for column in table.columns], rows, note=note)
+
+
+def _look(text: str, bad_word: tuple[str, ...]) -> str:
+    if text in bad_word:
+        return "bad"
+    return "long" if len(text) > LONG_ENTRY else ""
 
 
 def render(headline: Headline, sections: Sequence[Section], version: str) -> str:

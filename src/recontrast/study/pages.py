@@ -99,6 +99,9 @@ def write_page(findings: Findings) -> Path:
 _MOST_CLAIMS = 8
 """More claims are not said one by one at the head of the page."""
 
+_MOST_NAMED = 4
+"""Of many claims, so many with one outcome are named there."""
+
 
 def _headline(findings: Findings) -> Headline:
     study, cohort = findings.study, findings.cohort
@@ -110,7 +113,7 @@ def _headline(findings: Findings) -> Headline:
 
 
 def claims_in_words(orderings: pd.DataFrame) -> list[tuple[str, str]]:
-    """Each claim that was tested, with its outcome; where they are many, one sentence an outcome."""
+    """Each claim that was tested, with its outcome; where they are many, how many had it, and which where few had."""
     rows = [row for row in orderings.to_dict("records") if row["verdict"] != ABSENT]
     looks = {AGREES: "beats", DISAGREES: "worse", UNDECIDED: "unknown"}
     if len(rows) <= _MOST_CLAIMS:
@@ -123,15 +126,10 @@ def claims_in_words(orderings: pd.DataFrame) -> list[tuple[str, str]]:
         ]
     said = []
     for outcome, look in looks.items():
-        claims: dict[str, list[str]] = {}
-        for row in rows:
-            if row["verdict"] == outcome:
-                claims.setdefault(f"{row['claim']}{_of(row['method'])}", []).append(row["metric"])
-        count = sum(map(len, claims.values()))
-        named = "; ".join(f"{claim} ({', '.join(metrics)})" for claim, metrics in claims.items())
-        if count:
-            which = "which ones says the table of orderings" if outcome == UNDECIDED else named
-            said.append((look, f"{count} of {len(rows)} claims, ours {outcome}: {which}."))
+        named = [f"{row['claim']}{_of(row['method'])}, {row['metric']}" for row in rows if row["verdict"] == outcome]
+        which = f": {'; '.join(named)}" if len(named) <= _MOST_NAMED else ", see the table of orderings"
+        if named:
+            said.append((look, f"{len(named)} of {len(rows)} claims, ours {outcome}{which}."))
     return said
 
 
