@@ -53,13 +53,6 @@ def test_help_shows_every_option_with_its_default(name: str, capsys: pytest.Capt
     assert "--verbose" in shown
 
 
-@pytest.mark.parametrize("name", [name for name, command in cli.COMMANDS.items() if command.settings])
-def test_settings_with_a_module_of_their_own_import_nothing_large(name: str) -> None:
-    module = f"recontrast.{cli.COMMANDS[name].settings}"
-    code = f"import sys, {module}; sys.exit(any(m in sys.modules for m in ('numpy', 'nibabel', 'pandas', 'torch')))"
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
 def test_workers_start_before_the_imports_in_the_program_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked: list[tuple[object, ...]] = []
     monkeypatch.setattr("recontrast.execution.workers.start_workers", lambda *a, **k: asked.append((*a, k["workers"])))
@@ -175,7 +168,8 @@ def test_only_the_program_itself_is_started_again(
 
     started: list[list[str]] = []
     monkeypatch.setattr(os, "execve", lambda program, words, environment: started.append(words))
-    monkeypatch.setattr(cli, "run", lambda words: cli.DONE)
+    alone: list[bool] = []
+    monkeypatch.setattr(cli, "run", lambda words, **how: alone.append(how["alone"]) or cli.DONE)
     monkeypatch.setattr(runtime, "allocator_environment", lambda: {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"})
     monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
     monkeypatch.setattr(sys, "argv", ["recontrast", *arguments])
@@ -185,3 +179,4 @@ def test_only_the_program_itself_is_started_again(
     with pytest.raises(SystemExit):
         cli.main(["train", "prepared", "run"])
     assert len(started) == restarts
+    assert alone == [True, False]
