@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -51,6 +53,18 @@ def make_volume(oblique_affine: np.ndarray) -> Callable[..., Volume]:
         return Volume(np.abs(data).astype(np.float32), oblique_affine)
 
     return make
+
+
+@pytest.fixture
+def large_imports() -> Callable[[str], list[str]]:
+    """Name the large packages that importing a module brings with it."""
+
+    def found(module: str) -> list[str]:
+        code = f"import sys, {module}; print(*{{'numpy', 'nibabel', 'pandas', 'torch'}}.intersection(sys.modules))"
+        done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+        return done.stdout.split()
+
+    return found
 
 
 @pytest.fixture

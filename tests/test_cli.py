@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 import subprocess
@@ -53,14 +52,16 @@ def test_help_shows_every_option_with_its_default(name: str, capsys: pytest.Capt
     assert "--verbose" in shown
 
 
-def test_workers_start_before_the_imports_in_the_program_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_only_the_program_imports_ahead_for_its_workers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked: list[tuple[object, ...]] = []
-    monkeypatch.setattr("recontrast.execution.workers.start_workers", lambda *a, **k: asked.append((*a, k["workers"])))
+    monkeypatch.setattr(
+        "recontrast.execution.workers.preload_workers", lambda name, **k: asked.append((name, k["workers"]))
+    )
     arguments = ["evaluate", str(tmp_path), str(tmp_path), str(tmp_path / "out"), "--workers", "3"]
     assert cli.run(arguments) == cli.MENDABLE
     assert not asked
     assert cli.run(arguments, alone=True) == cli.MENDABLE
-    assert asked == [(importlib.import_module, "recontrast.evaluation.cases", 3)]
+    assert asked == [("recontrast.evaluation.cases", 3)]
 
 
 def test_unknown_option_leaves_with_status_two(capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,7 +34,7 @@ class Command:
         summary: What it does, for `recontrast --help`.
         computes: Whether it runs networks, so that the tuned allocator pays.
         settings: Module below `recontrast` that holds the settings class, where importing `module` takes long.
-        ahead: Module below `recontrast` that worker processes import while this process still imports `module`.
+        ahead: Module below `recontrast` that is imported for all worker processes, while this one imports `module`.
     """
 
     module: str
@@ -196,7 +196,7 @@ def _run_command(name: str, arguments: list[str], alone: bool) -> int:
     settings, shared = _parse(name, command, arguments)
     _set_up_messages(shared.verbose, shared.quiet)
     if command.ahead and alone:
-        _start_workers(command, settings)
+        _preload_workers(command, settings)
     module = importlib.import_module(f"recontrast.{command.module}")
     summary: Summary = getattr(module, command.function)(settings)
     for line in summary.done:
@@ -206,14 +206,11 @@ def _run_command(name: str, arguments: list[str], alone: bool) -> int:
     return PARTLY if summary.failed else DONE
 
 
-def _start_workers(command: Command, settings: Any) -> None:
-    """Start the worker processes now: their imports and ours take seconds, and go side by side."""
-    from recontrast.execution.workers import start_workers
+def _preload_workers(command: Command, settings: Any) -> None:
+    """Import for the workers now: their imports and ours take seconds, and go side by side."""
+    from recontrast.execution.workers import preload_workers
 
-    start_workers(
-        importlib.import_module, f"recontrast.{command.ahead}", workers=settings.workers,
-        scheduler=settings.scheduler, memory_gb=settings.memory_gb,
-    )  # fmt: skip
+    preload_workers(f"recontrast.{command.ahead}", workers=settings.workers, scheduler=settings.scheduler)
 
 
 @dataclass(frozen=True, kw_only=True)

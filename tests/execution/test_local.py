@@ -164,9 +164,11 @@ def test_a_full_disk_stops_processes(tmp_path):
 
 SCRIPT = """
 import os, sys, time
-from recontrast.execution.local import in_processes
+from recontrast.execution.local import in_processes, start_server
+if SERVED:
+    start_server(["colorsys"], 1)
 def work(n):
-    print(os.getpid(), flush=True)
+    print(os.getpid(), "colorsys" in sys.modules, flush=True)
     time.sleep(60)
 list(in_processes(work, {"a": (1,)}, workers=1))
 """
@@ -174,16 +176,48 @@ list(in_processes(work, {"a": (1,)}, workers=1))
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="a child learns of its parent's end on Linux")
-def test_workers_end_when_the_command_is_killed():
-    with subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True) as command:
-        worker = int(command.stdout.readline())
+@pytest.mark.parametrize("served", [False, True])
+def test_workers_end_when_the_command_is_killed(served):
+    script = SCRIPT.replace("SERVED", str(served))
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as command:
+        worker, imported = command.stdout.readline().split()
+        assert imported == str(served)
         command.kill()
         command.wait()
         deadline = time.monotonic() + 10
-        while is_running(worker) and time.monotonic() < deadline:
+        while is_running(int(worker)) and time.monotonic() < deadline:
             time.sleep(0.02)
         command.stdout.close()
-    assert not is_running(worker)
+    assert not is_running(int(worker))
+
+
+DYING = """
+import os, signal, sys
+from recontrast.execution.local import in_processes, start_server
+start_server(["colorsys"], 2)
+def work(number, tried):
+    if number == 1 and not os.path.exists(tried):
+        open(tried, "w").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "colorsys" in sys.modules, os.environ["OMP_NUM_THREADS"]
+for outcome in in_processes(work, {str(n): (n, sys.argv[1]) for n in range(3)}, workers=2):
+    print(outcome.case, *outcome.value, outcome.error)
+print(os.environ.get("OMP_NUM_THREADS"), os.environ.get("MKL_NUM_THREADS"))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux")
+def test_a_forked_process_that_dies_takes_only_its_own_case(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    done = subprocess.run(
+        [sys.executable, "-c", DYING, tmp_path / "tried"], capture_output=True, text=True, timeout=60, check=True
+    )
+    *outcomes, environment = done.stdout.splitlines()
+    assert sorted(outcomes) == [f"{number} True 7 None" for number in range(3)]
+    assert environment == "7 None"
+    assert "1: its worker process died (SIGKILL(-9)); it is tried again at the end" in done.stderr
 
 
 def is_running(pid: int) -> bool:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import atexit
 import ctypes
 import logging
+import multiprocessing
 import os
 import re
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
+from multiprocessing import forkserver
 from typing import Any
 
 from joblib.externals.loky import ProcessPoolExecutor, process_executor
@@ -33,6 +35,9 @@ _REUSED_S = 30
 
 _kept: dict[tuple[int, float], tuple[float, list[ProcessPoolExecutor]]] = {}
 """Since when processes are without work, by number and limit of memory; `end_processes` ends them."""
+
+_server: list[str] = []
+"""Modules of the process that worker processes are forked from; empty: each is started, and imports, by itself."""
 
 Cases = Mapping[str, tuple[Any, ...]]
 
@@ -127,6 +132,32 @@ def in_processes(function: Callable[..., Any], cases: Cases, workers: int, memor
             process.shutdown(wait=True, kill_workers=hurry)
 
 
+def start_server(modules: Sequence[str], workers: int) -> None:
+    """Start a process that imports `modules` once; from now on worker processes are forked from it, in no time.
+
+    For a program that owns its process: a script that starts workers at its top level would be run again in each.
+    Linux only; elsewhere nothing is started and workers import for themselves.
+
+    Args:
+        modules: Names of modules; they must start no thread when they are imported.
+        workers: Number of processes that will share the cores.
+    """
+    if sys.platform != "linux":
+        return
+    _server[:] = modules
+    forkserver.set_forkserver_preload(_server)
+    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+    os.environ.update(_threads(workers))
+    try:
+        forkserver.ensure_running()
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 def start_processes(
     function: Callable[..., Any], arguments: tuple[Any, ...], workers: int, memory_gb: float = 0.0
 ) -> None:
@@ -204,17 +235,23 @@ def _once_more(function: Callable[..., Any], key: str, arguments: tuple[Any, ...
 
 def _process(workers: int, memory_gb: float) -> ProcessPoolExecutor:
     """A process that takes one case at a time, with its share of the cores for numerical libraries."""
-    share = str(max(1, (os.cpu_count() or 1) // workers))
     return ProcessPoolExecutor(
         max_workers=1,
         timeout=_KEPT_S,
         initializer=_begin,
-        initargs=(os.getpid(), memory_gb),
-        env={name: os.environ.get(name, share) for name in _THREAD_VARIABLES},
+        initargs=(os.getpid(), memory_gb, bool(_server)),
+        context=multiprocessing.get_context("forkserver") if _server else None,
+        env=_threads(workers),  # of a process that is started; one that is forked has those of the server
     )
 
 
-def _begin(parent: int, memory_gb: float) -> None:
+def _threads(workers: int) -> dict[str, str]:
+    """Threads for numerical libraries in one of several worker processes; what the user has set stays."""
+    share = str(max(1, (os.cpu_count() or 1) // workers))
+    return {name: os.environ.get(name, share) for name in _THREAD_VARIABLES}
+
+
+def _begin(parent: int, memory_gb: float, forked: bool) -> None:
     """First act of a worker process: set its limit of memory, and end when the command ends."""
     # A process that grew by 300 MB would be replaced, for a leak. Ours keep templates and networks for the next case;
     # what bounds them is `memory_gb`.
@@ -224,11 +261,20 @@ def _begin(parent: int, memory_gb: float) -> None:
 
         most = int(memory_gb * 1e9)
         resource.setrlimit(resource.RLIMIT_DATA, (most, most))
-    if sys.platform == "linux":
+    if forked:  # from the server, which outlives a command that is killed
+        threading.Thread(target=_end_with_command, daemon=True).start()
+    elif sys.platform == "linux":
         end_with_parent = 1  # PR_SET_PDEATHSIG of linux/prctl.h
         ctypes.CDLL(None).prctl(end_with_parent, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:
             os._exit(1)
+
+
+def _end_with_command() -> None:
+    command = multiprocessing.parent_process()
+    if command is not None:
+        command.join()
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _first(error: BaseException) -> str:

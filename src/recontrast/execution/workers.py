@@ -101,6 +101,25 @@ def start_workers(
         start_processes(function, arguments, workers, memory_gb)
 
 
+def preload_workers(*modules: str, workers: int, scheduler: str = "") -> None:
+    """Import what the cases need once, in a process of its own, from which the later worker processes are forked.
+
+    Only for a program that owns its process (see `recontrast.execution.local.start_server`).
+
+    Args:
+        modules: Names of modules.
+        workers: As for `run_cases`; with one, and with a scheduler, nothing is started.
+        scheduler: As for `run_cases`.
+
+    Example:
+        >>> preload_workers("recontrast.evaluation.cases", workers=1)
+    """
+    if workers > 1 and not scheduler:
+        from recontrast.execution.local import start_server
+
+        start_server(modules, workers)
+
+
 def _is_limit(memory_gb: float) -> bool:
     """Whether a worker can start with this much memory; 0 is no limit."""
     return not memory_gb or 0.5 <= memory_gb < 1e6

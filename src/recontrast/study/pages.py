@@ -170,7 +170,7 @@ def _orderings(findings: Findings) -> Section:
         "that of the mean; Wilcoxon's test is two-sided, Shapiro-Wilk asks whether the differences are normal. Neither "
         "intervals nor p are corrected for the number of claims."
     )
-    table = frame_table(pd.DataFrame(rows), "Orderings the paper claims, in our results.", (DISAGREES,))
+    table = frame_table(pd.DataFrame(rows), "Orderings, of the paper and of others, in our results.", (DISAGREES,))
     return Section("orderings", "Orderings, with intervals", [Text(text), table, Text(f"Intervals: {how}.")])
 
 

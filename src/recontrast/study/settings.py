@@ -341,17 +341,16 @@ class Study:
     def __post_init__(self) -> None:
         """Check that names fit together."""
         _require_once([d.label for d in self.directions], "direction")
-        _require_once([m.label for m in self.methods], "method")
+        methods = [method.label for method in self.methods]
+        _require_once([*methods, *self.as_is], "method")
         for direction in self.directions:
             for label in (*direction.source, direction.target):
                 Contrast.parse(label)
-        methods = [method.label for method in self.methods]
         for method in self.methods:
             if method.start and method.start not in methods[: methods.index(method.label)]:
                 raise ConfigError(f"method {method.label} starts from {method.start}, which must stand before it")
         if self.untranslated and UNTRANSLATED in (*methods, *self.as_is):
             raise ConfigError(f"'{UNTRANSLATED}' is the source itself; call the method otherwise")
-        _require_once([*methods, *self.as_is], "method")
         for name, label in self.as_is.items():
             Contrast.parse(label)
             if not name.isalnum():

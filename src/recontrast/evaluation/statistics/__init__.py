@@ -1,6 +1,9 @@
 """Statistics over subjects: intervals, paired tests, effects, margins, several models, power, and what may be said.
 
 The subject is the unit. What cannot be computed is nan with a reason.
+
+The modules say `import scipy`: scipy.stats, half a second to import, is then loaded when it is first used, after the
+workers have their cases.
 """
 
 from recontrast.evaluation.statistics.adjustment import Adjustment, adjust, benjamini_hochberg, bonferroni, holm

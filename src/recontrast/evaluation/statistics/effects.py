@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import special, stats
 
 from recontrast.evaluation.statistics.intervals import all_equal
 
@@ -42,7 +42,8 @@ def hedges_g(differences: Sequence[float] | Array) -> float:
     dz = cohen_dz(differences)
     if not np.isfinite(dz):
         return dz
-    return float(dz * np.exp(special.gammaln(freedom / 2) - special.gammaln((freedom - 1) / 2)) / np.sqrt(freedom / 2))
+    gamma = scipy.special.gammaln
+    return float(dz * np.exp(gamma(freedom / 2) - gamma((freedom - 1) / 2)) / np.sqrt(freedom / 2))
 
 
 def rank_biserial(differences: Sequence[float] | Array) -> float:
@@ -59,5 +60,5 @@ def rank_biserial(differences: Sequence[float] | Array) -> float:
     real = sample[sample != 0]
     if real.size == 0:
         return float("nan") if sample.size == 0 else 0.0
-    ranks = stats.rankdata(np.abs(real))
+    ranks = scipy.stats.rankdata(np.abs(real))
     return float((ranks * np.sign(real)).sum() / ranks.sum())

@@ -9,8 +9,8 @@ from functools import lru_cache
 from typing import Any, Literal, get_args
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from recontrast.errors import ConfigError
 from recontrast.evaluation.scores import Blocks
@@ -194,7 +194,7 @@ def all_equal(sample: Array) -> bool:
 
 def _student(sample: Array, confidence: float) -> tuple[float, float]:
     mean, n = float(sample.mean()), sample.size
-    half = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * float(sample.std(ddof=1)) / np.sqrt(n)
+    half = float(scipy.stats.t.ppf((1 + confidence) / 2, n - 1)) * float(sample.std(ddof=1)) / np.sqrt(n)
     return float(mean - half), float(mean + half)
 
 
@@ -232,8 +232,8 @@ def _draws(n: int, resamples: int, seed: int) -> Array:
 def _accelerated(sample: Array, level: float, resamples: int, seed: int) -> Interval:
     for method in ("BCa", "percentile"):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", stats.DegenerateDataWarning)
-            found = stats.bootstrap(
+            warnings.simplefilter("ignore", scipy.stats.DegenerateDataWarning)
+            found = scipy.stats.bootstrap(
                 (sample,), np.mean, n_resamples=resamples, confidence_level=level, method=method,
                 rng=np.random.default_rng(seed), batch=resamples,
             ).confidence_interval  # fmt: skip
@@ -244,7 +244,7 @@ def _accelerated(sample: Array, level: float, resamples: int, seed: int) -> Inte
 
 def _widened(confidence: float, n: int) -> float:
     """Level whose percentiles give the wanted coverage at a sample of n (Hesterberg 2015, section 5.3)."""
-    tail = stats.norm.sf(np.sqrt(n / (n - 1)) * stats.t.ppf((1 + confidence) / 2, n - 1))
+    tail = scipy.stats.norm.sf(np.sqrt(n / (n - 1)) * scipy.stats.t.ppf((1 + confidence) / 2, n - 1))
     return float(1 - 2 * tail)
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from recontrast.errors import ConfigError
 from recontrast.evaluation.settings import PairedTest
@@ -133,6 +133,6 @@ def _student(sample: Array, level: float) -> Interval:
     n = sample.size
     if n < 2:
         return no_interval(f"{n} subject(s)")
-    half = float(stats.t.ppf(1 - level, n - 1)) * float(sample.std(ddof=1)) / np.sqrt(n)
+    half = float(scipy.stats.t.ppf(1 - level, n - 1)) * float(sample.std(ddof=1)) / np.sqrt(n)
     mean = float(sample.mean())
     return Interval(mean - half, mean + half, f"Student t over {n} subjects, {100 * (1 - 2 * level):g} %")

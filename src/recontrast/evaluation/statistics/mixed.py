@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from recontrast.errors import DependencyError, StatisticsError
 from recontrast.evaluation.statistics.intervals import CONFIDENCE, FEWEST_FOR_INTERVAL, Interval, all_equal, no_interval
@@ -81,9 +81,9 @@ def mixed_model(sessions: Sequence[Sequence[float]], *, confidence: float = CONF
         return _of_means(sessions, confidence, problem)
     mean = float(values.mean() + scale * fit.fe_params[0])
     error = scale * float(fit.bse_fe[0])
-    half = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * error
+    half = float(scipy.stats.t.ppf((1 + confidence) / 2, n - 1)) * error
     words = f"mixed model over {values.size} sessions of {n} subjects"
-    p = float(2 * stats.t.sf(abs(mean) / error, n - 1))
+    p = float(2 * scipy.stats.t.sf(abs(mean) / error, n - 1))
     between, within = scale * float(np.sqrt(max(fit.cov_re[0, 0], 0.0))), scale * float(np.sqrt(fit.scale))
     return MixedResult(mean, Interval(mean - half, mean + half, words), p, between, within, True, words + problem)
 
@@ -112,8 +112,8 @@ def _of_means(sessions: Sequence[Sequence[float]], confidence: float, reason: st
         return MixedResult(mean, no_interval(reason), float("nan"), float("nan"), float("nan"), False, words)
     spread = float(means.std(ddof=1))
     error = spread / np.sqrt(n)
-    half = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * error
-    p = float(2 * stats.t.sf(abs(mean) / error, n - 1))
+    half = float(scipy.stats.t.ppf((1 + confidence) / 2, n - 1)) * error
+    p = float(2 * scipy.stats.t.sf(abs(mean) / error, n - 1))
     return MixedResult(mean, Interval(mean - half, mean + half, words), p, spread, float("nan"), False, words)
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from recontrast.errors import ConfigError
 from recontrast.evaluation.settings import PairedTest
@@ -83,7 +83,7 @@ def shapiro_wilk(values: Sequence[float] | Array) -> PairedResult:
         return PairedResult(float("nan"), f"none: {sample.size} subjects, Shapiro-Wilk takes 3 to {_MOST_FOR_SHAPIRO}")
     if all_equal(sample):
         return PairedResult(float("nan"), "none: all values are equal")
-    return PairedResult(float(stats.shapiro(sample).pvalue), "Shapiro-Wilk")
+    return PairedResult(float(scipy.stats.shapiro(sample).pvalue), "Shapiro-Wilk")
 
 
 def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> PairedResult:
@@ -111,7 +111,7 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> PairedResult:
         return PairedResult(float("nan"), "none: no case")
     if only_first + only_second == 0:
         return PairedResult(1.0, f"McNemar: no case differs ({counted})")
-    p = float(stats.binomtest(only_first, only_first + only_second).pvalue)
+    p = float(scipy.stats.binomtest(only_first, only_first + only_second).pvalue)
     return PairedResult(p, f"McNemar, exact ({counted})")
 
 
@@ -150,7 +150,7 @@ def _wilcoxon(differences: Array, alternative: Alternative) -> PairedResult:
         return PairedResult(float("nan"), f"none: {differences.size} subject(s)")
     if real.size == 0:
         return PairedResult(1.0, "Wilcoxon signed-rank: no subject differs")
-    ranks = stats.rankdata(np.abs(real))
+    ranks = scipy.stats.rankdata(np.abs(real))
     chances = signed_rank_chances(ranks)
     positive = int(np.rint(2 * ranks[real > 0].sum()))
     below, above = float(chances[: positive + 1].sum()), float(chances[positive:].sum())
@@ -163,4 +163,4 @@ def _student(sample: Array, alternative: Alternative) -> PairedResult:
         return PairedResult(float("nan"), f"none: {sample.size} subject(s)")
     if all_equal(sample):
         return PairedResult(float("nan"), "none: all differences are equal")
-    return PairedResult(float(stats.ttest_1samp(sample, 0.0, alternative=alternative).pvalue), "paired t")
+    return PairedResult(float(scipy.stats.ttest_1samp(sample, 0.0, alternative=alternative).pvalue), "paired t")

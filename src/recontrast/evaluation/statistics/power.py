@@ -6,8 +6,8 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import optimize, stats
 
 from recontrast.errors import ConfigError
 from recontrast.evaluation.statistics.paired import signed_rank_chances
@@ -63,7 +63,7 @@ def power(
     if effect == 0:
         return level
     # The square of noncentral t is noncentral F: both tails at once, and stable for large effects in few subjects.
-    return float(stats.ncf.sf(stats.t.isf(level / 2, n - 1) ** 2, 1, n - 1, effect**2 * n))
+    return float(scipy.stats.ncf.sf(scipy.stats.t.isf(level / 2, n - 1) ** 2, 1, n - 1, effect**2 * n))
 
 
 def subjects_needed(
@@ -127,7 +127,7 @@ def smallest_effect(subjects: int, *, wanted: float = POWER, level: float = LEVE
     high = 1.0
     while lacking(high) < 0:
         high *= 2
-    return float(optimize.brentq(lacking, 0.0, high, xtol=1e-6))
+    return float(scipy.optimize.brentq(lacking, 0.0, high, xtol=1e-6))
 
 
 @lru_cache(maxsize=512)

@@ -8,8 +8,8 @@ from itertools import combinations
 from typing import Literal, get_args
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from recontrast.errors import ConfigError, StatisticsError
 from recontrast.evaluation.statistics.adjustment import holm
@@ -75,11 +75,11 @@ def friedman(values: Sequence[Sequence[float]] | Array, *, permutations: int = P
     """
     table = _checked(values)
     n, k = table.shape
-    ranks = stats.rankdata(table, axis=1)
+    ranks = scipy.stats.rankdata(table, axis=1)
     mean_ranks = tuple(float(rank) for rank in ranks.mean(axis=0))
     if np.ptp(ranks) == 0:
         return Friedman(0.0, 1.0, 0.0, mean_ranks, n, "Friedman: no subject ranks any model above another")
-    found = stats.friedmanchisquare(*table.T)
+    found = scipy.stats.friedmanchisquare(*table.T)
     statistic, p, test = float(found.statistic), float(found.pvalue), "Friedman, chi-square approximation"
     if n <= MOST_FOR_PERMUTATION:
         p, test = _permuted(ranks, permutations, seed), f"Friedman, {permutations} permutations"
@@ -107,7 +107,7 @@ def post_hoc(values: Sequence[Sequence[float]] | Array, method: PostHoc = "wilco
     table = _checked(values)
     if method not in get_args(PostHoc):
         raise ConfigError(f"there is no post-hoc test '{method}'; there is: {', '.join(get_args(PostHoc))}")
-    ranks = stats.rankdata(table, axis=1)
+    ranks = scipy.stats.rankdata(table, axis=1)
     pairs = list(combinations(range(table.shape[1]), 2))
     gaps = [float(ranks[:, j].mean() - ranks[:, i].mean()) for i, j in pairs]
     if method == "nemenyi":
@@ -127,7 +127,7 @@ def critical_difference(models: int, subjects: int, *, level: float = 0.05) -> f
         >>> round(critical_difference(5, 30), 3)
         1.114
     """
-    q = float(stats.studentized_range.isf(level, models, np.inf)) / np.sqrt(2)
+    q = float(scipy.stats.studentized_range.isf(level, models, np.inf)) / np.sqrt(2)
     return float(q * np.sqrt(models * (models + 1) / (6 * subjects)))
 
 
@@ -159,7 +159,7 @@ def _permuted(ranks: Array, permutations: int, seed: int) -> float:
 
 def _nemenyi(gap: float, subjects: int, models: int) -> float:
     q = gap / np.sqrt(models * (models + 1) / (12 * subjects))
-    return float(min(1.0, stats.studentized_range.sf(q, models, np.inf)))
+    return float(min(1.0, scipy.stats.studentized_range.sf(q, models, np.inf)))
 
 
 def _conover(ranks: Array, gap: float) -> float:
@@ -169,4 +169,4 @@ def _conover(ranks: Array, gap: float) -> float:
     if left <= 1e-9:  # all subjects rank alike: what is left to compare with is nothing
         return 1.0 if gap == 0 else 0.0
     t = abs(gap) * n / np.sqrt(2 * left / freedom)
-    return float(2 * stats.t.sf(t, freedom))
+    return float(2 * scipy.stats.t.sf(t, freedom))

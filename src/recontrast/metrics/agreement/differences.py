@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from recontrast.errors import StatisticsError
 from recontrast.metrics.agreement.result import CONFIDENCE
@@ -82,15 +82,15 @@ def bland_altman(
         )
     differences, means, n = second - first, (first + second) / 2, first.size
     bias, sd = float(differences.mean()), float(differences.std(ddof=1))
-    z = float(stats.norm.ppf((1 + share) / 2))
+    z = float(scipy.stats.norm.ppf((1 + share) / 2))
     error = sd / np.sqrt(n)
-    half = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * error
+    half = float(scipy.stats.t.ppf((1 + confidence) / 2, n - 1)) * error
     tails = (1 - confidence) / 2, (1 + confidence) / 2
     # (true limit - bias) / error is noncentral t with shift z sqrt(n); turned around for the lower limit
-    near, far = (float(stats.nct.ppf(tail, n - 1, z * np.sqrt(n))) * error for tail in tails)
+    near, far = (float(scipy.stats.nct.ppf(tail, n - 1, z * np.sqrt(n))) * error for tail in tails)
     flat = sd <= 1e-12 * max(1.0, abs(bias))
     varied = float(np.ptp(means)) > 1e-12 * max(1.0, float(np.abs(means).max()))
-    fit = stats.linregress(means, differences) if varied and n > 2 and not flat else None
+    fit = scipy.stats.linregress(means, differences) if varied and n > 2 and not flat else None
     return BlandAltman(
         items=n,
         bias=bias,
@@ -102,5 +102,5 @@ def bland_altman(
         upper_interval=(bias + near, bias + far),
         slope=float(fit.slope) if fit is not None else float("nan"),
         slope_p=float(fit.pvalue) if fit is not None else float("nan"),
-        normality_p=float(stats.shapiro(differences).pvalue) if 3 <= n <= 5000 and not flat else float("nan"),
+        normality_p=float(scipy.stats.shapiro(differences).pvalue) if 3 <= n <= 5000 and not flat else float("nan"),
     )

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from recontrast.errors import ConfigError
 from recontrast.metrics.agreement.result import CONFIDENCE, Agreement, as_table, undefined
@@ -94,7 +94,7 @@ def _two_way_fixed(s: _Squares, confidence: float) -> tuple[float, float, float]
 def _by_ratio(items: float, rest: float, df1: int, df2: int, k: int, confidence: float) -> tuple[float, float, float]:
     """(F - 1) / (F + k - 1) of F = items / rest and of the ends of its interval."""
     tail = (1 - confidence) / 2
-    lower, upper = float(stats.f.isf(tail, df1, df2)), float(stats.f.isf(tail, df2, df1))
+    lower, upper = float(scipy.stats.f.isf(tail, df1, df2)), float(scipy.stats.f.isf(tail, df2, df1))
     value, low, high = (
         (items * factor - rest) / (items * factor + (k - 1) * rest) for factor in (1.0, 1 / lower, upper)
     )
@@ -110,7 +110,7 @@ def _two_way_random(s: _Squares, confidence: float) -> tuple[float, float, float
         (a * s.raters) ** 2 / (k - 1) + (b * s.error) ** 2 / ((n - 1) * (k - 1))
     )
     tail = (1 - confidence) / 2
-    lower, upper = float(stats.f.isf(tail, n - 1, freedom)), float(stats.f.isf(tail, freedom, n - 1))
+    lower, upper = float(scipy.stats.f.isf(tail, n - 1, freedom)), float(scipy.stats.f.isf(tail, freedom, n - 1))
     rest = k * s.raters + (k * n - k - n) * s.error
     low = n * (s.items - lower * s.error) / (lower * rest + n * s.items)
     high = n * (upper * s.items - s.error) / (rest + n * upper * s.items)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from recontrast.errors import ConfigError, StatisticsError
 from recontrast.metrics.agreement.result import CONFIDENCE, RESAMPLES, Agreement, as_table, resample, undefined
@@ -83,7 +83,7 @@ def cohen_kappa(
         return Agreement(value, low, high, n, 2, f"{name}; {how}")
     table = cells.sum(axis=0).reshape(grades.size, grades.size)
     error = _standard_error(table, agreement, as_psych=interval == "psych-2.2.9" and weights != "none")
-    half = float(stats.norm.ppf((1 + confidence) / 2)) * error
+    half = float(scipy.stats.norm.ppf((1 + confidence) / 2)) * error
     how = "normal interval (Fleiss, Cohen, Everitt 1969)" if interval == "analytic" else "interval as R psych 2.2.9"
     return Agreement(value, max(-1.0, value - half), min(1.0, value + half), n, 2, f"{name}; {how}")
 
