@@ -9,8 +9,10 @@ On one core: one worker that is held to one core, as a job of a cluster with one
 beside that is what a second core brings; it is the ratio that is wanted. Left free, one worker of `translate` packs one
 case while it computes the next and keeps more than one core busy, so that two can gain no more than what is left.
 Halves: two commands of one worker each, side by side, that do half of the cases and know nothing of each other. What
-they gain over one command is what this machine gives when both its cores are busy. Busy: processor seconds over
-seconds, with one worker left free and with two.
+they gain over one command is what this machine gives when both its cores are busy. Busy: processor seconds of the whole
+machine over seconds, with one worker left free and with two.
+Repeats: the command on one core and with two workers, in turn; seconds and ratio are medians, and the least and the
+largest ratio are printed. A machine that is shared changes its speed from minute to minute.
 """
 
 from __future__ import annotations
@@ -18,9 +20,9 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
-import resource
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -29,6 +31,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from recontrast.io.bids import BidsName, Case, write_description
 from recontrast.io.nifti import write_volume
@@ -110,9 +113,9 @@ def start(command: list[str], cores: int = 0) -> subprocess.Popen[bytes]:
 
 
 def processor_seconds() -> float:
-    """Processor time of all commands that have ended, their workers included."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+    """Processor time of the machine: workers that are forked from a server are nobody's children here."""
+    used = psutil.cpu_times()
+    return float(used.user + used.system)
 
 
 def timed(command: list[str], cores: int = 0) -> tuple[float, float]:
@@ -155,14 +158,20 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=200)
     parser.add_argument("--voxel-mm", type=float, default=4.0, help="size of a voxel; a head is 192 x 224 x 160 mm")
     parser.add_argument("--commands", nargs="+", default=["prepare", "translate", "evaluate"])
+    parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--kill", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--halves", action=argparse.BooleanOptionalAction, default=True)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        measure(Path(name), asked.cases, asked.voxel_mm, asked.commands, kill=asked.kill, halves=asked.halves)
+        measure(
+            Path(name), asked.cases, asked.voxel_mm, asked.commands,
+            kill=asked.kill, halves=asked.halves, repeats=asked.repeats,
+        )  # fmt: skip
 
 
-def measure(folder: Path, count: int, voxel_mm: float, commands: list[str], *, kill: bool, halves: bool) -> None:
+def measure(
+    folder: Path, count: int, voxel_mm: float, commands: list[str], *, kill: bool, halves: bool, repeats: int
+) -> None:
     """Make the cohort; run each command with one worker (free, on one core), two, two halves and, killed, with two."""
     raw, run = folder / "raw", folder / "run"
     shape = make_cohort(raw, count, voxel_mm)
@@ -175,8 +184,8 @@ def measure(folder: Path, count: int, voxel_mm: float, commands: list[str], *, k
     }
     print(f"{count} cases of {'x'.join(map(str, shape))} voxels, two contrasts")
     print(
-        f"{'command':10} {'on 1 core s':>11} {'2 workers s':>11} {'ratio':>6} {'1 free s':>9} {'ratio':>6} "
-        f"{'halves s':>9} {'ratio':>6} "
+        f"{'command':10} {'on 1 core s':>11} {'2 workers s':>11} {'ratio':>6} {'from - to':>9} "
+        f"{'1 free s':>9} {'ratio':>6} {'halves s':>9} {'ratio':>6} "
         f"{'busy 1, 2':>10} {'same bytes':>10}  killed at, then same bytes",
         flush=True,
     )
@@ -188,8 +197,15 @@ def measure(folder: Path, count: int, voxel_mm: float, commands: list[str], *, k
         apart = side_by_side([[*part, "--workers", "1"] for part in parts]) if halves else float("nan")
         if not alone:
             continue
-        held, _ = timed([*line_of(command, folder, "held", raw, names), "--workers", "1"], cores=1)
-        two, busy_two = timed([*line_of(command, folder, "2", raw, names), "--workers", "2"])
+        on_one, on_two = [], []
+        for _ in range(repeats):
+            for made in ("held", "2"):
+                shutil.rmtree(folder / f"{command}-{made}", ignore_errors=True)
+            on_one.append(timed([*line_of(command, folder, "held", raw, names), "--workers", "1"], cores=1)[0])
+            on_two.append(timed([*line_of(command, folder, "2", raw, names), "--workers", "2"]))
+        ratios = [slow / quick for slow, (quick, _) in zip(on_one, on_two, strict=True)]
+        held, ratio = statistics.median(on_one), statistics.median(ratios)
+        two, busy_two = (statistics.median(column) for column in zip(*on_two, strict=True))
         whole = digest(folder / f"{command}-1")
         same = whole == digest(folder / f"{command}-2") == digest(folder / f"{command}-held")
         verdict = "not tried"
@@ -202,8 +218,10 @@ def measure(folder: Path, count: int, voxel_mm: float, commands: list[str], *, k
             verdict = f"{'/'.join(map(str, seen))} of {total}: {'yes' if digest(out) == whole else 'NO'}"
             shutil.rmtree(out)
         print(
-            f"{command:10} {held:11.1f} {two:11.1f} {held / two:6.2f} {one:9.1f} {one / two:6.2f} "
-            f"{apart:9.1f} {one / apart:6.2f} {busy:5.2f} {busy_two:4.2f} {'yes' if same else 'NO':>10}  {verdict}",
+            f"{command:10} {held:11.1f} {two:11.1f} {ratio:6.2f} "
+            f"{f'{min(ratios):.2f}-{max(ratios):.2f}':>9} "
+            f"{one:9.1f} {one / two:6.2f} {apart:9.1f} {one / apart:6.2f} "
+            f"{busy:5.2f} {busy_two:4.2f} {'yes' if same else 'NO':>10}  {verdict}",
             flush=True,
         )
     print(f"wanted: a ratio of at least {WANTED}")

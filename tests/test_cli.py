@@ -61,7 +61,7 @@ def test_only_the_program_imports_ahead_for_its_workers(monkeypatch: pytest.Monk
     assert cli.run(arguments) == cli.MENDABLE
     assert not asked
     assert cli.run(arguments, alone=True) == cli.MENDABLE
-    assert asked == [("recontrast.evaluation.cases", 3)]
+    assert asked == [("recontrast.evaluation.ready", 3)]
 
 
 def test_unknown_option_leaves_with_status_two(capsys: pytest.CaptureFixture[str]) -> None:

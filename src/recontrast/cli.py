@@ -69,7 +69,7 @@ COMMANDS = {
         "evaluate",
         "score synthetic images against acquired ones and controls",
         settings="evaluation.settings",
-        ahead="evaluation.cases",
+        ahead="evaluation.ready",
     ),
     "inspect": Command("inspection.command", "inspect", "what a translator learned, and where it invents", True),
     "study": Command(

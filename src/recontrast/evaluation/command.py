@@ -9,7 +9,9 @@ import shutil
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pandas as pd
@@ -107,6 +109,7 @@ def evaluate(settings: EvaluateSettings) -> Summary:
     make_folder(settings.out)
     work = _Work(settings, protocol, reference, synthetic, sources, leak)
     controls, not_fitted, voxels = _controls(work)
+    Thread(target=import_module, args=("scipy.stats",)).start()  # takes half a second: while the cases are scored
     outcomes = run_cases(
         evaluate_case,
         _jobs(work, ready, controls, voxels),

@@ -112,7 +112,7 @@ def preload_workers(*modules: str, workers: int, scheduler: str = "") -> None:
         scheduler: As for `run_cases`.
 
     Example:
-        >>> preload_workers("recontrast.evaluation.cases", workers=1)
+        >>> preload_workers("recontrast.evaluation.ready", workers=1)
     """
     if workers > 1 and not scheduler:
         from recontrast.execution.local import start_server
