@@ -74,6 +74,24 @@ def test_what_is_told_is_what_is_there(make_batches: MakeBatches, neighbours: in
                 assert torch.all(image[mask.expand_as(image)] == (LEVELS[label] if label in given else 0))
 
 
+def test_what_is_around_is_that_of_the_sources_that_are_given(make_batches: MakeBatches) -> None:
+    batches = make_batches(context_voxels=((1.0, 1.0, 0.0),))
+    seen = set()
+    for step in range(8):
+        batch = batches.batch(step)
+        assert batch.source.shape[1] == 9 + 3 + 3
+        for source, mask in zip(batch.source, batch.mask[:, 0], strict=True):
+            images, blurred, place, code = source[:3], source[3:6], source[6:9], source[9:]
+            given = {label for label, number in zip(LEVELS, code, strict=False) if number[0, 0] == 1}
+            for label, image, soft in zip(LEVELS, images, blurred, strict=True):
+                assert bool(soft.any()) == (label in given)
+                ratio = soft[mask] / image[mask] if label in given else torch.ones(1)
+                assert 0.5 < float(ratio.min()) <= float(ratio.max()) < 1.001  # air around makes it darker at the edge
+            assert float(place.std()) > 0.1
+            seen.add(len(given))
+    assert seen == {1, 2}
+
+
 def test_all_subsets_and_targets_come_and_none_that_a_case_has_not(make_batches: MakeBatches) -> None:
     batches, seen = make_batches(), (Counter[object](), Counter[object]())
     for number in range(2):
@@ -104,4 +122,4 @@ def test_as_they_are_all_subsets_and_targets_come_in_turn(make_batches: MakeBatc
     batch = make_batches().as_they_are(60)
     seen = {told(source) for source in batch.source}
     assert len(batch.source) == 60
-    assert len(seen) == 9
+    assert len(seen) == make_batches().tasks == 9

@@ -24,10 +24,12 @@ def build(slices: int = 1, **options: object) -> FilmUNet:
     return FilmUNet(**{**given, **options}).eval()  # type: ignore[arg-type]
 
 
-def source(slices: int, there: tuple[float, ...], wanted: tuple[float, ...], dims: int = 2) -> torch.Tensor:
+def source(
+    slices: int, there: tuple[float, ...], wanted: tuple[float, ...], dims: int = 2, images: int = 3
+) -> torch.Tensor:
     size = (12, 10, 8)[:dims]
     code = torch.tensor([*there, *wanted]).repeat_interleave(slices).reshape(1, -1, *[1] * dims).expand(1, -1, *size)
-    return torch.cat([torch.rand(1, 3 * slices, *size), code], dim=1).contiguous()
+    return torch.cat([torch.rand(1, images * slices, *size), code], dim=1).contiguous()
 
 
 @pytest.mark.parametrize("garbage", [1e6, float("nan"), float("inf")])
@@ -44,6 +46,23 @@ def test_garbage_in_an_absent_channel_changes_nothing(garbage: float, slices: in
         there = clean.clone()
         there[:, 4 * slices : 5 * slices] = 1  # the same image, now said to be there
         assert not torch.equal(network(clean), network(there))
+
+
+@pytest.mark.parametrize("slices", [1, 3])
+def test_garbage_around_an_absent_image_changes_nothing(slices: int) -> None:
+    network = build(slices, start="context", context=2, in_channels=17 * slices)
+    clean = source(slices, (1, 0, 1), (0, 1), images=12)  # 3 images, 2 blurred of each, 3 of the place
+    spoiled, moved, softened = clean.clone(), clean.clone(), clean.clone()
+    spoiled[:, [*range(slices, 2 * slices), *range(5 * slices, 7 * slices)]] = float("nan")
+    moved[:, 9 * slices :][:, : 3 * slices] += 0.2
+    softened[:, 7 * slices] += 0.2
+    with torch.no_grad():
+        for buffer in network.surroundings.buffers():  # type: ignore[union-attr]
+            buffer.normal_()
+        assert torch.isfinite(network(clean)).all()
+        assert torch.equal(network(clean), network(spoiled))
+        assert not torch.equal(network(clean), network(moved))
+        assert not torch.equal(network(clean), network(softened))
 
 
 def test_garbage_gives_no_gradient_either() -> None:
@@ -73,15 +92,16 @@ def test_the_wanted_target_and_what_is_there_change_the_result() -> None:
 
 
 def test_channels_must_be_those_of_contrasts_and_targets() -> None:
-    with pytest.raises(ConfigError, match="twice the contrasts plus the targets"):
+    with pytest.raises(ConfigError, match="3 contrasts, 0 blurred images of each and 2 targets needs 8 channels"):
         build(in_channels=7, slices=1)
     with pytest.raises(ConfigError, match="at least one channel, one level"):
         build(blocks=())
     with pytest.raises(ConfigError, match="stem 3"):
         build(stem=3)
-    with pytest.raises(ConfigError, match="starts from 'curves'"):
-        build(start="table")
-    with pytest.raises(ConfigError, match="0 contrasts and 2 targets"):
+    for wrong in ({"start": "table"}, {"start": "context"}, {"out_channels": 2}):
+        with pytest.raises(ConfigError, match="with one channel out from 'curves'"):
+            build(**wrong)
+    with pytest.raises(ConfigError, match="0 contrasts, 0 blurred images of each and 2 targets"):
         build(contrasts=0)
 
 
@@ -106,6 +126,21 @@ def test_fitted_it_begins_at_the_curves_of_each_subset_and_target(slices: int) -
     with torch.no_grad():
         torch.testing.assert_close(network(both), target, atol=0.02, rtol=0)
         assert torch.all(network(source(slices, (1, 1, 1), (1, 0))) == 0)  # a subset that was never shown
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("slices", [1, 3])
+def test_fitted_it_begins_at_what_the_surroundings_of_each_subset_say(slices: int) -> None:
+    network = build(slices, start="context", context=1, in_channels=14 * slices)
+    torch.manual_seed(0)
+    code = torch.tensor([[1, 1, 0, 1, 0], [0, 1, 0, 0, 1]] * 8).repeat_interleave(slices, dim=1)
+    both = torch.rand(16, 14 * slices, 24, 20)
+    both[:, 9 * slices :] = code[:, :, None, None]
+    own, place = both[:, slices + slices // 2][:, None], both[:, 8 * slices][:, None]
+    target = torch.where(torch.arange(16)[:, None, None, None] % 2 == 0, own * (place > 0.5), own - place)
+    network.fit(both, target, torch.ones_like(target))
+    with torch.no_grad():
+        assert float((network(both) - target).square().mean()) < 0.15 * float(target.var())
 
 
 def test_with_nothing_to_tell_it_begins_at_curves_of_all_channels() -> None:

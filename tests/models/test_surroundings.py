@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from recontrast.models.residual_encoder import ResidualEncoder
-from recontrast.models.surroundings import Surroundings
+from recontrast.models.surroundings import Surroundings, SurroundingsOfEach
 
 
 def places(dims: int) -> torch.Tensor:
@@ -27,6 +27,31 @@ def test_learns_what_channels_say_together(dims: int) -> None:
     again = Surroundings(channels=3, spatial_dims=dims)
     again.load_state_dict(model.state_dict())
     assert torch.equal(again(source), model(source))
+
+
+def test_those_of_each_code_are_the_ones_that_were_fitted_to_it() -> None:
+    source, code = places(2).repeat(2, 1, 1, 1), torch.tensor([2, 0, 2, 0])
+    wanted = torch.where(code[:, None, None, None] == 2, source[:, :1], -source[:, 1:2])
+    mask = source[:, 2:] > 0.1
+    each = SurroundingsOfEach(channels=3, codes=3)
+    torch.manual_seed(5)
+    each.fit(source, code, wanted, mask)
+    torch.manual_seed(5)
+    for number in (0, 2):  # in the order in which they were fitted
+        one = Surroundings(channels=3)
+        one.fit(source[code == number], wanted[code == number], mask[code == number])
+        with torch.no_grad():
+            torch.testing.assert_close(each(source, torch.full((4,), number)), one(source))
+    assert not each(source, torch.ones(4, dtype=torch.long)).any()
+    assert not list(each.parameters())
+
+
+def test_those_of_each_code_say_the_same_of_volumes() -> None:
+    each, volume = SurroundingsOfEach(channels=3, codes=2), torch.rand(2, 3, 6, 5, 4)
+    for buffer in each.buffers():
+        buffer.normal_()
+    code = torch.tensor([1, 0])
+    torch.testing.assert_close(each(volume, code)[..., 2], each(volume[..., 2], code))
 
 
 def test_only_voxels_of_the_mask_count() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from recontrast.preparation.context import channel_count, context_channels
+from recontrast.preparation.context import channel_count, context_channels, context_of_each
 
 
 def head(at: tuple[int, int, int] = (0, 0, 0)) -> np.ndarray:
@@ -23,6 +23,15 @@ def test_number_and_order_of_channels() -> None:
     assert all(channel.dtype == np.float32 and channel.shape == sources[0].shape for channel in channels)
     assert np.allclose(channels[2], 2 * channels[0], atol=1e-5)
     assert context_channels(sources, []) == []
+
+
+def test_each_source_by_itself_has_its_own_place() -> None:
+    sources = [head(), head((5, -4, 6))]
+    channels = context_of_each(sources, [(1, 1, 1)])
+    apart = [context_channels([source], [(1, 1, 1)]) for source in sources]
+    assert len(channels) == 8
+    assert all(np.array_equal(one, other) for one, other in zip(channels, [*apart[0], *apart[1]], strict=True))
+    assert not np.array_equal(channels[1], channels[5])
 
 
 @pytest.mark.parametrize("width", [(1.0, 1.0, 1.0), (4.0, 4.0, 1.0), (8.0, 0.0, 2.0)])

@@ -96,6 +96,7 @@ def test_one_target_by_name_needs_no_choice(settings: MakeSettings) -> None:
     (case,) = (case for case in read_cohort(given.prepared).cases if case.key == "sub-05")
     one = {"T1w": read_volume(case.images["T1w"])}
     assert np.isfinite(translator.given(one).translate(one).data).all()
+    assert translator.network.surroundings.mean.any()  # what is around was learned from
     with pytest.raises(UnknownNameError, match="target of this translator 'T2w'"):
         translator.making("T2w")
 
@@ -105,7 +106,7 @@ def test_the_same_network_can_learn_one_target_the_ordinary_way(settings: MakeSe
     train(given)
     about = read_description(given.run)
     assert about.bank is None
-    assert (about.sources, about.target, about.channels) == (("T1w",), "FLAIR", 1)
+    assert (about.sources, about.target, about.channels) == (("T1w",), "FLAIR", 8)
     with pytest.raises(ConfigError, match="makes one target"):
         train(settings("model.options.targets=0", run=given.run.with_name("other")))
 
@@ -131,4 +132,4 @@ def test_what_several_targets_cannot_be(settings: MakeSettings, others: dict[str
 )
 def test_settings_that_it_does_not_know(settings: MakeSettings, override: str) -> None:
     with pytest.raises(ConfigError, match=f"does not know .*{override.partition('=')[0]}"):
-        train(settings(override))
+        train(settings("data.context_voxels=[]", "model.options.start=curves", override))

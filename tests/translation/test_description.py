@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,7 @@ def test_a_bank_is_written_and_read_and_a_target_chosen(
     (tmp_path / DESCRIPTION).write_text(json.dumps(description_to_json(about)))
     assert read_description(tmp_path) == about
     assert about.channels == 6
+    assert replace(about, context_voxels=((1.0, 1.0, 1.0),) * 4).channels == 6 + 2 * 4 + 3
     made = about.making("PDw")
     assert (made.target, made.sources, made.target_scale.factor, made.channels) == ("PDw", ("T1w",), 100.0, 6)
     made = about.making("T2w")
@@ -127,7 +129,7 @@ def test_a_bank_is_written_and_read_and_a_target_chosen(
         about.making("PDw", ["PDw"])
     with pytest.raises(CheckpointError, match="other sources than its bank"):
         describe(sources=("T2starw",), target="", bank=bank_of("T2w"))
-    with pytest.raises(CheckpointError, match="sees volumes or context"):
+    with pytest.raises(CheckpointError, match="sees volumes, which"):
         describe(sources=("T1w", "PDw"), target="", bank=bank_of("T2w"), plane="volume")
 
 

@@ -40,6 +40,11 @@ class BankBatches(SliceBatches):
         super().__init__(cases, settings, seed)
         self.bank = bank
 
+    @property
+    def tasks(self) -> int:
+        """What is learned in one: pairs of sources and a target."""
+        return len({way for case in self.cases for way in self._ways(case)})
+
     def drawn(self, number: int, rng: np.random.Generator) -> tuple[str, tuple[str, ...]]:
         """A target that case `number` has, and what it is to be made from."""
         there = self.cases[number].contrasts
@@ -76,12 +81,12 @@ class BankBatches(SliceBatches):
 
     def _made(self, number: int, index: int, rng: np.random.Generator, target: str, given: Sequence[str]) -> Sample:
         everything, each = SliceBatches.sample(self, number, index, rng), 2 * self.settings.neighbours + 1
-        images = dict(zip(self.cases[number].contrasts, everything.source.reshape(-1, each, *self.size), strict=True))
-        source = np.zeros((self.bank.planes, each, *self.size), np.float32)
-        for n, label in enumerate(self.bank.sources):
-            if label in given:
-                source[n] = images[label]
-        source[len(self.bank.sources) :] = np.array(self.bank.code(given, target))[:, None, None, None]
+        planes, there = everything.source.reshape(-1, each, *self.size), self.cases[number].contrasts
+        images = dict(zip(there, planes, strict=False))
+        around = dict(zip(there, map(list, np.split(planes[len(there) :], len(there))), strict=True))
+        source = np.stack(
+            self.bank.filled({label: images[label] for label in given}, around, target, np.zeros_like(planes[0]))
+        )
         wanted = images[target][each // 2][None]
         if self.settings.clip_target:
             wanted = np.clip(wanted, 0, 1)

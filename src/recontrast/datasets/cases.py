@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +21,7 @@ from recontrast.datasets.augment import AugmentSettings
 from recontrast.errors import ConfigError, IntensityError, UnknownNameError
 from recontrast.io.nifti import read_volume
 from recontrast.preparation.cohort import PreparedCase
-from recontrast.preparation.context import channel_count, context_channels
+from recontrast.preparation.context import channel_count, context_channels, context_of_each
 from recontrast.provenance import sha256_of
 from recontrast.volume import Volume, require_same_grid
 
@@ -279,7 +279,8 @@ def cache_cases(
         target: Target contrast; "": the cases have none of their own.
         settings: Planes and number type.
         folder: Where the cache lies; files in it that belong to none of the cases are removed.
-        partly: Whether a case may lack some of the sources; else one that lacks any is cached without them.
+        partly: Whether a case may lack some of the sources; each then has its own context (see `context_of_each`).
+            Else one that lacks any is cached without them.
 
     Returns:
         For each plane that is learned from or translated, in the order of `PLANES`, all cases.
@@ -300,12 +301,12 @@ def cache_cases(
             given = tuple(label for label in sources if label in case.images)
             given = given if partly or len(given) == len(sources) else ()
             labels = (*given, target) if target in case.images else given
-            wanted.append((case, labels, _files(case, labels, plane, settings, folder)))
+            wanted.append((case, labels, _files(case, labels, plane, settings, folder, partly)))
     kept = {path for _, _, paths in wanted for path in (paths.images, paths.regions, paths.numbers)}
     for path in (*folder.glob("sub-*.npy"), *folder.glob("sub-*.json")):
         if path not in kept:
             path.unlink(missing_ok=True)
-    return [_cached(case, labels, target, settings, paths) for case, labels, paths in wanted]
+    return [_cached(case, labels, target, settings, paths, partly) for case, labels, paths in wanted]
 
 
 def held_slices(shown: NDArray[np.bool_], settings: DataSettings) -> slice:
@@ -347,7 +348,9 @@ def slices_back(stack: NDArray[Any], plane: str) -> NDArray[Any]:
     return np.moveaxis(stack, 0, PLANES[plane])
 
 
-def _files(case: PreparedCase, contrasts: Sequence[str], plane: str, settings: DataSettings, folder: Path) -> _Files:
+def _files(
+    case: PreparedCase, contrasts: Sequence[str], plane: str, settings: DataSettings, folder: Path, partly: bool
+) -> _Files:
     hashes = tuple(sha256_of(case.images[label]) for label in contrasts)
     described = {
         "format": _FORMAT,
@@ -357,6 +360,7 @@ def _files(case: PreparedCase, contrasts: Sequence[str], plane: str, settings: D
         "plane": plane,
         "type": settings.cache_type,
         "context": settings.context_voxels,
+        **({"context of": "each"} if partly and settings.context_voxels else {}),
     }
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
     stem = f"{case.key}_{digest}"
@@ -365,10 +369,10 @@ def _files(case: PreparedCase, contrasts: Sequence[str], plane: str, settings: D
 
 
 def _cached(
-    case: PreparedCase, contrasts: Sequence[str], target: str, settings: DataSettings, paths: _Files
+    case: PreparedCase, contrasts: Sequence[str], target: str, settings: DataSettings, paths: _Files, partly: bool
 ) -> CachedCase:
     if not paths.numbers.is_file():
-        _write(case, contrasts, target, settings, paths)
+        _write(case, contrasts, target, settings, paths, context_of_each if partly else context_channels)
     numbers = json.loads(paths.numbers.read_text(encoding="utf-8"))
     first, second, third = numbers["spacing"]
     return CachedCase(
@@ -389,7 +393,10 @@ def _cached(
     )
 
 
-def _write(case: PreparedCase, contrasts: Sequence[str], target: str, settings: DataSettings, paths: _Files) -> None:
+def _write(
+    case: PreparedCase, contrasts: Sequence[str], target: str, settings: DataSettings, paths: _Files,
+    context: Callable[..., list[NDArray[np.float32]]],
+) -> None:  # fmt: skip
     first = read_volume(case.images[contrasts[0]]).reoriented("RAS")
     head = _region(case, "head", first)
     regions = np.stack([head, _region(case, "brain", first) if "brain" in case.regions else head])
@@ -404,7 +411,7 @@ def _write(case: PreparedCase, contrasts: Sequence[str], target: str, settings: 
         images.append(scaled)
         air.append(case.scales[label].zero)
     count = len(contrasts) - (target in contrasts)  # of sources: the target is the last
-    around = context_channels(images[:count], settings.context_voxels) if count else []
+    around = context(images[:count], settings.context_voxels) if count else []
     images[count:count] = around
     air[count:count] = [float(channel[0, 0, 0]) for channel in around]
     lows, steps, channels = [], [], []

@@ -80,6 +80,11 @@ class SliceBatches:
         self.centres = [tuple((side.start + side.stop) // 2 for side in case.head_box()) for case in self.cases]
         self._order: tuple[int, NDArray[np.intp]] = (-1, np.arange(0))
 
+    @property
+    def tasks(self) -> int:
+        """What is learned in one: pairs of sources and a target."""
+        return 1
+
     def _learned_slices(self, number: int) -> NDArray[np.intp]:
         chosen, held = self.cases[number].chosen_slices(self.settings), self.held[number]
         if self.cases[number].plane != "axial":

@@ -28,6 +28,8 @@ from recontrast.models.residual_levels import (
     require_levels,
     stem_layer,
 )
+from recontrast.models.surroundings import SurroundingsOfEach
+from recontrast.preparation.context import channel_count
 
 _EMBEDDED = 32
 """Numbers in which availability and target are told to the levels."""
@@ -40,12 +42,15 @@ _FINE = 8
 class FilmUNet(nn.Module):
     """Residual U-Net for several sources, some of them absent, and several targets.
 
-    The channels are, each `slices` times: one image for each contrast, whether it is there (1 or 0), and for each
-    target whether it is wanted. What lies in an absent image is replaced by zeros before anything else: whatever it
+    The channels are, each `slices` times: one image for each contrast, what is around (`context` blurred images of each
+    contrast, then the place in the head), whether each contrast is there (1 or 0), and for each target whether it is
+    wanted. What lies in an absent image is replaced by zeros before anything else: whatever it
     holds, the result is the same to the last bit. At every level normalised features are scaled and shifted by numbers
     that follow from what is there and what is wanted.
 
-    With `start="curves"` it adds to what each voxel alone says of the target (see `Curves`), and begins at that.
+    With `start="curves"` it adds to what each voxel alone says of the target (see `Curves`), and begins at that; with
+    `start="context"` to that and what the surroundings say beyond it (see `SurroundingsOfEach`). What is around each
+    source is absent where the source is.
 
     With `stem=2` the first level works at half the resolution, and its result is brought back by a transposed
     convolution: a quarter of the work (an eighth in 3D). A narrow path at full resolution, told in the same way and
@@ -58,11 +63,11 @@ class FilmUNet(nn.Module):
         width: Channels of the first level; twice as many at each further one (512 at most in 2D, 320 in 3D).
         blocks: Residual blocks of each level; as many levels as numbers.
         stem: 1, or 2 for half the resolution from the start.
-        start: What the network adds to: curves, or none.
+        start: What the network adds to: curves, context (with `context`), or none.
         contrasts: Number of sources; 0: each channel is one.
         slices: Channels of each contrast (2.5D); 0: as the channels say.
-        targets: Number of targets; 0: all channels are images that are always there, there is one target and nothing
-            to tell.
+        targets: Number of targets; 0: all contrasts are always there, there is one target and nothing to tell.
+        context: Blurred images of each contrast; 0: nothing is told of what is around.
 
     Raises:
         ConfigError: An option is out of range, or the channels are not those of the contrasts and targets.
@@ -86,6 +91,7 @@ class FilmUNet(nn.Module):
         contrasts: int = 0,
         slices: int = 0,
         targets: int = 0,
+        context: int = 0,
     ) -> None:
         super().__init__()
         dims = require_spatial_dims(spatial_dims)
@@ -93,23 +99,28 @@ class FilmUNet(nn.Module):
             "FiLM U-Net",
             in_channels=in_channels, out_channels=out_channels, width=width, blocks=blocks, stem=stem,
         )  # fmt: skip
-        if min(contrasts, slices, targets) < 0:
+        if min(contrasts, slices, targets, context) < 0:
             raise ConfigError(
-                f"the FiLM U-Net has no negative number of contrasts ({contrasts}), slices ({slices}) or targets "
-                f"({targets})"
+                f"the FiLM U-Net has no negative number of contrasts ({contrasts}), slices ({slices}), targets "
+                f"({targets}) or blurred images ({context})"
             )
-        self.told, self.contrasts = targets > 0, contrasts or in_channels
-        planes = 2 * contrasts + targets if self.told else self.contrasts
+        self.told, self.contrasts, self.blurred = targets > 0, contrasts or in_channels, context
+        self.images = channel_count(self.contrasts, context)
+        planes = self.images + (contrasts + targets if self.told else 0)
         self.slices = slices or in_channels // planes
-        if start not in ("curves", "none") or (start == "curves" and out_channels != 1):
-            raise ConfigError(f"the FiLM U-Net starts from 'curves' (with one channel out) or 'none', got '{start}'")
-        if planes * self.slices != in_channels or (self.told and not contrasts):
+        _require_start(start, out_channels, context)
+        if planes * self.slices != in_channels or ((self.told or context) and not contrasts):
             raise ConfigError(
-                f"the FiLM U-Net with {contrasts} contrasts and {targets} targets needs twice the contrasts plus the "
-                f"targets, times slices, as in_channels; got {in_channels}"
+                f"the FiLM U-Net with {contrasts} contrasts, {context} blurred images of each and {targets} targets "
+                f"needs {planes} channels, times slices, as in_channels; got {in_channels}"
             )
-        self.curves = Curves(contrasts=self.contrasts, targets=max(1, targets)) if start == "curves" else None
-        images = self.contrasts * self.slices + (self.curves is not None)
+        self.curves = None if start == "none" else Curves(contrasts=self.contrasts, targets=max(1, targets))
+        self.surroundings: SurroundingsOfEach | None = None
+        if start == "context":
+            codes = len(self.curves.heights)  # type: ignore[union-attr]
+            self.surroundings = SurroundingsOfEach(channels=self.images * self.slices, codes=codes)
+        begun = self.curves is not None
+        images = self.images * self.slices + begun
         channels = channels_of_levels(width, len(blocks), dims)
         self.multiple = stem * 2 ** (len(blocks) - 1)
         self.embed = nn.Sequential(nn.Linear(contrasts + targets if self.told else 1, _EMBEDDED), nn.LeakyReLU(SLOPE))
@@ -119,7 +130,7 @@ class FilmUNet(nn.Module):
         self.skips = nn.ModuleList(nn.Identity() for _ in channels[:-1])
         self.head = head_layer(width, out_channels, stem, dims)
         layer = CONVOLUTION[dims]
-        self.fine = layer(images, _FINE, 3, padding=1)
+        self.fine = layer(self.contrasts * self.slices + begun, _FINE, 3, padding=1)
         self.fine_told = nn.Linear(_EMBEDDED, 2 * _FINE)
         self.fine_head = layer(_FINE, out_channels, 3, padding=1)
         self._initialise()
@@ -130,13 +141,13 @@ class FilmUNet(nn.Module):
         images, told = framed(images, self.multiple), self.embed(code)
         features = down_and_up(self.stem(images), told, down=self.down, skips=self.skips, up=self.up)
         scale, shift = _over_space(self.fine_told(told), images).chunk(2, dim=1)
-        fine = functional.leaky_relu(self.fine(images) * (1 + scale) + shift, SLOPE)
+        fine = functional.leaky_relu(self.fine(self._without_context(images)) * (1 + scale) + shift, SLOPE)
         added = unframed(in_float32(self.head, features) + in_float32(self.fine_head, fine), source.shape[2:])
         return added if begun is None else begun + added
 
     @torch.no_grad()
     def fit(self, source: Tensor, target: Tensor, mask: Tensor) -> None:
-        """Learn the curves from training slices, and begin at them: what is added becomes zero.
+        """Learn what the network begins at from training slices; what is added to it becomes zero.
 
         Args:
             source: (B, in_channels, I, J[, K]).
@@ -146,7 +157,12 @@ class FilmUNet(nn.Module):
         if self.curves is None:
             return
         images, code = self._shown(source)
-        self.curves.fit(self._middle(images), self._number(code), target, mask)
+        number = self._number(code)
+        self.curves.fit(self._middle(images), number, target, mask)
+        if self.surroundings is not None:
+            parts = zip(torch.split(self._middle(images), 8), torch.split(number, 8), strict=True)
+            lacking = target - torch.cat([self.curves(*part) for part in parts])
+            self.surroundings.fit(images, number, lacking, mask)
         for layer in (self.head, self.fine_head):
             nn.init.zeros_(layer.weight)
             if layer.bias is not None:
@@ -157,11 +173,20 @@ class FilmUNet(nn.Module):
         images, code = self._shown(source)
         if self.curves is None:
             return images, code, None
-        begun = self.curves(self._middle(images), self._number(code))
+        number = self._number(code)
+        begun = self.curves(self._middle(images), number)
+        if self.surroundings is not None:
+            begun = begun + self.surroundings(images, number)
         return torch.cat([images, begun.to(images.dtype)], dim=1), code, begun
 
     def _middle(self, images: Tensor) -> Tensor:
-        return images[:, self.slices // 2 :: self.slices]
+        return images[:, self.slices // 2 : self.contrasts * self.slices : self.slices]
+
+    def _without_context(self, images: Tensor) -> Tensor:
+        """The images of the contrasts, and what the network begins at."""
+        if not self.blurred:
+            return images
+        return torch.cat([images[:, : self.contrasts * self.slices], images[:, self.images * self.slices :]], dim=1)
 
     def _number(self, code: Tensor) -> Tensor:
         """The code as the curves count it; with nothing to tell all sources are there."""
@@ -170,13 +195,16 @@ class FilmUNet(nn.Module):
         return curves.code(told[:, : self.contrasts], told[:, self.contrasts :])
 
     def _shown(self, source: Tensor) -> tuple[Tensor, Tensor]:
-        """The images, zero where they are absent, and what is there and wanted, (B, contrasts + targets)."""
+        """Images and what is around, zero where they are absent; what is there and wanted, (B, contrasts + targets)."""
         if not self.told:
             return source, torch.ones_like(source[:, :1]).flatten(2)[:, :, 0]
-        count = self.contrasts * self.slices
+        count = self.images * self.slices
         code = source[:, count :: self.slices].flatten(2)[:, :, 0]
-        there = (code[:, : self.contrasts, None] > 0.5).expand(-1, -1, self.slices).flatten(1)
-        return torch.where(_over_space(there, source), source[:, :count], torch.zeros_like(source[:, :count])), code
+        there = code[:, : self.contrasts] > 0.5
+        blurred = there.repeat_interleave(self.blurred, dim=1)
+        place = torch.ones_like(there[:, :1]).expand(-1, self.images - there.shape[1] - blurred.shape[1])
+        kept = torch.cat([there, blurred, place], dim=1).repeat_interleave(self.slices, dim=1)
+        return torch.where(_over_space(kept, source), source[:, :count], torch.zeros_like(source[:, :count])), code
 
     def _initialise(self) -> None:
         """He's normal distribution; modulation begins small."""
@@ -184,6 +212,15 @@ class FilmUNet(nn.Module):
         for told in (self.fine_told, *(layer.told for layer in self.modules() if isinstance(layer, _Modulation))):
             nn.init.normal_(told.weight, std=0.02)
             nn.init.zeros_(told.bias)
+
+
+def _require_start(start: str, out_channels: int, context: int) -> None:
+    known = {"none": True, "curves": out_channels == 1, "context": out_channels == 1 and context > 0}
+    if not known.get(start, False):
+        raise ConfigError(
+            f"the FiLM U-Net starts from 'none', or with one channel out from 'curves' or, where there are blurred "
+            f"images, from 'context'; got '{start}'"
+        )
 
 
 class _Modulation(nn.Module):

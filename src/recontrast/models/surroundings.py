@@ -18,6 +18,9 @@ from recontrast.models.blocks import CONVOLUTION
 VOXELS = 1_200_000
 """At most this many training voxels."""
 
+VOXELS_OF_ALL = 3 * VOXELS
+"""At most this many for all codes of a network that makes several targets."""
+
 WIDTH, HIDDEN = 48, 3
 _SLOPE = 0.01
 _ROWS = 4096
@@ -55,7 +58,9 @@ class Surroundings(nn.Module):
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("deviation", torch.ones(channels))
 
-    def fit(self, source: Tensor, lacking: Tensor, mask: Tensor, quantile: float | None = None) -> None:
+    def fit(
+        self, source: Tensor, lacking: Tensor, mask: Tensor, quantile: float | None = None, most: int = VOXELS
+    ) -> None:
         """Learn from training voxels by Adam; the same voxels give the same weights on a processor.
 
         Args:
@@ -63,13 +68,14 @@ class Surroundings(nn.Module):
             lacking: What is to be said of each voxel, (B, 1, I, J[, K]).
             mask: Voxels that count, like `lacking`.
             quantile: Learn this quantile of `lacking`, 0 to 1; None: its mean, by least squares.
+            most: At most this many voxels.
         """
         inside = mask[:, 0].bool()
         voxels = source.movedim(1, -1)[inside].float()
         wanted = lacking[:, 0][inside].float()[:, None]
         chance = torch.Generator().manual_seed(0)
-        if len(voxels) > VOXELS:
-            chosen = torch.randperm(len(voxels), generator=chance)[:VOXELS].to(voxels.device)
+        if len(voxels) > most:
+            chosen = torch.randperm(len(voxels), generator=chance)[:most].to(voxels.device)
             voxels, wanted = voxels[chosen], wanted[chosen]
         if not len(voxels):
             return
@@ -105,6 +111,66 @@ class Surroundings(nn.Module):
         for layer in hidden:
             rows = functional.leaky_relu(functional.linear(rows, layer.weight.flatten(1), layer.bias), _SLOPE)
         return functional.linear(rows, self.last.weight.flatten(1), self.last.bias)
+
+
+class SurroundingsOfEach(nn.Module):
+    """`Surroundings` for each of several codes (which sources are there, which target is wanted), chosen by the code.
+
+    They are fitted once and stay as they are. A code that was never shown says zero.
+
+    Args:
+        channels: Channels of a voxel.
+        codes: Number of codes.
+
+    Example:
+        >>> SurroundingsOfEach(channels=4, codes=3)(torch.rand(2, 4, 5, 6), torch.tensor([0, 2])).shape
+        torch.Size([2, 1, 5, 6])
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, *, channels: int, codes: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(codes, channels, 1))
+        self.register_buffer("scale", torch.ones(codes, channels, 1))
+        for n, (before, after) in enumerate(pairwise([channels, *[WIDTH] * HIDDEN, 1])):
+            self.register_buffer(f"weight_{n}", torch.zeros(codes, after, before))
+            self.register_buffer(f"bias_{n}", torch.zeros(codes, after, 1))
+
+    def fit(self, source: Tensor, code: Tensor, lacking: Tensor, mask: Tensor) -> None:
+        """Fit those of the codes that occur; all of them together learn from `VOXELS_OF_ALL` voxels at most.
+
+        Args:
+            source: (B, channels, I, J[, K]).
+            code: (B,), 0 to `codes` - 1.
+            lacking: What is to be said of each voxel, (B, 1, I, J[, K]).
+            mask: Voxels that count, like `lacking`.
+        """
+        shown = sorted(set(code.tolist()))
+        for number in shown:
+            of_code = code == number
+            one = Surroundings(channels=source.shape[1], spatial_dims=source.ndim - 2).to(source.device)
+            most = min(VOXELS, VOXELS_OF_ALL // len(shown))
+            one.fit(source[of_code], lacking[of_code], mask[of_code], most=most)
+            self.mean[number, :, 0], self.scale[number, :, 0] = one.mean, 1 / one.deviation
+            for n, layer in enumerate((*one.layers, one.last)):
+                weight, bias = self._layer(n)
+                weight[number], bias[number, :, 0] = layer.weight.detach().flatten(1), layer.bias.detach()
+
+    def forward(self, source: Tensor, code: Tensor) -> Tensor:
+        """What the surroundings say, float32 (B, 1, I, J[, K]); arguments as for `fit`."""
+        with torch.autocast(source.device.type, enabled=False):
+            features = (source.float().flatten(2) - self.mean[code]) * self.scale[code]
+            for n in range(HIDDEN + 1):
+                weight, bias = self._layer(n)
+                features = torch.baddbmm(bias[code], weight[code], features)
+                if n < HIDDEN:
+                    features = functional.leaky_relu(features, _SLOPE, inplace=True)
+            return features.reshape(len(source), 1, *source.shape[2:])
+
+    def _layer(self, n: int) -> tuple[Tensor, Tensor]:
+        return getattr(self, f"weight_{n}"), getattr(self, f"bias_{n}")
 
 
 def _loss(said: Tensor, wanted: Tensor, quantile: float | None) -> Tensor:

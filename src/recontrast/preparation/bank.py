@@ -1,15 +1,23 @@
 """The contrasts of a translator that makes several: which it may read, which it can make, and in what order.
 
-The network of such a translator sees, in this order, one image for each source (an absent one holds zeros), then for
-each source whether it is there (1 or 0), then for each target whether it is the one that is wanted (1 or 0).
+The network of such a translator sees, in this order, one image for each source (an absent one holds zeros), then what
+lies around, if it is told that: the blurred images of each source (zeros of an absent one) and the place, as the first
+source that is there shows it; then for each source whether it is there (1 or 0), then for each target whether it is the
+one that is wanted (1 or 0).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
+from recontrast.preparation.context import PLACES, channel_count
 from recontrast.preparation.normalize import Scale
+
+Array = NDArray[np.float32]
 
 
 def usable(sources: Iterable[str], target: str, there: Collection[str] | None = None) -> tuple[str, ...]:
@@ -37,8 +45,8 @@ class Bank:
     Example:
         >>> scale = Scale("percentile", 0.0, 1.0)
         >>> bank = Bank(sources=("T1w", "T2w"), targets={"T2w": scale, "FLAIR": scale})
-        >>> bank.contrasts, bank.planes
-        (('T1w', 'T2w', 'FLAIR'), 6)
+        >>> bank.contrasts, bank.planes(), bank.planes(widths=3)
+        (('T1w', 'T2w', 'FLAIR'), 6, 15)
         >>> bank.code(["T1w"], "FLAIR")
         (1.0, 0.0, 0.0, 1.0)
     """
@@ -54,10 +62,28 @@ class Bank:
         """All contrasts, each once: the sources, then what is only made."""
         return tuple(dict.fromkeys((*self.sources, *self.targets)))
 
-    @property
-    def planes(self) -> int:
-        """Images that the network sees of one slice: sources, whether each is there, which target is wanted."""
-        return 2 * len(self.sources) + len(self.targets)
+    def planes(self, widths: int = 0) -> int:
+        """Images that the network sees of one slice; `widths`: blurred images of each source."""
+        return channel_count(len(self.sources), widths) + len(self.sources) + len(self.targets)
+
+    def filled(
+        self, images: Mapping[str, Array], around: Mapping[str, Sequence[Array]], target: str, absent: Array
+    ) -> list[Array]:
+        """The planes in their order.
+
+        Args:
+            images: An image for each source that is given, in this bank's order; at least one.
+            around: The context of each (see `context_of_each`), all of as many images, none at all without context.
+            target: The target that is wanted.
+            absent: Zeros, shaped like an image.
+        """
+        first = next(label for label in self.sources if label in images)
+        blurred = max(0, len(around[first]) - PLACES)
+        planes = [images.get(label, absent) for label in self.sources]
+        for label in self.sources:
+            planes += list(around[label])[:blurred] if label in images else [absent] * blurred
+        planes += list(around[first])[blurred:]
+        return [*planes, *(np.broadcast_to(np.float32(told), absent.shape) for told in self.code(images, target))]
 
     def usable(self, target: str, there: Collection[str] | None = None) -> tuple[str, ...]:
         """Its sources from which a target may be made, of those that are there (None: all)."""

@@ -14,6 +14,9 @@ from scipy.ndimage import gaussian_filter1d, uniform_filter1d
 
 from recontrast.preparation.level import signal_level
 
+PLACES = 3
+"""Channels that tell the place."""
+
 _PASSES = 3
 """A running mean, as often as this, is a Gaussian to within a few percent."""
 
@@ -36,7 +39,7 @@ def channel_count(sources: int, widths: int) -> int:
     >>> channel_count(2, 3), channel_count(2, 0)
     (11, 2)
     """
-    return sources * (1 + widths) + (3 if widths else 0)
+    return sources * (1 + widths) + (PLACES if widths else 0)
 
 
 def context_channels(
@@ -58,6 +61,20 @@ def context_channels(
         return []
     blurred = [_blurred(source, width) for source in sources for width in widths]
     return [*blurred, *_places(sources[0])]
+
+
+def context_of_each(
+    sources: Sequence[NDArray[np.float32]], widths: Sequence[Sequence[float]]
+) -> list[NDArray[np.float32]]:
+    """The context of each source by itself: its blurred images, then the place as this source shows it; and the next.
+
+    For networks that may lack any of the sources. Arguments as for `context_channels`.
+
+    Example:
+        >>> len(context_of_each([np.ones((4, 5, 6), np.float32)] * 2, [(1, 1, 1)]))
+        8
+    """
+    return [channel for source in sources for channel in context_channels([source], widths)]
 
 
 def _blurred(image: NDArray[np.float32], width: Sequence[float]) -> NDArray[np.float32]:

@@ -245,7 +245,8 @@ class _Training:
     def _as_they_are(self, batches: SliceBatches) -> Batch:
         """Slices without random changes, no more than fit into memory."""
         values = self.job.description.channels * int(np.prod(batches.size))
-        return batches.as_they_are(min(_SLICES_OF_A_CONTROL, max(16, _VALUES_OF_A_CONTROL // values)))
+        slices, fitting = _SLICES_OF_A_CONTROL * batches.tasks, min(2, batches.tasks) * _VALUES_OF_A_CONTROL // values
+        return batches.as_they_are(min(slices, max(16, fitting)))
 
     def _reason_to_end(self) -> str:
         loop, state = self.loop, self.state

@@ -142,8 +142,10 @@ def model_options(plan: Plan, contrasts: int, targets: int = 1) -> dict[str, Any
     }
     if "contrasts" in inspect.signature(MODELS.get(plan.model.name)).parameters:
         fixed |= {"contrasts": contrasts, "slices": slices}
+    if "context" in inspect.signature(MODELS.get(plan.model.name)).parameters:
+        fixed["context"] = len(plan.data.context_voxels)
     if makes_several(plan):
-        fixed |= {"targets": targets, "in_channels": (2 * contrasts + targets) * slices}
+        fixed |= {"targets": targets, "in_channels": fixed["in_channels"] + (contrasts + targets) * slices}
     for name, value in fixed.items():
         if plan.model.options.get(name, value) != value:
             raise ConfigError(

@@ -170,7 +170,8 @@ class Validator:
         case, everything = self.cached[number], slice(None)
         images = np.stack([case.read(n, everything, everything, everything) for n in range(len(case.images))], axis=1)
         volumes = [_upright(stack, case.plane) for stack in images]
-        named = dict(zip(case.contrasts, (*volumes[: len(case.contrasts) - 1], volumes[-1]), strict=True))
+        own = len(case.contrasts) - case.has_target  # what lies between the sources and the target is their context
+        named = dict(zip(case.contrasts, (*volumes[:own], *volumes[len(volumes) - case.has_target :]), strict=True))
         sources = {label: named[label] for label in self.description.sources if label in named}
         estimate = translator.given(sources).predict_scaled(sources, case.zeros)
         prepared, judged = self._prepared_scales[number], self._scales[number]

@@ -164,8 +164,8 @@ class TranslatorDescription:
             f"has a negative number of neighbours ({self.neighbours})": self.neighbours < 0,
             "has other sources than its bank": self.bank is not None
             and not set(self.sources) <= set(self.bank.sources),
-            "has a bank, and sees volumes or context, which does not go together": self.bank is not None
-            and (self.plane == "volume" or bool(self.context_voxels)),
+            "has a bank, and sees volumes, which does not go together": self.bank is not None
+            and self.plane == "volume",
             f"has an empty network range {self.network_range}": not low < high,
             f"has a spacing that is not positive ({self.spacing_mm} mm)": not all(
                 math.isfinite(s) and s > 0 for s in self.spacing_mm
@@ -190,7 +190,8 @@ class TranslatorDescription:
     @property
     def channels(self) -> int:
         """Input channels of the network: sources and their context (planes of the bank), times slices."""
-        planes = self.bank.planes if self.bank else channel_count(len(self.sources), len(self.context_voxels))
+        widths = len(self.context_voxels)
+        planes = self.bank.planes(widths) if self.bank else channel_count(len(self.sources), widths)
         return planes * (2 * self.neighbours + 1)
 
     def making(self, target: str, among: Collection[str] = ()) -> TranslatorDescription:

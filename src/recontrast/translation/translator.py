@@ -296,11 +296,11 @@ class Translator:
         if bank is None:
             further = context_channels(sources, about.context_voxels)
             return SliceStack(sources, about.plane, about.neighbours, further)
-        there, shape = dict(zip(about.sources, sources, strict=True)), sources[0].shape
-        planes = [np.broadcast_to(np.float32(number), shape) for number in (0.0, *bank.code(there, about.target))]
-        return SliceStack(
-            [there.get(label, planes[0]) for label in bank.sources], about.plane, about.neighbours, planes[1:]
-        )
+        there = dict(zip(about.sources, sources, strict=True))
+        around = {label: context_channels([image], about.context_voxels) for label, image in there.items()}
+        planes = bank.filled(there, around, about.target, np.zeros_like(sources[0]))
+        images = len(bank.sources)
+        return SliceStack(planes[:images], about.plane, about.neighbours, planes[images:])
 
     def _predict_volume(self, source: NDArray[np.float32]) -> tuple[NDArray[np.float32], Choice, int]:
         """As `_predict`, from the box of (C, I, J, K) that shows anything; the number is that of the windows."""
