@@ -74,7 +74,7 @@ def require_contrasts(cohort: PreparedCohort, wanted: Sequence[str]) -> None:
         MissingContrastError: One is nowhere; the message lists those that are there.
     """
     there = sorted({label for case in cohort.cases for label in case.images})
-    absent = [label for label in wanted if label not in there]
+    absent = [label for label in dict.fromkeys(wanted) if label not in there]
     if absent:
         raise MissingContrastError(
             f"{cohort.folder}: no case has {', '.join(absent)}; there is: {', '.join(there) or 'no image'}"
