@@ -122,4 +122,17 @@ def test_as_they_are_all_subsets_and_targets_come_in_turn(make_batches: MakeBatc
     batch = make_batches().as_they_are(60)
     seen = {told(source) for source in batch.source}
     assert len(batch.source) == 60
-    assert len(seen) == make_batches().tasks == 9
+    assert len(seen) == 9
+
+
+def test_to_begin_with_each_subset_and_target_has_a_batch_of_the_cases_that_have_it(make_batches: MakeBatches) -> None:
+    batches = make_batches()
+    seen = {}
+    for batch in batches.to_begin_with(8):
+        (way,) = {told(source) for source in batch.source}
+        seen[way] = len(batch.source)
+    of_first = sum(number == 0 for number, _ in batches.places)
+    of_both = {(("T1w",), "T2w"), (("T2w",), "T1w")}
+    assert seen == {way: min(8, len(batches.places) if way in of_both else of_first) for way in seen}
+    assert len(seen) == 9
+    assert of_both < set(seen)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -40,11 +40,6 @@ class BankBatches(SliceBatches):
         super().__init__(cases, settings, seed)
         self.bank = bank
 
-    @property
-    def tasks(self) -> int:
-        """What is learned in one: pairs of sources and a target."""
-        return len({way for case in self.cases for way in self._ways(case)})
-
     def drawn(self, number: int, rng: np.random.Generator) -> tuple[str, tuple[str, ...]]:
         """A target that case `number` has, and what it is to be made from."""
         there = self.cases[number].contrasts
@@ -60,14 +55,25 @@ class BankBatches(SliceBatches):
 
     def as_they_are(self, most: int) -> Batch:
         """As many slices without random changes, from the beginning; all targets and subsets of sources in turn."""
-        as_is = dataclasses.replace(self.settings, augment=AugmentSettings(), size=self.size)
-        plain, rng = BankBatches(self.cases, as_is, self.seed, self.bank), np.random.default_rng(self.seed)
+        plain, rng = self._plain(self.cases)
         ways = [self._ways(case) for case in self.cases]
         samples = []
         for n in range(most):
             number, index = plain.place(n)
             samples.append(plain._made(number, index, rng, *ways[number][n % len(ways[number])]))
         return stacked(samples)
+
+    def to_begin_with(self, most: int) -> Iterator[Batch]:
+        """A batch for each target and subset of sources: up to `most` slices, as they are, of the cases with both."""
+        for target, given in dict.fromkeys(way for case in self.cases for way in self._ways(case)):
+            plain, rng = self._plain([case for case in self.cases if {target, *given} <= set(case.contrasts)])
+            places = map(plain.place, range(min(most, len(plain.places))))
+            yield stacked([plain._made(*place, rng, target, given) for place in places])
+
+    def _plain(self, cases: Sequence[CachedCase]) -> tuple[BankBatches, np.random.Generator]:
+        """Batches of some of the cases without random changes, of the same size."""
+        as_is = dataclasses.replace(self.settings, augment=AugmentSettings(), size=self.size)
+        return BankBatches(cases, as_is, self.seed, self.bank), np.random.default_rng(self.seed)
 
     def _ways(self, case: CachedCase) -> list[tuple[str, tuple[str, ...]]]:
         """Every target and non-empty subset of sources that a case has."""

@@ -80,11 +80,6 @@ class SliceBatches:
         self.centres = [tuple((side.start + side.stop) // 2 for side in case.head_box()) for case in self.cases]
         self._order: tuple[int, NDArray[np.intp]] = (-1, np.arange(0))
 
-    @property
-    def tasks(self) -> int:
-        """What is learned in one: pairs of sources and a target."""
-        return 1
-
     def _learned_slices(self, number: int) -> NDArray[np.intp]:
         chosen, held = self.cases[number].chosen_slices(self.settings), self.held[number]
         if self.cases[number].plane != "axial":
@@ -112,6 +107,10 @@ class SliceBatches:
         plain = SliceBatches(self.cases, as_is, self.seed)
         rng = np.random.default_rng(self.seed)
         return stacked([plain.sample(*plain.place(n), rng) for n in range(min(most, len(plain.places)))])
+
+    def to_begin_with(self, most: int) -> Iterator[Batch]:
+        """What a control is fitted to: `as_they_are`, up to `most` slices for each thing that is learned."""
+        yield self.as_they_are(most)
 
     def held_out(self) -> Iterator[Batch]:
         """The slices that were not learned from (`data.held_out`), as they are, a few at a time; may be none."""

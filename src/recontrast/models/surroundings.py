@@ -18,8 +18,8 @@ from recontrast.models.blocks import CONVOLUTION
 VOXELS = 1_200_000
 """At most this many training voxels."""
 
-VOXELS_OF_ALL = 3 * VOXELS
-"""At most this many for all codes of a network that makes several targets."""
+VOXELS_OF_EACH = 600_000
+"""At most this many for each code of a network that makes several targets."""
 
 WIDTH, HIDDEN = 48, 3
 _SLOPE = 0.01
@@ -139,7 +139,7 @@ class SurroundingsOfEach(nn.Module):
             self.register_buffer(f"bias_{n}", torch.zeros(codes, after, 1))
 
     def fit(self, source: Tensor, code: Tensor, lacking: Tensor, mask: Tensor) -> None:
-        """Fit those of the codes that occur; all of them together learn from `VOXELS_OF_ALL` voxels at most.
+        """Fit those of the codes that occur; the others stay as they are.
 
         Args:
             source: (B, channels, I, J[, K]).
@@ -147,12 +147,10 @@ class SurroundingsOfEach(nn.Module):
             lacking: What is to be said of each voxel, (B, 1, I, J[, K]).
             mask: Voxels that count, like `lacking`.
         """
-        shown = sorted(set(code.tolist()))
-        for number in shown:
+        for number in sorted(set(code.tolist())):
             of_code = code == number
             one = Surroundings(channels=source.shape[1], spatial_dims=source.ndim - 2).to(source.device)
-            most = min(VOXELS, VOXELS_OF_ALL // len(shown))
-            one.fit(source[of_code], lacking[of_code], mask[of_code], most=most)
+            one.fit(source[of_code], lacking[of_code], mask[of_code], most=VOXELS_OF_EACH)
             self.mean[number, :, 0], self.scale[number, :, 0] = one.mean, 1 / one.deviation
             for n, layer in enumerate((*one.layers, one.last)):
                 weight, bias = self._layer(n)

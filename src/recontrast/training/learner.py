@@ -101,7 +101,8 @@ class Learner:
         """Let a network that starts from a control, or from whitened signals, fit it, before the first step.
 
         Args:
-            batch: Training slices as they are, without random changes.
+            batch: Training slices as they are, without random changes; one batch after the other for a network that
+                learns several things.
         """
         network: Any = self.recipe.network
         network.fit(*(self.fabric.to_device(part) for part in (batch.source, batch.target, batch.mask)))

@@ -190,7 +190,8 @@ class _Training:
             self.learner.restore(checkpoint)
             self.state = State(**{name: checkpoint.state[name] for name in State.__dataclass_fields__})
         elif isinstance(batches, SliceBatches) and self.learner.starts_from_control:
-            self.learner.begin(self._as_they_are(batches))
+            for batch in batches.to_begin_with(self._fitting(batches)):
+                self.learner.begin(batch)
         self.chief = fabric.is_global_zero
         self.live = LiveLine(self.chief)
         self.log: RunLog | None = None
@@ -236,17 +237,17 @@ class _Training:
             return None
         if judged:
             as_is = dataclasses.replace(self.job.plan.data, augment=AugmentSettings(), planes=(), held_out=0.0)
-            held = iter([self._as_they_are(type(self.batches)(judged, as_is, self.loop.seed))])
+            batches = type(self.batches)(judged, as_is, self.loop.seed)
+            held = iter([batches.as_they_are(self._fitting(batches))])
         else:
             held = self.batches.held_out()
         self.learner.network.load_state_dict(load_checkpoint(self.job.run / BEST).part("network"))
         return self.learner.share_to_keep(held)
 
-    def _as_they_are(self, batches: SliceBatches) -> Batch:
-        """Slices without random changes, no more than fit into memory."""
+    def _fitting(self, batches: SliceBatches) -> int:
+        """Number of slices that fit into memory at once."""
         values = self.job.description.channels * int(np.prod(batches.size))
-        slices, fitting = _SLICES_OF_A_CONTROL * batches.tasks, min(2, batches.tasks) * _VALUES_OF_A_CONTROL // values
-        return batches.as_they_are(min(slices, max(16, fitting)))
+        return min(_SLICES_OF_A_CONTROL, max(16, _VALUES_OF_A_CONTROL // values))
 
     def _reason_to_end(self) -> str:
         loop, state = self.loop, self.state
