@@ -13,6 +13,7 @@ from recontrast.losses.perceptual import PerceptualLoss
 from recontrast.models import MODELS
 from recontrast.recipes import RECIPES
 from recontrast.training.plan import SCALES, LoopSettings, preset_paths, preset_summary, read_plan
+from recontrast.training.planning import model_options
 
 
 @pytest.mark.parametrize("preset", preset_paths())
@@ -25,7 +26,7 @@ def test_every_preset_builds(preset: str, scale: str) -> None:
             PerceptualLoss(options["perceptual"], options.get("perceptual_weights", ()))
         options |= {"perceptual": "none", "perceptual_weight": 0.0}
     with torch.device("meta"):
-        network = MODELS.build(plan.model.name, plan.model.options)
+        network = MODELS.build(plan.model.name, model_options(plan, 2))  # as a training builds it
         recipe = RECIPES.build(plan.recipe.name, {"network": network, **options})
     assert recipe.paired == plan.data.paired
     assert plan.summary == preset_summary(preset_paths()[preset])
