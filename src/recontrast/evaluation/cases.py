@@ -120,10 +120,6 @@ def evaluate_case(job: CaseJob) -> CaseResult:
     return result
 
 
-def get_ready() -> None:
-    """Called in a worker before its first case; to find this function it has imported what cases need."""
-
-
 def sample_training_case(
     expected: ExpectedCase, target: str, sources: tuple[str, ...], protocol: str, stored_scales: bool,
     voxels: int, seed: tuple[int, ...],

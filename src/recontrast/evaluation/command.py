@@ -19,7 +19,7 @@ import pandas as pd
 from recontrast.atomic import make_folder, write_json
 from recontrast.config import to_plain
 from recontrast.errors import ConfigError, RecontrastWarning
-from recontrast.evaluation.cases import CaseJob, CaseResult, evaluate_case, get_ready, sample_training_case
+from recontrast.evaluation.cases import CaseJob, CaseResult, evaluate_case, sample_training_case
 from recontrast.evaluation.controls import CONTROLS
 from recontrast.evaluation.doubts import undefined_values, warnings_of
 from recontrast.evaluation.fidelity import (
@@ -42,6 +42,7 @@ from recontrast.evaluation.matching import (
 )
 from recontrast.evaluation.paper_table import paper_table, write_paper_table
 from recontrast.evaluation.protocols import PROTOCOLS, Protocol
+from recontrast.evaluation.ready import get_ready
 from recontrast.evaluation.segmentation import SEGMENTERS
 from recontrast.evaluation.settings import EvaluateSettings
 from recontrast.evaluation.tables import (
