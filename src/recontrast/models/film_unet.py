@@ -78,6 +78,9 @@ class FilmUNet(nn.Module):
         torch.Size([1, 1, 17, 19])
     """
 
+    controls = ("curves", "surroundings")
+    """Parts that are fitted to the data before the first step (`fit`)."""
+
     def __init__(
         self,
         *,

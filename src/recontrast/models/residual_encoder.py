@@ -61,6 +61,9 @@ class ResidualEncoder(nn.Module):
         torch.Size([1, 1, 17, 19])
     """
 
+    controls = ("expected", "surroundings")
+    """Parts that are fitted to the data before the first step (`fit`)."""
+
     def __init__(
         self,
         *,

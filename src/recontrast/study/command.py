@@ -25,7 +25,7 @@ from recontrast.study.cohort import source_tiers
 from recontrast.study.compare import TABLE as ORDERINGS
 from recontrast.study.compare import Finding, check_orderings
 from recontrast.study.layouts import LAYOUTS
-from recontrast.study.pages import Findings, write_page
+from recontrast.study.pages import Findings, numbers_in_words, write_page
 from recontrast.study.plan import Candidate, TrainingJob, candidates_of, groups_of, plan_jobs
 from recontrast.study.run import run_jobs
 from recontrast.study.score import IMAGES, Scoring, score_images, score_translator, unscored
@@ -279,6 +279,6 @@ def _lines(findings: Findings) -> list[str]:
         ]
     for row in findings.orderings.to_dict("records"):
         method = f" [{row['method']}]" if row["method"] else ""
-        numbers = f"{row['difference']:+.4g} [{row['ci_low']:+.4g}, {row['ci_high']:+.4g}]" if row["subjects"] else ""
+        numbers = numbers_in_words(row)
         lines.append(f"{row['verdict']}: {row['claim']}{method}: {row['metric']} {numbers} ({row['interval']})")
     return lines

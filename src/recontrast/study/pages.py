@@ -120,7 +120,7 @@ def claims_in_words(orderings: pd.DataFrame) -> list[tuple[str, str]]:
         return [
             (
                 looks[row["verdict"]],
-                f"{row['claim']}{_of(row['method'])}: ours {row['verdict']} ({row['metric']} {_numbers(row)}).",
+                f"{row['claim']}{_of(row['method'])}: ours {row['verdict']} ({row['metric']} {numbers_in_words(row)}).",
             )
             for row in rows
         ]
@@ -156,7 +156,7 @@ def _orderings(findings: Findings) -> Section:
     rows = [
         {
             "claim": row["claim"] + _of(row["method"]), "metric": f"{row['metric']} ({row['protocol']})",
-            "difference": _numbers(row), "change": _or_dash(row["change_percent"], "{:+.1f} %"),
+            "difference": numbers_in_words(row), "change": _or_dash(row["change_percent"], "{:+.1f} %"),
             "Wilcoxon p": _or_dash(row["wilcoxon_p"], "{:.2g}"), "Shapiro-Wilk p": _or_dash(row["shapiro_p"], "{:.2g}"),
             "subjects": row["subjects"], "ours": row["verdict"],
         }
@@ -186,7 +186,8 @@ def _networks(findings: Findings) -> Section:
         uri = data_uri(png(_draw_networks(case, job, tested, findings.out)), "image/png")
         caption = (
             f"{case.key}, the middle one of the test cases: {' + '.join(job.direction.source)}, the acquired "
-            f"{job.direction.target} and every network's; below, synthetic − acquired. One window for all."
+            f"{job.direction.target} and every network's; below, synthetic − acquired. The source has a "
+            "window of its own, the others share one."
         )
         blocks.append(Picture(uri, f"{direction}: all networks", caption, direction))
     return Section("networks", "All networks", blocks or [Text("Nothing was tested.", "absent")])
@@ -391,7 +392,12 @@ def _of(method: str) -> str:
     return f" ({method})" if method else ""
 
 
-def _numbers(row: Mapping[Any, Any]) -> str:
+def numbers_in_words(row: Mapping[Any, Any]) -> str:
+    """Difference and interval of a checked claim; `no interval` where there is none.
+
+    >>> numbers_in_words({"subjects": 1, "difference": -0.5, "ci_low": float("nan")})
+    '-0.5, no interval'
+    """
     if not row["subjects"] or pd.isna(row["difference"]):
         return "no value"
     if pd.isna(row["ci_low"]):

@@ -16,6 +16,7 @@ from recontrast.reporting.curves import read_curves
 from recontrast.study.plan import TrainingJob
 from recontrast.study.settings import Scale
 from recontrast.training.command import TrainSettings, train
+from recontrast.training.former import has_begun
 from recontrast.training.log import read_log
 
 log = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ def train_job(job: TrainingJob, prepared: Path, out: Path, scale: Scale, number:
             preset=job.method.preset,
             scale=scale,
             set=tuple(overrides),
-            resume=True,
+            resume=has_begun(job.run(out)),
         )
     )
     return time.perf_counter() - begun

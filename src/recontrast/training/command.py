@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import logging
 import math
 import shutil
@@ -27,9 +26,11 @@ from recontrast.preparation.cohort import PreparedCohort, read_cohort
 from recontrast.preparation.normalize import Scale
 from recontrast.provenance import FILE_NAME, write_provenance
 from recontrast.training.automatic import AUTO
+from recontrast.training.beginning import Beginning, read_beginning
+from recontrast.training.former import is_finished
 from recontrast.training.learned_from import Cases, choose_cases, require_contrasts, require_several
 from recontrast.training.levels import at_source_levels, source_levels
-from recontrast.training.plan import BUDGETS, Plan, read_plan
+from recontrast.training.plan import Plan, read_plan
 from recontrast.training.planning import Wanted, makes_several, model_options, plan_run
 from recontrast.translation.description import FOLDER, OPEN_SCALE, Member, TranslatorDescription, subject_hash
 
@@ -64,6 +65,10 @@ class TrainSettings:
 
     minutes: float = 0.0
     """Wall-clock minutes the training may take; as many steps are planned as fit. 0: as the preset says (auto: 10)."""
+
+    start_from: Path | None = None
+    """Run or translator whose network this training begins with (fine-tuning): same network, as many sources. Controls
+    are fitted anew. None: begin with random weights."""
 
     scale: Literal["paper", "cpu"] = "cpu"
     """paper (the published size) or cpu (the same method made small enough for two cores)."""
@@ -104,17 +109,21 @@ def train(settings: TrainSettings) -> Summary:
         settings = dataclasses.replace(settings, preset=ANY_TO_ANY)
         log.info("several targets: preset %s, one network for all of them", ANY_TO_ANY)
     plan = read_plan(settings.preset, settings.scale, settings.set)
+    beginning = read_beginning(settings.start_from) if settings.start_from is not None else None
+    begins = beginning.settings(plan) if beginning else {}
+    if begins:
+        plan = read_plan(settings.preset, settings.scale, settings.set, begins)
     cohort = read_cohort(settings.prepared)
     require_contrasts(cohort, (*settings.source, *settings.targets))
     several = _makes_several(settings, plan)
     cases = choose_cases(cohort, settings.source, settings.targets, paired=plan.data.paired, partly=several)
     asked = (settings.preset, settings.scale, settings.set, settings.source, settings.minutes, len(settings.targets))
-    wanted = Wanted(settings.run, *asked)
+    wanted = Wanted(settings.run, *asked, begins)
     planned = plan_run(wanted, plan, cases.train, cases.validation)
-    job = _job(settings, planned.plan, cohort, cases, several=several)
+    job = _job(settings, planned.plan, cohort, cases, beginning, several=several)
     _check_members(job)
     facts = _facts(job)
-    if _is_finished(settings, facts):
+    if is_finished(settings.run, facts, resume=settings.resume):
         return Summary([f"{settings.run / FOLDER}: finished before, with these settings; nothing was done"])
     make_folder(settings.run)
     planned.write(settings.run)
@@ -159,14 +168,28 @@ def _makes_several(settings: TrainSettings, plan: Plan) -> bool:
     return several
 
 
-def _job(settings: TrainSettings, plan: Plan, cohort: PreparedCohort, cases: Cases, *, several: bool) -> Job:
+def _job(
+    settings: TrainSettings,
+    plan: Plan,
+    cohort: PreparedCohort,
+    cases: Cases,
+    beginning: Beginning | None,
+    *,
+    several: bool,
+) -> Job:
     learn_from, validation = cases.train, cases.validation
     options = model_options(plan, len(settings.source), len(settings.targets))
+    if beginning is not None:
+        beginning.check(settings.source, options)
+    before = beginning.description if beginning is not None else None
     scales = {
         label: _median_scale([case.scales[label] for case in learn_from if label in case.scales])
         for label in dict.fromkeys((*settings.source, *settings.targets))
     }
     levels = source_levels(learn_from, settings.source) if plan.data.level_sources else {}
+    if before is not None:  # the network knows its sources at the level it learned them at
+        known = dict(zip(settings.source, before.sources, strict=True))
+        levels = {label: before.source_levels.get(known[label], level) for label, level in levels.items()}
     if levels:
         learn_from, validation = at_source_levels(learn_from, levels), at_source_levels(validation, levels)
     bank = Bank(sources=settings.source, targets={label: scales[label] for label in settings.targets})
@@ -186,7 +209,13 @@ def _job(settings: TrainSettings, plan: Plan, cohort: PreparedCohort, cases: Cas
         context_voxels=plan.data.context_voxels,
         source_levels=levels,
         clip_output=plan.data.clip_target,
-        training_subjects=tuple(sorted({subject_hash(case.case.subject) for case in learn_from})),
+        training_subjects=tuple(
+            sorted(
+                {subject_hash(case.case.subject) for case in learn_from}
+                | set(before.training_subjects if before else ())
+            )
+        ),
+        training_images=before.training_images if before else (),
         bank=bank if several else None,
     )
     from recontrast.training.loop import Job  # imports torch: late, so that a wrong setting is answered at once
@@ -201,6 +230,7 @@ def _job(settings: TrainSettings, plan: Plan, cohort: PreparedCohort, cases: Cas
         description=description,
         precision="",
         resume=settings.resume,
+        beginning=beginning,
     )
 
 
@@ -274,58 +304,8 @@ def _facts(job: Job) -> dict[str, Any]:
         "train_cases": [case.key for case in job.train],
         "validation_cases": [case.key for case in job.validation],
         "seed": job.plan.loop.seed,
+        "start_from": job.beginning.description.weights_sha256 if job.beginning is not None else None,
     }
-
-
-def _is_finished(settings: TrainSettings, facts: dict[str, Any]) -> bool:
-    """Whether the run folder already holds the result.
-
-    Raises:
-        ConfigError: It holds something else, or a part of this training and `resume` was not asked for.
-    """
-    path = settings.run / FILE_NAME
-    begun = (settings.run / "checkpoints" / "last" / "state.json").is_file()
-    if not begun and settings.resume:
-        log.info("%s: nothing to resume; the training starts from the beginning", settings.run)
-    if not path.is_file():
-        return False
-    try:
-        former = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid JSON ({error}); train in another folder") from error
-    if former.get("stage") != "train":
-        raise ConfigError(f"{settings.run} was made by `recontrast {former.get('stage')}`; train in another folder")
-    different = [key for key in facts if _without_budgets(former.get(key)) != _without_budgets(facts[key])]
-    if different and begun:
-        raise ConfigError(
-            f"{settings.run} holds a training with other settings ({', '.join(different)} differ: "
-            f"{_difference(former, facts, different[0])}); train in another folder, or remove this one"
-        )
-    same_budget = former.get("plan") == facts["plan"]
-    if "result" in former and same_budget:
-        return True
-    if begun and not settings.resume:
-        kind = "an unfinished training" if same_budget else "a training with another budget"
-        raise ConfigError(
-            f"{settings.run} holds {kind}; add --resume to go on from its last checkpoint, or train in another folder"
-        )
-    return False
-
-
-def _without_budgets(fact: Any) -> Any:
-    if not isinstance(fact, dict) or "loop" not in fact:
-        return fact
-    return {**fact, "loop": {key: value for key, value in fact["loop"].items() if key not in BUDGETS}}
-
-
-def _difference(former: dict[str, Any], facts: dict[str, Any], key: str) -> str:
-    """The first entry that differs, as `plan.loop.seed was 0, is 1`."""
-    old, new, path = former.get(key), facts[key], key
-    while isinstance(old, dict) and isinstance(new, dict):
-        names = [n for n in sorted({*old, *new}) if _without_budgets(old.get(n)) != _without_budgets(new.get(n))]
-        names = [name for name in names if not (path == "plan.loop" and name in BUDGETS)]
-        old, new, path = old.get(names[0]), new.get(names[0]), f"{path}.{names[0]}"
-    return f"{path} was {old}, is {new}"
 
 
 def _launch(job: Job) -> Learned:
@@ -380,7 +360,7 @@ def _save(job: Job, learned: Learned) -> dict[str, Any]:
     description = dataclasses.replace(
         job.description,
         spacing_mm=learned.spacing_mm,
-        training_images=learned.image_hashes,
+        training_images=tuple(sorted({*job.description.training_images, *learned.image_hashes})),
         precision_trained=learned.precision,
     )
     signals, said = None, ""

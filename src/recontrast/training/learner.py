@@ -22,6 +22,7 @@ from recontrast.datasets.patches import Batch
 from recontrast.errors import CheckpointError, DependencyError, TrainingError
 from recontrast.models import MODELS
 from recontrast.recipes import Turn, build_recipe
+from recontrast.training.beginning import Beginning
 from recontrast.training.checkpoint import Checkpoint, optimizer_tensors, restore_optimizer
 from recontrast.training.plan import LoopSettings, Plan
 from recontrast.training.recompute import recompute_levels
@@ -108,6 +109,16 @@ class Learner:
         network.fit(*(self.fabric.to_device(part) for part in (batch.source, batch.target, batch.mask)))
         if self.averaged is not None:
             self.averaged.load_state_dict(network.state_dict())
+
+    def take_over(self, beginning: Beginning) -> None:
+        """Begin with the weights of another training; controls that were fitted to these data stay.
+
+        Raises:
+            CheckpointError: They are of another network.
+        """
+        for network in (self.recipe.network, self.averaged):
+            if network is not None:
+                beginning.fill(network)  # type: ignore[arg-type]
 
     def share_to_keep(self, held: Iterable[Batch]) -> float | None:
         """Share, 0 to 1, of what the network adds to its control that has the least squared error.

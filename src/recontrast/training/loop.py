@@ -25,6 +25,7 @@ from recontrast.errors import TrainingError
 from recontrast.io.tables import write_table
 from recontrast.preparation.cohort import PreparedCase
 from recontrast.training.any_to_any import build_validator
+from recontrast.training.beginning import Beginning
 from recontrast.training.checkpoint import has_checkpoint, load_checkpoint, read_step, save_checkpoint
 from recontrast.training.learner import Learner, learning_rate
 from recontrast.training.log import LiveLine, RunLog
@@ -69,6 +70,7 @@ class Job:
         description: What the translator will be: contrasts, network, scales.
         precision: "fp32" or "bf16".
         resume: Go on from the last checkpoint.
+        beginning: Weights to begin with; None: random ones.
     """
 
     run: Path
@@ -80,6 +82,7 @@ class Job:
     description: TranslatorDescription
     precision: str
     resume: bool
+    beginning: Beginning | None = None
 
 
 @dataclass
@@ -192,6 +195,8 @@ class _Training:
         elif isinstance(batches, SliceBatches) and self.learner.starts_from_control:
             for batch in batches.to_begin_with(self._fitting(batches)):
                 self.learner.begin(batch)
+        if job.beginning is not None and not resumed:
+            self.learner.take_over(job.beginning)
         self.chief = fabric.is_global_zero
         self.live = LiveLine(self.chief)
         self.log: RunLog | None = None

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from recontrast.config import read_toml
+from recontrast.config import merge, read_toml
 from recontrast.errors import ConfigError
 from recontrast.preparation.cohort import PreparedCase
 from recontrast.training.automatic import AUTO, MINUTES, PLAN_FILE, decide, fit_memory, fit_steps, seen_size, write_plan
@@ -32,6 +32,7 @@ class Wanted:
         sources: Source contrasts.
         minutes: Wall-clock budget; 0: as the preset says.
         targets: Number of target contrasts.
+        begins: Nested settings that the weights it begins with ask for; they win over the preset.
     """
 
     run: Path
@@ -41,6 +42,7 @@ class Wanted:
     sources: tuple[str, ...]
     minutes: float
     targets: int = 1
+    begins: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,9 @@ def plan_run(wanted: Wanted, plan: Plan, train: Sequence[PreparedCase], validati
     if automatic:
         decision = decide(about)
         reasons |= decision.reasons
-        plan = read_plan(AUTO, wanted.scale, wanted.overrides, decision.values)
+        if wanted.begins:
+            reasons["model.options.width"] = "that of the weights it begins with"
+        plan = read_plan(AUTO, wanted.scale, wanted.overrides, merge(decision.values, wanted.begins))
         plan, reason = fit_memory(plan, about)
         if reason:
             reasons["data.batch"] = reason

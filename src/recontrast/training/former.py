@@ -1,0 +1,83 @@
+"""What a run folder holds already: nothing, a part of this training, its result, or another training."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from recontrast.errors import ConfigError
+from recontrast.provenance import FILE_NAME
+from recontrast.training.plan import BUDGETS
+
+log = logging.getLogger(__name__)
+
+
+def has_begun(run: Path) -> bool:
+    """Whether a run folder holds a checkpoint that a training can go on from.
+
+    >>> has_begun(Path("no-such-run"))
+    False
+    """
+    return (run / "checkpoints" / "last" / "state.json").is_file()
+
+
+def is_finished(run: Path, facts: dict[str, Any], *, resume: bool) -> bool:
+    """Whether the run folder already holds the result.
+
+    Args:
+        run: Folder of the run.
+        facts: What decides how the training goes, as `provenance.json` will hold it.
+        resume: Go on from the last checkpoint where there is one.
+
+    Raises:
+        ConfigError: It holds something else, or a part of this training and `resume` was not asked for.
+
+    Example:
+        >>> is_finished(Path("no-such-run"), {}, resume=False)
+        False
+    """
+    path = run / FILE_NAME
+    begun = has_begun(run)
+    if not begun and resume:
+        log.info("%s: nothing to resume; the training starts from the beginning", run)
+    if not path.is_file():
+        return False
+    try:
+        former = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid JSON ({error}); train in another folder") from error
+    if former.get("stage") != "train":
+        raise ConfigError(f"{run} was made by `recontrast {former.get('stage')}`; train in another folder")
+    different = [key for key in facts if _without_budgets(former.get(key)) != _without_budgets(facts[key])]
+    if different and begun:
+        raise ConfigError(
+            f"{run} holds a training with other settings ({', '.join(different)} differ: "
+            f"{_difference(former, facts, different[0])}); train in another folder, or remove this one"
+        )
+    same_budget = former.get("plan") == facts["plan"]
+    if "result" in former and same_budget:
+        return True
+    if begun and not resume:
+        kind = "an unfinished training" if same_budget else "a training with another budget"
+        raise ConfigError(
+            f"{run} holds {kind}; add --resume to go on from its last checkpoint, or train in another folder"
+        )
+    return False
+
+
+def _without_budgets(fact: Any) -> Any:
+    if not isinstance(fact, dict) or "loop" not in fact:
+        return fact
+    return {**fact, "loop": {key: value for key, value in fact["loop"].items() if key not in BUDGETS}}
+
+
+def _difference(former: dict[str, Any], facts: dict[str, Any], key: str) -> str:
+    """The first entry that differs, as `plan.loop.seed was 0, is 1`."""
+    old, new, path = former.get(key), facts[key], key
+    while isinstance(old, dict) and isinstance(new, dict):
+        names = [n for n in sorted({*old, *new}) if _without_budgets(old.get(n)) != _without_budgets(new.get(n))]
+        names = [name for name in names if not (path == "plan.loop" and name in BUDGETS)]
+        old, new, path = old.get(names[0]), new.get(names[0]), f"{path}.{names[0]}"
+    return f"{path} was {old}, is {new}"

@@ -1,0 +1,57 @@
+"""What lies in a run folder decides whether a training may start, go on, or is done."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from recontrast.errors import ConfigError
+from recontrast.training.former import has_begun, is_finished
+
+FACTS = {"plan": {"loop": {"seed": 0, "steps": 3}}, "sources": ["T1w"], "start_from": None}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    checkpoint = tmp_path / "checkpoints" / "last"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "state.json").write_text("{}")
+    (tmp_path / "provenance.json").write_text(json.dumps({"stage": "train", **FACTS}))
+    return tmp_path
+
+
+def test_an_empty_folder_holds_nothing(tmp_path: Path) -> None:
+    assert not has_begun(tmp_path)
+    assert not is_finished(tmp_path, FACTS, resume=False)
+
+
+def test_a_begun_run_goes_on_when_asked_to(run: Path) -> None:
+    assert has_begun(run)
+    assert not is_finished(run, FACTS, resume=True)
+    with pytest.raises(ConfigError, match="an unfinished training; add --resume"):
+        is_finished(run, FACTS, resume=False)
+
+
+def test_a_result_is_left_alone(run: Path) -> None:
+    (run / "provenance.json").write_text(json.dumps({"stage": "train", **FACTS, "result": {}}))
+    assert is_finished(run, FACTS, resume=False)
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({**FACTS, "sources": ["T2w"]}, r"sources differ: sources was \['T1w'\], is \['T2w'\]"),
+        ({**FACTS, "start_from": "abc"}, "start_from was None, is abc"),
+    ],
+)
+def test_another_training_is_not_mixed_in(run: Path, facts: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        is_finished(run, facts, resume=True)
+
+
+def test_damaged_record_is_named(run: Path) -> None:
+    (run / "provenance.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"provenance\.json: not valid JSON"):
+        is_finished(run, FACTS, resume=True)
