@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recontrast.errors import ConfigError
+from recontrast.errors import ConfigError, RecontrastWarning
 from recontrast.training.plan import Plan
-from recontrast.translation.description import WEIGHTS, TranslatorDescription, read_description, translator_folder
+from recontrast.translation.description import (
+    WEIGHTS,
+    TranslatorDescription,
+    read_description,
+    subject_hash,
+    translator_folder,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -72,6 +79,22 @@ class Beginning:
         ]
         if different:
             raise ConfigError(f"--start-from {self.folder} does not fit: {'; '.join(different)}")
+
+    def warn_of_namesakes(self, held_out: Collection[str]) -> None:
+        """Warn of held-out subjects that bear the name of one that these weights were learned from.
+
+        Args:
+            held_out: Labels of the subjects of the validation and test splits.
+        """
+        same = sorted({label for label in held_out if subject_hash(label) in self.description.training_subjects})
+        if same:
+            names = ", ".join(f"sub-{label.removeprefix('sub-')}" for label in same)
+            warnings.warn(
+                f"{names} are held out, and --start-from {self.folder} learned from subjects of these names: if they "
+                "are the same, nothing is held out; if not, rename one, or `evaluate` will take them for the same",
+                RecontrastWarning,
+                stacklevel=3,
+            )
 
     def fill(self, network: nn.Module) -> None:
         """Give a network of the same kind these weights; its controls, which are fitted to the data, stay as they are.

@@ -125,6 +125,9 @@ def train(settings: TrainSettings) -> Summary:
     facts = _facts(job)
     if is_finished(settings.run, facts, resume=settings.resume):
         return Summary([f"{settings.run / FOLDER}: finished before, with these settings; nothing was done"])
+    if beginning is not None:
+        held_out = [case.case.subject for split in ("validation", "test") for case in cohort.split(split)]
+        beginning.warn_of_namesakes(held_out)
     make_folder(settings.run)
     planned.write(settings.run)
     write_settings(settings.run / "config.toml", {"train": settings, "plan": planned.plan})
