@@ -41,6 +41,11 @@ def test_few_claims_are_said_one_by_one() -> None:
     assert said[0][1] == "claim 0: ours agrees (psnr +1.5 [+1, +2])."
 
 
+def test_an_interval_within_one_subject_says_so() -> None:
+    within = _claims("agrees").assign(interval="WITHIN ONE SUBJECT: bootstrap over 8 slabs")
+    assert claims_in_words(within)[0][1] == "claim 0: ours agrees (psnr +1.5 [+1, +2] within one subject)."
+
+
 def test_many_claims_are_said_outcome_by_outcome() -> None:
     said = dict(claims_in_words(_claims(*["agrees"] * 2, *["undecided"] * 7, "not tested")))
     assert said == {

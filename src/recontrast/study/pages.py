@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from recontrast.atomic import write_text
 from recontrast.evaluation.protocols import PROTOCOLS
+from recontrast.evaluation.statistics.intervals import WITHIN
 from recontrast.evaluation.volume_tables import TISSUES
 from recontrast.io.nifti import read_volume
 from recontrast.io.tables import read_table
@@ -120,7 +121,7 @@ def claims_in_words(orderings: pd.DataFrame) -> list[tuple[str, str]]:
         return [
             (
                 looks[row["verdict"]],
-                f"{row['claim']}{_of(row['method'])}: ours {row['verdict']} ({row['metric']} {numbers_in_words(row)}).",
+                f"{row['claim']}{_of(row['method'])}: ours {row['verdict']} ({row['metric']} {_found(row)}).",
             )
             for row in rows
         ]
@@ -156,7 +157,7 @@ def _orderings(findings: Findings) -> Section:
     rows = [
         {
             "claim": row["claim"] + _of(row["method"]), "metric": f"{row['metric']} ({row['protocol']})",
-            "difference": numbers_in_words(row), "change": _or_dash(row["change_percent"], "{:+.1f} %"),
+            "difference": _found(row), "change": _or_dash(row["change_percent"], "{:+.1f} %"),
             "Wilcoxon p": _or_dash(row["wilcoxon_p"], "{:.2g}"), "Shapiro-Wilk p": _or_dash(row["shapiro_p"], "{:.2g}"),
             "subjects": row["subjects"], "ours": row["verdict"],
         }
@@ -390,6 +391,12 @@ def _runs(findings: Findings) -> Section:
 
 def _of(method: str) -> str:
     return f" ({method})" if method else ""
+
+
+def _found(row: Mapping[Any, Any]) -> str:
+    """Difference and interval of a checked claim, and whether the interval is of one subject alone."""
+    within = str(row.get("interval", "")).startswith(WITHIN)
+    return numbers_in_words(row) + (" within one subject" if within else "")
 
 
 def numbers_in_words(row: Mapping[Any, Any]) -> str:

@@ -30,4 +30,5 @@ def test_theirs_beside_ours(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_titles_have_unit_and_direction() -> None:
     assert title("psnr", "recontrast") == "PSNR (dB) ↑"
+    assert title("psnr_axial", "grantjacob2021", mixed=True) == "PSNR (dB) ↑"  # rows have metrics of their own
     assert title("psnr_axial+psnr_coronal", "grantjacob2021") == "PSNR (dB) ↑"

@@ -25,11 +25,12 @@ def scores(published: Published, tested: Sequence[Finding]) -> pd.DataFrame:
         tested: What was scored on the test subjects.
     """
     rows = []
+    mixed = any(row.metrics for row in published.rows)
     for row in published.rows:
         metrics = row.metrics or published.metrics
         line = {"": row.label}
         for theirs, metric, column in zip(row.values, metrics, published.metrics, strict=False):
-            name = title(column, published.protocol)
+            name = title(column, published.protocol, mixed=mixed)
             line[f"{name}, paper"] = theirs
             values = values_of(tested, row.ours, published.protocol, metric, published.region)
             line[f"{name}, ours"] = entry(values)
@@ -37,12 +38,12 @@ def scores(published: Published, tested: Sequence[Finding]) -> pd.DataFrame:
     return pd.DataFrame(rows).fillna("")
 
 
-def title(label: str, protocol: str) -> str:
-    """Name, unit and direction of a column; a mean of metrics keeps its label's first word."""
+def title(label: str, protocol: str, *, mixed: bool = False) -> str:
+    """Name, unit and direction of a column; of the metric where it has several labels (`mixed`, or a mean of them)."""
     if is_volume(label):
         return volumes.title(label)
     metric = PROTOCOLS.get(protocol).use(label.partition("+")[0]).metric
-    measure = Measure(metric if "+" in label else label, metric)
+    measure = Measure(metric if mixed or "+" in label else label, metric)
     return measure.title
 
 
