@@ -36,6 +36,14 @@ def test_curves_are_read_by_the_stated_rule(values: list[float], word: str) -> N
     assert curves.reading().startswith(word)
 
 
+def test_over_fitting_says_whose_weights_were_kept() -> None:
+    log = [*events([20, 24, 26, 27, 26, 25, 24, 23]), {"event": "end", "step": 80, "best_step": 80}]  # loop.keep = last
+    curves = read_curves(log)
+    assert curves is not None
+    assert curves.reading().endswith("got worse after step 40 while the training loss went on falling; the translator "
+                                     "has the weights of step 80.")  # fmt: skip
+
+
 def test_a_falling_validation_without_a_falling_loss_is_not_called_over_fitting() -> None:
     curves = read_curves(events([20, 24, 26, 27, 26, 25, 24, 23], loss=lambda s: 1.0))
     assert curves is not None

@@ -79,7 +79,7 @@ def test_learning_is_read_in_words_with_its_rule(example: Any) -> None:
     assert any(text.startswith(("Flat", "Still improving", "Over-fitting")) for text in words)
     assert "Rule:" in blocks[-1].blocks[0].text  # type: ignore[union-attr]
     (picture,) = [block for block in blocks if isinstance(block, Picture)]
-    assert "best step, 50" in picture.caption
+    assert "step 50, whose weights were kept" in picture.caption
     assert "2 validation subjects" in picture.caption
 
 

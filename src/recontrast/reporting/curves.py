@@ -1,4 +1,4 @@
-"""What a run's log says of its learning: curves, the best step, and a reading in words by a stated rule."""
+"""What a run's log says of its learning: curves, whose weights were kept, and a reading in words by a stated rule."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Curves:
         region: Region that was validated.
         protocol: Protocol of the validation.
         subjects: Number of validation subjects; None when not logged.
-        best_step: Step of the best checkpoint; None when not known.
+        best_step: Step whose weights became the translator; None when not known.
     """
 
     steps: NDArray[np.int64]
@@ -66,10 +66,11 @@ class Curves:
         measure = Measure.of(label)
         signed = values if measure.higher_is_better else -values
         state, best, name = _state(signed, self), int(self.validation_steps[int(np.nanargmax(signed))]), measure.name
+        kept = "" if self.best_step is None else f"; the translator has the weights of step {self.best_step}"
         return {
             "improving": f"Still improving: validation {name} was best near the end; a longer run may gain more.",
             "over-fitting": f"Over-fitting: validation {name} got worse after step {best} while the training loss "
-            "went on falling; the checkpoint of the best step is the one that is saved as translator.",
+            f"went on falling{kept}.",
             "none": f"No gain: validation {name} was never better than at the first validation; look at the learning "
             "rate, the data and the length of the run.",
             "flat": f"Flat: validation {name} no longer changes by much at the end; a longer run is not expected to "

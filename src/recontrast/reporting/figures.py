@@ -56,7 +56,7 @@ def new_figure(height_inches: float, dpi: int = 150, **options: Any) -> Figure:
 
 
 def plot_learning_curves(curves: Curves) -> Figure:
-    """Training loss and each validation metric against steps; the best step is marked in all.
+    """Training loss and each validation metric against steps; the step whose weights were kept is marked in all.
 
     Args:
         curves: From `read_curves`.
@@ -88,8 +88,7 @@ def plot_learning_curves(curves: Curves) -> Figure:
         for axes in grid[panels:]:
             axes.set_visible(False)
         if curves.best_step is not None:
-            best = f"– – best step {curves.best_step}"
-            grid[0].set_title(best, loc="right", fontsize=7, color=ACCENT_COLOUR)
+            grid[0].set_title(f"– – kept: step {curves.best_step}", loc="right", fontsize=7, color=ACCENT_COLOUR)
     return figure
 
 

@@ -270,11 +270,15 @@ def _learning(run: Run) -> list[Block]:
         if curves.metrics
         else "No validation was logged."
     )
-    best = f" The dashed line marks the best step, {curves.best_step}." if curves.best_step is not None else ""
+    kept = (
+        f" The dashed line marks step {curves.best_step}, whose weights were kept."
+        if curves.best_step is not None
+        else ""
+    )
     uri = figures.data_uri(figures.svg(figures.plot_learning_curves(curves)), "image/svg+xml")
     blocks.append(
         Picture(
-            uri, "learning curves", f"Training loss and validation against optimiser steps. {validated}{best} {reason}"
+            uri, "learning curves", f"Training loss and validation against optimiser steps. {validated}{kept} {reason}"
         )
     )
     start = next((e for e in run.events if e.get("event") == "start"), None)
