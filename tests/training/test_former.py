@@ -43,7 +43,7 @@ def test_a_result_is_left_alone(run: Path) -> None:
     ("facts", "said"),
     [
         ({**FACTS, "sources": ["T2w"]}, r"sources differ: sources was \['T1w'\], is \['T2w'\]"),
-        ({**FACTS, "start_from": "abc"}, "start_from was None, is abc"),
+        ({**FACTS, "start_from": "abc"}, "it began with other weights: give the same --start-from"),
     ],
 )
 def test_another_training_is_not_mixed_in(run: Path, facts: dict[str, object], said: str) -> None:

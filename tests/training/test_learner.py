@@ -182,3 +182,23 @@ def test_compiling_without_a_compiler_is_explained(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(learner_module.shutil, "which", lambda _: None)
     with pytest.raises(DependencyError, match=r"g\+\+"):
         make(compiled=True)
+
+
+def test_weights_of_another_training_leave_fitted_controls_when_asked_to() -> None:
+    plan = Plan(
+        model=MemberSettings(name="residual_encoder"),
+        recipe=MemberSettings(name="supervised"),
+        loop=LoopSettings(steps=10, ema=0.9),
+    )
+    options = {"in_channels": 1, "out_channels": 1, "spatial_dims": 2, "width": 4, "blocks": [1, 1]}
+    learner = Learner(Fabric(accelerator="cpu"), plan, options, 10, "fp32")
+    learner.begin(batch())
+    fitted = learner.network.state_dict()["expected.table"].clone()
+    weights = {name: torch.full_like(value, 0.25) for name, value in learner.network.state_dict().items()}
+    learner.take_over(weights, keep_controls=True)
+    for network in (learner.network, learner.recipe.network):  # the average as well
+        after = network.state_dict()
+        assert torch.equal(after["expected.table"], fitted)
+        assert torch.equal(after["head.weight"], weights["head.weight"])
+    learner.take_over(weights)
+    assert all(torch.equal(value, weights[name]) for name, value in learner.network.state_dict().items())

@@ -37,7 +37,8 @@ class Curves:
         region: Region that was validated.
         protocol: Protocol of the validation.
         subjects: Number of validation subjects; None when not logged.
-        best_step: Step whose weights became the translator; None when not known.
+        best_step: Step whose weights became the translator, or would if the run ended now; None when not known.
+        ended: Whether the log has the end of the run.
     """
 
     steps: NDArray[np.int64]
@@ -49,6 +50,14 @@ class Curves:
     protocol: str
     subjects: int | None
     best_step: int | None
+    ended: bool = True
+
+    @property
+    def kept(self) -> str:
+        """Which step's weights were kept, in words; empty when not known."""
+        if self.best_step is None:
+            return ""
+        return f"step {self.best_step}, " + ("whose weights were kept" if self.ended else "the best so far")
 
     def smooth_loss(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Running median of the loss over about a thirtieth of the run."""
@@ -66,7 +75,7 @@ class Curves:
         measure = Measure.of(label)
         signed = values if measure.higher_is_better else -values
         state, best, name = _state(signed, self), int(self.validation_steps[int(np.nanargmax(signed))]), measure.name
-        kept = "" if self.best_step is None else f"; the translator has the weights of step {self.best_step}"
+        kept = f"; the translator has the weights of step {self.best_step}" if self.ended and self.kept else ""
         return {
             "improving": f"Still improving: validation {name} was best near the end; a longer run may gain more.",
             "over-fitting": f"Over-fitting: validation {name} got worse after step {best} while the training loss "
@@ -108,6 +117,7 @@ def read_curves(events: Sequence[Mapping[str, Any]]) -> Curves | None:
         protocol=str(ordered[-1].get("protocol", "")) if ordered else "",
         subjects=int(ordered[-1]["subjects"]) if ordered and isinstance(ordered[-1].get("subjects"), int) else None,
         best_step=_best_step(events, ordered),
+        ended=any(event.get("event") == "end" for event in events),
     )
 
 

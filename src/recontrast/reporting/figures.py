@@ -88,7 +88,7 @@ def plot_learning_curves(curves: Curves) -> Figure:
         for axes in grid[panels:]:
             axes.set_visible(False)
         if curves.best_step is not None:
-            grid[0].set_title(f"– – kept: step {curves.best_step}", loc="right", fontsize=7, color=ACCENT_COLOUR)
+            grid[0].set_title(f"– – {curves.kept}", loc="right", fontsize=7, color=ACCENT_COLOUR)
     return figure
 
 

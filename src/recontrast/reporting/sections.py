@@ -270,11 +270,7 @@ def _learning(run: Run) -> list[Block]:
         if curves.metrics
         else "No validation was logged."
     )
-    kept = (
-        f" The dashed line marks step {curves.best_step}, whose weights were kept."
-        if curves.best_step is not None
-        else ""
-    )
+    kept = f" The dashed line marks {curves.kept}." if curves.kept else ""
     uri = figures.data_uri(figures.svg(figures.plot_learning_curves(curves)), "image/svg+xml")
     blocks.append(
         Picture(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recontrast.datasets.cases import DataSettings
 from recontrast.errors import ConfigError, RecontrastWarning
+from recontrast.preparation.cohort import Preparation
+from recontrast.preparation.normalize import ScaleSettings
 from recontrast.training.plan import Plan
 from recontrast.translation.description import (
     WEIGHTS,
@@ -19,7 +22,7 @@ from recontrast.translation.description import (
 )
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 _OF_THE_DATA = ("in_channels", "out_channels", "spatial_dims", "contrasts", "slices", "context", "targets", "share")
 """Options of a network that follow from sources and slices, or from what was learned."""
@@ -50,41 +53,80 @@ class Beginning:
         if plan.model.name != model.name:
             raise ConfigError(
                 f"--start-from {self.folder} holds a {model.name}, this preset trains a {plan.model.name}: start from "
-                f"a run of the same network, or train with --preset {self.description.preset}"
+                "a run of the same network"
             )
         options = {name: value for name, value in model.options.items() if name not in _OF_THE_DATA}
         return {"model": {"options": options}}
 
-    def check(self, sources: tuple[str, ...], options: Mapping[str, Any]) -> None:
-        """Refuse weights that do not fit what is to be trained.
+    def check(self, sources: Sequence[str], targets: Sequence[str], data: DataSettings) -> None:
+        """Refuse a translator that sees or makes something else than what is to be trained.
 
         Args:
             sources: Source contrasts of the training.
-            options: All options of its network.
+            targets: Its target contrasts.
+            data: What its slices hold.
 
         Raises:
-            ConfigError: They do not fit; the message says what differs.
+            ConfigError: It does not fit; the message says in what.
         """
-        about, model = self.description, self.description.model
+        about = self.description
         read = about.bank.sources if about.bank else about.sources
-        if len(sources) != len(read):
-            raise ConfigError(
-                f"--start-from {self.folder} reads {' '.join(read)}, this training {' '.join(sources)}: start from a "
-                "run that reads as many contrasts"
-            )
-        different = [
-            f"model.options.{name} is {model.options.get(name)} there and {options.get(name)} here"
-            for name in sorted({*model.options, *options} - {"share"})
-            if model.options.get(name) != options.get(name)
-        ]
+        made = tuple(about.bank.targets) if about.bank else (about.target,)
+        for what, there, here in (("reads", read, tuple(sources)), ("makes", made, tuple(targets))):
+            if len(there) != len(here) or (there != here and set(there) == set(here)):
+                wanted = "as many contrasts" if len(there) != len(here) else "the same contrasts in the same order"
+                raise ConfigError(
+                    f"--start-from {self.folder} {what} {' '.join(there)}, this training {' '.join(here)}: start from "
+                    f"a run that {what} {wanted}"
+                )
+        seen = {
+            "data.neighbours": (about.neighbours, data.neighbours),
+            "number of widths in data.context_voxels": (len(about.context_voxels), len(data.context_voxels)),
+            "data.level_sources": (bool(about.source_levels) or data.level_sources, data.level_sources),
+        }
+        for name, (before, now) in seen.items():
+            if before != now:
+                raise ConfigError(f"--start-from {self.folder} does not fit: {name} was {before}, is {now} here")
+
+    def check_network(self, network: nn.Module) -> None:
+        """Refuse weights of other names or shapes than those of a network; it may be built without memory.
+
+        Raises:
+            ConfigError: They do not fit.
+            CheckpointError: The weights are absent or damaged.
+        """
+        own, weights = network.state_dict(), self.weights()
+        for name in sorted({*own, *weights}):
+            there = tuple(weights[name].shape) if name in weights else "absent"
+            here = tuple(own[name].shape) if name in own else "absent"
+            if there != here:
+                raise ConfigError(
+                    f"--start-from {self.folder} does not fit the network of this training: {name} is {there} there, "
+                    f"{here} here; leave out what --set or the plan says of the network's size"
+                )
+
+    def warn_of_differences(self, scale: ScaleSettings, preparation: Preparation | None, plane: str) -> None:
+        """Warn where the images are of another kind than those that the weights were learned from."""
+        about = self.description
+        kinds = {
+            "scale": (about.scale_settings, scale),
+            "preparation": (about.preparation, preparation),
+            "plane": (about.plane, plane),
+        }
+        different = [name for name, (there, here) in kinds.items() if there != here]
         if different:
-            raise ConfigError(f"--start-from {self.folder} does not fit: {'; '.join(different)}")
+            warnings.warn(
+                f"--start-from {self.folder} learned from images of another {' and '.join(different)} than these; what "
+                "it knows may not hold here",
+                RecontrastWarning,
+                stacklevel=3,
+            )
 
     def warn_of_namesakes(self, held_out: Collection[str]) -> None:
         """Warn of held-out subjects that bear the name of one that these weights were learned from.
 
         Args:
-            held_out: Labels of the subjects of the validation and test splits.
+            held_out: Labels of subjects of which all, or a slab, is not learned from.
         """
         same = sorted({label for label in held_out if subject_hash(label) in self.description.training_subjects})
         if same:
@@ -96,19 +138,15 @@ class Beginning:
                 stacklevel=3,
             )
 
-    def fill(self, network: nn.Module) -> None:
-        """Give a network of the same kind these weights; its controls, which are fitted to the data, stay as they are.
+    def weights(self) -> dict[str, Tensor]:
+        """Its weights, by name.
 
         Raises:
-            CheckpointError: The weights are absent, damaged, or of another network.
+            CheckpointError: They are absent or damaged.
         """
-        from recontrast.translation.weights import fill_network, read_weights
+        from recontrast.translation.weights import read_weights
 
-        path = self.folder / WEIGHTS
-        weights = read_weights(path, self.description.weights_sha256)
-        controls = getattr(network, "controls", ())
-        kept = {name: value for name, value in network.state_dict().items() if name.split(".")[0] in controls}
-        fill_network(network, {**weights, **kept}, path)
+        return read_weights(self.folder / WEIGHTS, self.description.weights_sha256)
 
 
 def read_beginning(folder_or_run: Path) -> Beginning:

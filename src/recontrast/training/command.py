@@ -97,6 +97,7 @@ def train(settings: TrainSettings) -> Summary:
         ConfigError: A setting is wrong, or the run folder holds another training.
         MissingContrastError: No case has the source or target.
         LayoutError: There is no training subject.
+        CheckpointError: What it is to start from is absent or damaged.
         TrainingError: A loss is not finite; the last good checkpoint is kept.
 
     Example:
@@ -118,7 +119,7 @@ def train(settings: TrainSettings) -> Summary:
     several = _makes_several(settings, plan)
     cases = choose_cases(cohort, settings.source, settings.targets, paired=plan.data.paired, partly=several)
     asked = (settings.preset, settings.scale, settings.set, settings.source, settings.minutes, len(settings.targets))
-    wanted = Wanted(settings.run, *asked, begins)
+    wanted = Wanted(settings.run, *asked, begins, "" if settings.start_from is None else str(settings.start_from))
     planned = plan_run(wanted, plan, cases.train, cases.validation)
     job = _job(settings, planned.plan, cohort, cases, beginning, several=several)
     _check_members(job)
@@ -126,8 +127,9 @@ def train(settings: TrainSettings) -> Summary:
     if is_finished(settings.run, facts, resume=settings.resume):
         return Summary([f"{settings.run / FOLDER}: finished before, with these settings; nothing was done"])
     if beginning is not None:
-        held_out = [case.case.subject for split in ("validation", "test") for case in cohort.split(split)]
-        beginning.warn_of_namesakes(held_out)
+        splits = ("validation", "test", *(["train"] if planned.plan.data.held_out else []))
+        beginning.warn_of_namesakes({case.case.subject for split in splits for case in cohort.split(split)})
+        beginning.warn_of_differences(cohort.scale_settings, cohort.preparation, planned.plan.data.plane)
     make_folder(settings.run)
     planned.write(settings.run)
     write_settings(settings.run / "config.toml", {"train": settings, "plan": planned.plan})
@@ -183,7 +185,7 @@ def _job(
     learn_from, validation = cases.train, cases.validation
     options = model_options(plan, len(settings.source), len(settings.targets))
     if beginning is not None:
-        beginning.check(settings.source, options)
+        beginning.check(settings.source, settings.targets, plan.data)
     before = beginning.description if beginning is not None else None
     scales = {
         label: _median_scale([case.scales[label] for case in learn_from if label in case.scales])
@@ -192,7 +194,7 @@ def _job(
     levels = source_levels(learn_from, settings.source) if plan.data.level_sources else {}
     if before is not None:  # the network knows its sources at the level it learned them at
         known = dict(zip(settings.source, before.sources, strict=True))
-        levels = {label: before.source_levels.get(known[label], level) for label, level in levels.items()}
+        levels = {label: before.source_levels[known[label]] for label in levels if known[label] in before.source_levels}
     if levels:
         learn_from, validation = at_source_levels(learn_from, levels), at_source_levels(validation, levels)
     bank = Bank(sources=settings.source, targets={label: scales[label] for label in settings.targets})
@@ -219,6 +221,7 @@ def _job(
             )
         ),
         training_images=before.training_images if before else (),
+        begun_with=before.weights_sha256 if before else "",
         bank=bank if several else None,
     )
     from recontrast.training.loop import Job  # imports torch: late, so that a wrong setting is answered at once
@@ -268,6 +271,8 @@ def _check_members(job: Job) -> None:
 
     with torch.device("meta"):
         network = build_network(options["in_channels"], options["out_channels"])
+        if job.beginning is not None:
+            job.beginning.check_network(network)
         recipe = build_recipe(
             plan.recipe.name,
             plan.recipe.options,

@@ -75,6 +75,8 @@ def _without_budgets(fact: Any) -> Any:
 
 def _difference(former: dict[str, Any], facts: dict[str, Any], key: str) -> str:
     """The first entry that differs, as `plan.loop.seed was 0, is 1`."""
+    if key == "start_from":
+        return "it began with other weights: give the same --start-from"
     old, new, path = former.get(key), facts[key], key
     while isinstance(old, dict) and isinstance(new, dict):
         names = [n for n in sorted({*old, *new}) if _without_budgets(old.get(n)) != _without_budgets(new.get(n))]

@@ -11,7 +11,7 @@ import dataclasses
 import math
 import shutil
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,6 @@ from recontrast.datasets.patches import Batch
 from recontrast.errors import CheckpointError, DependencyError, TrainingError
 from recontrast.models import MODELS
 from recontrast.recipes import Turn, build_recipe
-from recontrast.training.beginning import Beginning
 from recontrast.training.checkpoint import Checkpoint, optimizer_tensors, restore_optimizer
 from recontrast.training.plan import LoopSettings, Plan
 from recontrast.training.recompute import recompute_levels
@@ -110,15 +109,18 @@ class Learner:
         if self.averaged is not None:
             self.averaged.load_state_dict(network.state_dict())
 
-    def take_over(self, beginning: Beginning) -> None:
-        """Begin with the weights of another training; controls that were fitted to these data stay.
+    def take_over(self, weights: Mapping[str, Tensor], *, keep_controls: bool = False) -> None:
+        """Begin with the weights of another training.
 
-        Raises:
-            CheckpointError: They are of another network.
+        Args:
+            weights: All weights of its network.
+            keep_controls: Leave the parts that were fitted to these data (`begin`) as they are.
         """
-        for network in (self.recipe.network, self.averaged):
-            if network is not None:
-                beginning.fill(network)  # type: ignore[arg-type]
+        networks: list[Any] = [network for network in (self.recipe.network, self.averaged) if network is not None]
+        for network in networks:
+            controls = getattr(network, "controls", ()) if keep_controls else ()
+            kept = {name: value for name, value in network.state_dict().items() if name.split(".")[0] in controls}
+            network.load_state_dict({**weights, **kept})
 
     def share_to_keep(self, held: Iterable[Batch]) -> float | None:
         """Share, 0 to 1, of what the network adds to its control that has the least squared error.

@@ -192,11 +192,8 @@ class _Training:
             checkpoint = load_checkpoint(job.run / LAST)
             self.learner.restore(checkpoint)
             self.state = State(**{name: checkpoint.state[name] for name in State.__dataclass_fields__})
-        elif isinstance(batches, SliceBatches) and self.learner.starts_from_control:
-            for batch in batches.to_begin_with(self._fitting(batches)):
-                self.learner.begin(batch)
-        if job.beginning is not None and not resumed:
-            self.learner.take_over(job.beginning)
+        else:
+            self._begin()
         self.chief = fabric.is_global_zero
         self.live = LiveLine(self.chief)
         self.log: RunLog | None = None
@@ -207,6 +204,20 @@ class _Training:
         self.times: list[float] = []
         self.saved_at = time.perf_counter()
         self.started_at = began - self.state.seconds
+
+    def _begin(self) -> None:
+        """What the network is before the first step: weights of another training, and controls fitted to these data.
+
+        What cannot be fitted here, as a control of contrasts that no case has together, stays that of the other one.
+        """
+        weights = self.job.beginning.weights() if self.job.beginning is not None else None
+        if weights is not None:
+            self.learner.take_over(weights)
+        if isinstance(self.batches, SliceBatches) and self.learner.starts_from_control:
+            for batch in self.batches.to_begin_with(self._fitting(self.batches)):
+                self.learner.begin(batch)
+            if weights is not None:
+                self.learner.take_over(weights, keep_controls=True)
 
     def run(self) -> str:
         """Steps until there is a reason to end, which is returned."""

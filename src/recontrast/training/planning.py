@@ -33,6 +33,7 @@ class Wanted:
         minutes: Wall-clock budget; 0: as the preset says.
         targets: Number of target contrasts.
         begins: Nested settings that the weights it begins with ask for; they win over the preset.
+        start_from: Where these weights lie; empty: it begins with random ones.
     """
 
     run: Path
@@ -43,6 +44,7 @@ class Wanted:
     minutes: float
     targets: int = 1
     begins: Mapping[str, Any] = field(default_factory=dict)
+    start_from: str = ""
 
 
 @dataclass(frozen=True)
@@ -162,9 +164,16 @@ def _kept_plan(wanted: Wanted, path: Path) -> Plan:
     """The plan that lies in the run folder."""
     plan = read_plan(str(path), wanted.scale, wanted.overrides)
     config = wanted.run / "config.toml"
-    former = read_toml(config).get("train", {}).get("preset", wanted.preset) if config.is_file() else wanted.preset
+    before = read_toml(config).get("train", {}) if config.is_file() else {}
+    former = before.get("preset", wanted.preset)
     if former != wanted.preset:
         raise ConfigError(f"{path} is the plan of preset {former}, not {wanted.preset}; train in another folder")
+    began = before.get("start_from", "") if before else wanted.start_from
+    if began != wanted.start_from:
+        raise ConfigError(
+            f"{path} is the plan of a training that begins with {began or 'random weights'}, not with "
+            f"{wanted.start_from or 'random weights'}; train in another folder"
+        )
     if wanted.minutes and wanted.minutes != plan.loop.minutes:
         raise ConfigError(
             f"{path} is a plan for {plan.loop.minutes:g} minutes, not {wanted.minutes:g}: edit loop.minutes and "

@@ -14,6 +14,9 @@ def model_card(about: TranslatorDescription) -> str:
     slices = f"{about.plane} slices" + (f", each with {about.neighbours} on either side" if about.neighbours else "")
     if about.plane == "volume":
         slices = "whole volumes"
+    begun = "random weights"
+    if about.begun_with:
+        begun = f"weights of another translator (SHA-256 {about.begun_with}); its subjects and images are counted here"
     bars = "none" if about.calibration is None else about.calibration.words()
     makes, units = _made(about, sources)
     few = "That is few: expect failures on other scanners and patients.\n" if subjects < 20 else ""
@@ -37,6 +40,7 @@ Its intensities are in the units of the training images: {units} of them are the
 | preset | {about.preset} |
 | network | {about.model.name} |
 | way of learning | {about.recipe.name} |
+| begun with | {begun} |
 | steps | {about.trained_steps} |
 | precision | {about.precision_trained} |
 | error bars | {bars} |

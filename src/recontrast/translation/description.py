@@ -124,6 +124,10 @@ class TranslatorDescription:
     training_images: tuple[str, ...] = ()
     """SHA-256 of the training images."""
 
+    begun_with: str = ""
+    """SHA-256 of the weights of the translator that its training began with, whose subjects and images are among those
+    above; empty: it began with random weights."""
+
     trained_steps: int = 0
     """Optimiser steps."""
 

@@ -25,7 +25,8 @@ def scores(published: Published, tested: Sequence[Finding]) -> pd.DataFrame:
         tested: What was scored on the test subjects.
     """
     rows = []
-    mixed = any(row.metrics for row in published.rows)
+    titles = [title(column, published.protocol, mixed=True) for column in published.metrics]
+    mixed = any(row.metrics for row in published.rows) and len(set(titles)) == len(titles)
     for row in published.rows:
         metrics = row.metrics or published.metrics
         line = {"": row.label}
