@@ -67,6 +67,7 @@ def test_network_is_taken_over_and_its_controls_are_fitted_anew(
     assert about.training_subjects == tuple(sorted(subject_hash(s) for s in ("01", "02", "05")))
     assert set(read_description(first).training_images) < set(about.training_images)
     assert about.source_levels == read_description(first).source_levels
+    assert "nothing was done" in train(auto(others, run, *nothing, start_from=first)).done[0]  # the same once more
     record = json.loads((run / "provenance.json").read_text())
     assert record["start_from"] == read_description(first).weights_sha256
 

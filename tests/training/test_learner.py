@@ -27,6 +27,17 @@ def make(precision: str = "fp32", width: int = 4, **loop: Any) -> Learner:
     return Learner(Fabric(accelerator="cpu"), plan, {**OPTIONS, "width": width}, 10, precision)
 
 
+def make_on_a_control() -> Learner:
+    """One whose network adds to a control, with averaged weights."""
+    plan = Plan(
+        model=MemberSettings(name="residual_encoder"),
+        recipe=MemberSettings(name="supervised"),
+        loop=LoopSettings(steps=10, ema=0.9),
+    )
+    options = {"in_channels": 1, "out_channels": 1, "spatial_dims": 2, "width": 4, "blocks": [1, 1]}
+    return Learner(Fabric(accelerator="cpu"), plan, options, 10, "fp32")
+
+
 def batch(seed: int = 0) -> Batch:
     generator = torch.Generator().manual_seed(seed)
     source, target = torch.rand(2, 2, 1, 8, 8, generator=generator)
@@ -52,13 +63,7 @@ def test_steps_are_reproducible(precision: str) -> None:
 
 
 def test_a_network_that_starts_from_a_control_fits_it_and_so_does_its_average() -> None:
-    plan = Plan(
-        model=MemberSettings(name="residual_encoder"),
-        recipe=MemberSettings(name="supervised"),
-        loop=LoopSettings(steps=10, ema=0.9),
-    )
-    options = {"in_channels": 1, "out_channels": 1, "spatial_dims": 2, "width": 4, "blocks": [1, 1]}
-    learner = Learner(Fabric(accelerator="cpu"), plan, options, 10, "fp32")
+    learner = make_on_a_control()
     source = torch.rand(4, 1, 64, 64)
     learner.begin(Batch(source, 1 - source, torch.ones(4, 1, 64, 64, dtype=torch.bool)))
     for network in (learner.network, learner.recipe.network):
@@ -185,13 +190,7 @@ def test_compiling_without_a_compiler_is_explained(monkeypatch: pytest.MonkeyPat
 
 
 def test_weights_of_another_training_leave_fitted_controls_when_asked_to() -> None:
-    plan = Plan(
-        model=MemberSettings(name="residual_encoder"),
-        recipe=MemberSettings(name="supervised"),
-        loop=LoopSettings(steps=10, ema=0.9),
-    )
-    options = {"in_channels": 1, "out_channels": 1, "spatial_dims": 2, "width": 4, "blocks": [1, 1]}
-    learner = Learner(Fabric(accelerator="cpu"), plan, options, 10, "fp32")
+    learner = make_on_a_control()
     learner.begin(batch())
     fitted = learner.network.state_dict()["expected.table"].clone()
     weights = {name: torch.full_like(value, 0.25) for name, value in learner.network.state_dict().items()}

@@ -22,8 +22,8 @@ from torch import Tensor
 
 from recontrast.atomic import atomic_file, remove_partial_files, write_json
 from recontrast.errors import CheckpointError
+from recontrast.training.former import STATE
 
-STATE = "state.json"
 _FORMAT = 1
 
 

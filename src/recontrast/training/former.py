@@ -13,6 +13,12 @@ from recontrast.training.plan import BUDGETS
 
 log = logging.getLogger(__name__)
 
+LAST = Path("checkpoints", "last")
+"""Where in a run's folder its last checkpoint lies, from which it goes on."""
+
+STATE = "state.json"
+"""File of a checkpoint that is written last: where it is, the checkpoint is whole."""
+
 
 def has_begun(run: Path) -> bool:
     """Whether a run folder holds a checkpoint that a training can go on from.
@@ -20,7 +26,7 @@ def has_begun(run: Path) -> bool:
     >>> has_begun(Path("no-such-run"))
     False
     """
-    return (run / "checkpoints" / "last" / "state.json").is_file()
+    return (run / LAST / STATE).is_file()
 
 
 def is_finished(run: Path, facts: dict[str, Any], *, resume: bool) -> bool:

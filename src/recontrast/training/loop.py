@@ -27,14 +27,12 @@ from recontrast.preparation.cohort import PreparedCase
 from recontrast.training.any_to_any import build_validator
 from recontrast.training.beginning import Beginning
 from recontrast.training.checkpoint import has_checkpoint, load_checkpoint, read_step, save_checkpoint
+from recontrast.training.former import LAST
 from recontrast.training.learner import Learner, learning_rate
 from recontrast.training.log import LiveLine, RunLog
 from recontrast.training.plan import LoopSettings, Plan
 from recontrast.training.validation import Judge
 from recontrast.translation.description import TranslatorDescription
-
-LAST = Path("checkpoints", "last")
-"""Where a run goes on from."""
 
 BEST = Path("checkpoints", "best")
 """Weights that become the translator: of the best validation, or of the last step (loop.keep, or no validation)."""
