@@ -134,6 +134,16 @@ def test_learning_rate(schedule: str, expected: list[float]) -> None:
     assert [learning_rate(loop, step, 9) for step in (0, 1, 5, 9)] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(("schedule", "expected"), [("constant", [0.5, 1, 1, 1]), ("linear", [0.5, 1, 0.5, 0.25])])
+def test_where_only_the_clock_ends_the_training_the_rate_falls_by_the_time_used(
+    schedule: str, expected: list[float]
+) -> None:
+    loop = LoopSettings(minutes=2, learning_rate=1.0, schedule=schedule, hold=0.2, warmup_steps=1)
+    rates = [learning_rate(loop, step, 0, used) for step, used in ((0, 0.0), (50, 0.2), (60, 0.6), (99, 0.8))]
+    assert rates == pytest.approx(expected)
+    assert learning_rate(loop, 60, 100, 0.9) == learning_rate(loop, 60, 100)  # with a number of steps they count
+
+
 def test_a_rate_is_held_before_it_falls_and_no_step_has_none() -> None:
     loop = LoopSettings(steps=40, learning_rate=1.0, schedule="linear", hold=0.5)
     rates = [learning_rate(loop, step, 40) for step in range(40)]

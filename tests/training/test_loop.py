@@ -263,6 +263,15 @@ def test_minutes_end_the_run(learn_from: Callable[..., Path]) -> None:
     assert end["reason"] == "0.001 minutes used"
 
 
+def test_a_rate_falls_over_the_minutes_where_they_alone_count(learn_from: Callable[..., Path]) -> None:
+    settings = ("loop.steps=0", "loop.schedule=linear", "loop.minutes=0.02", "loop.log_every=1")
+    events = read_log(learn_from("run", *settings, "loop.validate_every=1000"))
+    rates = [event["lr"] for event in events if event["event"] == "step"]
+    assert rates == sorted(rates, reverse=True)
+    assert 0 < rates[-1] < 0.9 * rates[0]
+    assert events[-1]["reason"] == "0.02 minutes used"  # not cut off: the rate came to its end
+
+
 def test_a_rate_that_did_not_fall_to_its_end_is_said(learn_from: Callable[..., Path]) -> None:
     end = read_log(learn_from("run", "loop.steps=90", "loop.schedule=linear", "loop.minutes=0.0001"))[-1]
     assert re.search(r"at step \d of 90, with the learning rate still at 9\d%; `train --minutes` plans", end["reason"])

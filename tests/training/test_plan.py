@@ -123,10 +123,10 @@ def test_a_preset_of_ones_own(tmp_path: Path) -> None:
         read_plan(str(path), "cpu")
 
 
-def test_a_falling_rate_needs_to_know_the_end() -> None:
-    with pytest.raises(ConfigError, match=r"needs loop\.steps or loop\.epochs"):
-        LoopSettings(minutes=3, schedule="cosine")
-    LoopSettings(minutes=3)
+def test_snapshots_need_to_know_the_end_a_falling_rate_does_not() -> None:
+    with pytest.raises(ConfigError, match=r"loop\.snapshots 2 needs loop\.steps or loop\.epochs"):
+        LoopSettings(minutes=3, snapshots=2)
+    LoopSettings(minutes=3, schedule="cosine")
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ __all__ = ["EvaluateSettings", "evaluate"]
 _PARTS = ".parts"
 """Folder of finished cases while a run goes on; a run that was stopped takes them up."""
 
-_NOT_COMPARED = ("workers", "memory_gb", "scheduler", "out")
+_NOT_COMPARED = ("workers", "memory_gb", "scheduler", "out", "keep_labels")
 
 Problems = Mapping[str, tuple[str, str]]
 """Case key to status (missing, failed) and reason."""
@@ -151,7 +151,7 @@ class _Work:
 def _segmentation(settings: EvaluateSettings) -> FidelitySettings:
     return FidelitySettings(
         settings.segmenter, settings.labels, settings.resample, settings.workers, settings.seed, settings.memory_gb,
-        settings.scheduler,
+        settings.scheduler, settings.keep_labels,
     )  # fmt: skip
 
 

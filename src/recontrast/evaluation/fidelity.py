@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from recontrast.atomic import write_json
 from recontrast.errors import LayoutError, RecontrastError
 from recontrast.evaluation.cases import case_regions
+from recontrast.evaluation.kept_labels import segment_once
 from recontrast.evaluation.matching import ExpectedCase
 from recontrast.evaluation.segmentation import SEGMENTERS, Segmentation, SegmentationInput
 from recontrast.evaluation.volume_tables import FidelityResult, lesions_table, summary_table, volumes_table
@@ -53,6 +54,7 @@ class FidelityJob:
         labels: Folder of label maps made elsewhere; None where the segmenter makes its own.
         resample: Whether a synthetic image on another grid is put onto the reference's.
         part: File that keeps the result for a run that was stopped; None keeps none.
+        keep_labels: Folder of segmentations of references that are kept; None keeps none.
     """
 
     expected: ExpectedCase
@@ -62,6 +64,7 @@ class FidelityJob:
     labels: Path | None = None
     resample: bool = False
     part: Path | None = None
+    keep_labels: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ class FidelitySettings:
         seed: Seed of the bootstrap.
         memory_gb: Most memory of a worker; 0: no limit.
         scheduler: Dask scheduler; "" for this machine.
+        keep_labels: See `FidelityJob`.
     """
 
     segmenters: tuple[str, ...]
@@ -85,6 +89,7 @@ class FidelitySettings:
     seed: int = 0
     memory_gb: float = 0.0
     scheduler: str = ""
+    keep_labels: Path | None = None
 
 
 @dataclass
@@ -137,7 +142,7 @@ def measure_fidelity(
         f"{expected.case.key}, {name}": (
             FidelityJob(
                 expected, synthetic, target, name, settings.labels, settings.resample,
-                parts / f"{expected.case.key}_{name}.json" if parts else None,
+                parts / f"{expected.case.key}_{name}.json" if parts else None, settings.keep_labels,
             ),
         )
         for name in settings.segmenters
@@ -190,7 +195,11 @@ def _compared(job: FidelityJob) -> FidelityResult:
         labels = find_labels(job.labels / side, expected.case) if job.labels and job.segmenter == "labels" else None
         what = f"{key}: {side} {job.target}"
         given = SegmentationInput(image, job.target, brain, context, path, labels, what)
-        found.append(segmenter.segment(given))
+        if side == "reference" and labels is None:
+            files = _files(expected)
+            found.append(segment_once(segmenter, job.segmenter, given, expected.case, files, job.keep_labels))
+        else:
+            found.append(segmenter.segment(given))
     notes += [part for part in dict.fromkeys(s.notes for s in found) if part]
     names = list(dict.fromkeys([*found[0].structures, *found[1].structures]))
     true, made = ({name: _mask(segmentation, name) for name in names} for segmentation in found)
@@ -251,8 +260,13 @@ def write_fidelity(out: Path, fidelity: Fidelity, leak_check: str, seed: int) ->
     return lines
 
 
+def _files(expected: ExpectedCase) -> list[Path]:
+    """What a segmentation of the reference depends on."""
+    return [*expected.images.values(), *(region.path for region in expected.regions)]
+
+
 def _fingerprint(job: FidelityJob) -> str:
-    files = [job.synthetic, *job.expected.images.values(), *(region.path for region in job.expected.regions)]
+    files = [job.synthetic, *_files(job.expected)]
     if job.labels is not None and job.segmenter == "labels":
         for side in ("reference", "synthetic"):
             try:

@@ -48,6 +48,8 @@ class EvaluateSettings:
     """Segment synthetic images and references the same way and compare volumes: tissue, lesion, labels, synthseg …"""
     labels: Path | None = None
     """Folder of label maps made elsewhere, for the segmenter `labels`: subfolders reference and synthetic."""
+    keep_labels: Path | None = None
+    """Folder that keeps segmentations of the references: evaluations of other images against them take them up."""
     test: PairedTest = "wilcoxon"
     """Paired test over subjects: wilcoxon (signed-rank, exact) or t."""
     margins: tuple[str, ...] = ()

@@ -82,8 +82,8 @@ class Curves:
             f"went on falling{kept}.",
             "none": f"No gain: validation {name} was never better than at the first validation; look at the learning "
             "rate, the data and the length of the run.",
-            "flat": f"Flat: validation {name} no longer changes by much at the end; a longer run is not expected to "
-            "gain.",
+            "flat": f"Flat: validation {name} hardly changed at the end; whether a longer run would gain, this one "
+            "does not say.",
         }[state]
 
 

@@ -45,6 +45,7 @@ from recontrast.study.sheet import codes_of, write_sheet
 log = logging.getLogger(__name__)
 
 TESTS = "test"
+REFERENCE_LABELS = "reference-labels"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +193,10 @@ def _test(work: _Work, choices: Sequence[Choice], failed: dict[str, str]) -> lis
     if not work.cohort.split("test"):
         failed["test"] = f"{settings.prepared}: no test subject, nothing was scored"
         return []
-    scoring = Scoring(settings.prepared, "test", settings.lpips_weights, settings.case_workers)
+    scoring = Scoring(
+        settings.prepared, "test", settings.lpips_weights, settings.case_workers,
+        keep_labels=settings.out / REFERENCE_LABELS,
+    )  # fmt: skip
     tested = []
     for choice in choices:
         for rule, candidate in _chosen(choice, work.study):

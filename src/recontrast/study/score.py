@@ -35,6 +35,7 @@ class Scoring:
         lpips_weights: Weights of LPIPS; None: it stays undefined.
         workers: Cases at a time.
         seed: Seed of controls and statistics.
+        keep_labels: Folder that keeps segmentations of the references, which all candidates share; None keeps none.
     """
 
     prepared: Path
@@ -42,6 +43,7 @@ class Scoring:
     lpips_weights: Path | None
     workers: int
     seed: int = 0
+    keep_labels: Path | None = None
 
 
 def score_translator(
@@ -86,6 +88,7 @@ def score_images(folder: Path, origin: str, scoring: Scoring, protocol: str, opt
     key = _key(origin, {name: str(value) for name, value in values.items() if name != "workers"})
     if not _is_done(out, key):
         shutil.rmtree(out, ignore_errors=True)
+        values["keep_labels"] = scoring.keep_labels
         evaluate(build_settings(EvaluateSettings, values, "the study's evaluation"))
         write_json(out / _DONE, {"key": key})
     return out

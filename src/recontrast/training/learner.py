@@ -50,6 +50,7 @@ class Learner:
     ) -> None:
         self.fabric, self.loop = fabric, plan.loop
         self.total_steps, self.precision = total_steps, precision
+        self.rate = 0.0  # of the step taken last
         torch.manual_seed(plan.loop.seed)  # before the first weight is drawn
 
         def build_network(in_channels: int, out_channels: int) -> nn.Module:
@@ -141,8 +142,13 @@ class Learner:
                 agrees, size = agrees + more[0], size + more[1]
         return min(1.0, max(0.0, agrees / size)) if size > 0 else None
 
-    def step(self, batch: Batch, number: int) -> tuple[float, dict[str, float]]:
+    def step(self, batch: Batch, number: int, used: float = 0.0) -> tuple[float, dict[str, float]]:
         """Take step `number` (from 0): the turns of the recipe, one after the other.
+
+        Args:
+            batch: What is learned from.
+            number: Number of the step.
+            used: Part of the time that is used, where nothing but the time ends the training: its rate falls by that.
 
         Returns:
             Loss of the turn that trains the saved network (of the first turn where none does), and the named parts
@@ -151,14 +157,14 @@ class Learner:
         Raises:
             TrainingError: A loss is not finite; the weights that this turn trains are those before this step.
         """
-        rate = learning_rate(self.loop, number, self.total_steps)
+        self.rate = learning_rate(self.loop, number, self.total_steps, used)
         torch.manual_seed(_seed_of(self.loop.seed, number, self.fabric.global_rank))
         self.recipe.train()
         loss = math.nan
         parts: dict[str, float] = {}
         steps = [self.recipe.training_step(part) for part in self._shares(batch)]  # type: ignore[operator]
         while (turns := self._backward(steps, number)) is not None:
-            self._take(turns[0], rate)
+            self._take(turns[0], self.rate)
             parts |= {name: statistics.fmean(float(turn.parts[name]) for turn in turns) for name in turns[0].parts}
             if turns[0].optimizer == "network" or math.isnan(loss):
                 loss = statistics.fmean(float(turn.loss) for turn in turns)
@@ -248,13 +254,15 @@ class Learner:
             restore_optimizer(optimizer, checkpoint.part(f"optimizer.{kind}"))
 
 
-def learning_rate(loop: LoopSettings, step: int, total_steps: int) -> float:
+def learning_rate(loop: LoopSettings, step: int, total_steps: int, used: float = 0.0) -> float:
     """Learning rate of a step.
 
     Args:
         loop: Start value, warm-up and schedule.
         step: Number of the step, from 0.
-        total_steps: Where a falling schedule reaches zero: the step after the last one.
+        total_steps: Where a falling schedule reaches zero: the step after the last one; 0 when only the clock ends the
+            training.
+        used: Part of the time that is used, 0 to 1; with no number of steps the rate falls by this.
 
     Example:
         >>> learning_rate(LoopSettings(steps=10, learning_rate=1.0, schedule="linear"), 5, 10)
@@ -264,8 +272,11 @@ def learning_rate(loop: LoopSettings, step: int, total_steps: int) -> float:
         return loop.learning_rate * (step + 1) / (loop.warmup_steps + 1)
     if loop.schedule == "constant":
         return loop.learning_rate
-    begin = max(loop.warmup_steps, round(loop.hold * total_steps))
-    fraction = min(1.0, max(0, step - begin) / max(1, total_steps - begin))
+    if total_steps:
+        begin = max(loop.warmup_steps, round(loop.hold * total_steps))
+        fraction = min(1.0, max(0, step - begin) / max(1, total_steps - begin))
+    else:
+        fraction = min(1.0, max(0.0, used - loop.hold) / (1 - loop.hold))
     if loop.schedule == "linear":
         return loop.learning_rate * (1 - fraction)
     return loop.learning_rate * 0.5 * (1 + math.cos(math.pi * fraction))

@@ -275,7 +275,7 @@ class _Training:
 
     def _cut_off(self) -> str:
         """What one must know of a falling learning rate that did not come to its end."""
-        if self.loop.schedule == "constant":
+        if self.loop.schedule == "constant" or not self.total_steps:
             return ""
         rate = learning_rate(self.loop, self.state.step, self.total_steps) / self.loop.learning_rate
         return (
@@ -287,7 +287,7 @@ class _Training:
         started = time.perf_counter()
         try:
             with _denormals_flushed():
-                result = self.learner.step(batch, self.state.step)
+                result = self.learner.step(batch, self.state.step, self._fraction())
         except TrainingError as error:
             raise self._explained(error) from error
         self.state.step += 1
@@ -299,8 +299,7 @@ class _Training:
         step = self.state.step
         self.live.step(step, loss, self._fraction(), self.state.seconds)
         if self.log is not None and (step == 1 or step % self.loop.log_every == 0 or last):
-            rate = learning_rate(self.loop, step - 1, self.total_steps)
-            epoch = self.batches.epoch_of(step - 1)
+            epoch, rate = self.batches.epoch_of(step - 1), self.learner.rate
             self.log.write("step", step=step, epoch=epoch, loss=loss, parts=parts, lr=rate, seconds=self.times[-1])
 
     def _validate(self, loss: float) -> None:

@@ -71,10 +71,11 @@ class LoopSettings:
     """Decoupled weight decay (AdamW when above zero)."""
 
     schedule: str = "constant"
-    """Learning rate over the steps: constant, cosine (to zero), linear (to zero). No step has the rate zero."""
+    """Learning rate over the steps: constant, cosine (to zero), linear (to zero). No step has the rate zero. Where only
+    `minutes` ends the training, it falls over them."""
 
     hold: float = 0.0
-    """Part of the steps, 0 to 1, before a falling rate begins to fall."""
+    """Part of the steps (of the minutes, where they alone count), 0 to 1, before a falling rate begins to fall."""
 
     warmup_steps: int = 0
     """Steps over which the learning rate rises linearly from zero."""
@@ -155,13 +156,11 @@ class LoopSettings:
             )
         if not 0 <= self.hold < 1:
             raise ConfigError(f"loop.hold is {self.hold}, it must be at least 0 and below 1")
-        counted = {"schedule": self.schedule != "constant", "snapshots": self.snapshots > 0}
-        for name, wanted in counted.items():
-            if wanted and not (self.steps or self.epochs):
-                raise ConfigError(
-                    f"loop.{name} {getattr(self, name)} needs loop.steps or loop.epochs: with minutes alone nobody "
-                    "knows beforehand how many steps there will be"
-                )
+        if self.snapshots and not (self.steps or self.epochs):
+            raise ConfigError(
+                f"loop.snapshots {self.snapshots} needs loop.steps or loop.epochs: with minutes alone nobody knows "
+                "beforehand how many steps there will be"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

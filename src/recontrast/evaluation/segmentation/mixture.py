@@ -25,6 +25,8 @@ _STEPS = (0.2, 0.4, 0.6, 0.8)
 
 _BINS = 1024
 _TINY = 1e-12
+_AT_ONCE = 4096
+"""Voxels that are worked on at once."""
 _COARSE_MM = 4.0
 """Block size at which the gain is estimated."""
 _BLOCK_MM, _BLOCK_BLUR_MM = 12.0, 25.0
@@ -111,11 +113,7 @@ def fit_mixture(
     for number in range(rounds):
         table, low, high = _likelihoods(fit, corrected)
         index = _bins(corrected, low, high)
-        posterior = table[index]
-        if field is not None and settings.coupling > 0:
-            posterior *= np.exp(np.float32(settings.coupling) * (field @ STATES.T))
-        posterior /= posterior.sum(axis=1, keepdims=True) + np.float32(_TINY)
-        own = posterior @ STATES
+        posterior, own = _posterior(table, index, field, settings.coupling)
         fractions[mask] = own
         around = _neighbours(fractions, weights_of)[mask]
         field = (around / np.maximum(count, 1e-6)[:, None]).astype(np.float32)
@@ -125,6 +123,27 @@ def fit_mixture(
                 gain = _gain(data, mask, posterior, fit, spacing, settings.gain_mm)
                 corrected = values / gain[mask]
     return Fit(fit.means, fit.sigmas, fit.weights, fractions, gain * started)
+
+
+def _posterior(table: Array, index: NDArray[np.intp], field: Array | None, coupling: float) -> tuple[Array, Array]:
+    """Probability of each state, shape (voxels, states), and tissue fractions, shape (voxels, 3), of each voxel.
+
+    Some thousand voxels at a time, so that what is computed of them stays in the processor's cache.
+    """
+    posterior = np.empty((index.size, len(STATES)), np.float32)
+    own = np.empty((index.size, 3), np.float32)
+    for start in range(0, index.size, _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        chances = np.take(table, index[part], axis=0, out=posterior[part])
+        if field is not None and coupling > 0:
+            preferred = (np.float32(coupling) * field[part]) @ STATES.T
+            chances *= np.exp(preferred, out=preferred)
+        shares = np.matmul(chances, STATES, out=own[part])
+        # Fractions of a state add up to 1, so those of all states add up to the sum of their chances.
+        total = shares[:, :1] + shares[:, 1:2] + shares[:, 2:] + np.float32(_TINY)
+        chances /= total
+        shares /= total
+    return posterior, own
 
 
 @dataclass(frozen=True)
