@@ -5,8 +5,8 @@ method gets the same wall-clock minutes of training and is scored by our default
 
 Methods: `auto`, every 2D preset of a paper that learns from pairs or not, and MONAI's BasicUNet with 3D patches
 (`monai`) and with axial slices (`monai-2d`, which a processor can train in minutes); install MONAI, or give the folder
-that holds it with --monai. A method that is there already is not trained
-again. --only chooses directions, --methods methods, --leave-out subjects.
+that holds it with --monai. `auto-begun` is `auto` that begins with the weights of another run, given by --start-from.
+A method that is there already is not trained again. --only chooses directions, --methods methods, --leave-out subjects.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ METHODS = (
     "auto", "osman2022", "tagawa2025", "grantjacob2021-pix2pix", "grantjacob2021-cyclegan", "grantjacob2021-unit",
     "monai", "monai-2d",
 )  # fmt: skip
+BEGUN = "auto-begun"
 CONTROLS = ("identity", "affine", "quantile", "ridge", "boosting")
 PATCH = (96, 96, 96)
 
@@ -86,7 +87,7 @@ def prepared_folder(out: Path, left_out: str) -> Path:
     return folder / "prepared"
 
 
-def learn_and_translate(fold: Fold, method: str, minutes: float) -> Path:
+def learn_and_translate(fold: Fold, method: str, minutes: float, start_from: Path | None) -> Path:
     """Train a method and translate the test head; returns the folder of its synthetic image."""
     folder = fold.folder / method
     prepared, synthetic = fold.folder.parents[1] / "prepared", folder / "synthetic"
@@ -97,8 +98,8 @@ def learn_and_translate(fold: Fold, method: str, minutes: float) -> Path:
         return synthetic
     train(
         TrainSettings(
-            prepared=prepared, run=folder / "run", source=fold.source, target=fold.target, preset=method,
-            minutes=minutes,
+            prepared=prepared, run=folder / "run", source=fold.source, target=fold.target, minutes=minutes,
+            preset="auto" if method == BEGUN else method, start_from=start_from if method == BEGUN else None,
         )
     )  # fmt: skip
     translate(TranslateSettings(run=folder / "run", input=prepared, out=synthetic, split="test"))
@@ -213,10 +214,13 @@ def main() -> None:
     parser.add_argument("out", nargs="?", type=Path, default=Path("out/default-translator"))
     parser.add_argument("--minutes", type=float, default=3.0, help="training time of each method")
     parser.add_argument("--only", nargs="*", default=["T1w-FLAIR", "T1w+T2w-FLAIR", "ceT1w-T1w"], choices=DIRECTIONS)
-    parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=METHODS)
+    parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=(*METHODS, BEGUN))
+    parser.add_argument("--start-from", type=Path, help=f"run whose weights {BEGUN} begins with")
     parser.add_argument("--leave-out", nargs="*", default=list(SUBJECTS), choices=SUBJECTS)
     parser.add_argument("--monai", default="", help="folder that holds MONAI, when it is not installed")
     options = parser.parse_args()
+    if BEGUN in options.methods and options.start_from is None:
+        parser.error(f"{BEGUN} needs --start-from RUN")
     if not (DATA / "participants.tsv").is_file():
         print(f"real scans not found at {DATA}; set RECONTRAST_REALDATA to their folder")
         return
@@ -229,8 +233,9 @@ def main() -> None:
         for direction in options.only:
             folder = options.out / f"without-{left_out}" / f"{options.minutes:g}-minutes" / direction
             fold = Fold(direction, left_out, folder)
+            how = (options.minutes, options.start_from)
             for method in options.methods:
-                tables.append(scores(fold, method, learn_and_translate(fold, method, options.minutes)))
+                tables.append(scores(fold, method, learn_and_translate(fold, method, *how)))
                 print(summary(pd.concat(tables[-1:])).round(4).to_string(index=False), flush=True)
     print(f"\nall, {options.minutes:g} minutes of training each")
     print(summary(pd.concat(tables)).round(4).to_string(index=False))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from recontrast.training.learner import Learner
 from recontrast.training.pace import seconds_of_step
 from recontrast.training.plan import read_plan
 from recontrast.training.planning import model_options
@@ -16,6 +17,25 @@ def test_a_step_of_any_recipe_can_be_timed() -> None:
         overrides = (*small, *options, *(("model.options.dropout=[0.1]",) if preset == "osman2022" else ()))
         plan = read_plan(preset, "cpu", overrides)
         assert 0 < seconds_of_step(plan, model_options(plan, 1), (32, 32)) < 600
+
+
+@pytest.mark.parametrize(("seconds", "steps"), [(0.01, 12), (0.21, 6), (4.0, 5)])
+def test_quick_steps_are_timed_more_often_and_the_first_two_do_not_count(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, steps: int
+) -> None:
+    clock, taken = [0.0], []
+
+    def step(self: Learner, batch: object, number: int) -> tuple[float, dict[str, float]]:
+        clock[0] += seconds if number > 1 else 3 * seconds
+        taken.append(number)
+        return 0.0, {}
+
+    monkeypatch.setattr(Learner, "step", step)
+    monkeypatch.setattr("recontrast.training.pace.time.perf_counter", lambda: clock[0])
+    plan = read_plan("auto", "cpu", ("loop.accelerator=cpu", "model.options.width=4", "model.options.blocks=[1,1]",
+                                     "loop.precision=fp32"))  # fmt: skip
+    assert seconds_of_step(plan, model_options(plan, 1), (16, 16)) == pytest.approx(seconds)
+    assert taken == list(range(steps))
 
 
 def test_a_step_is_timed_with_the_threads_of_the_training(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -14,11 +15,15 @@ from recontrast.training.learner import Learner
 from recontrast.training.loop import set_up_processor
 from recontrast.training.plan import Plan
 
-_WARM, _TIMED = 1, 3
+_WARM = 2
+"""First steps that do not count: memory is still being taken."""
+
+_FEWEST, _MOST, _ENOUGH_SECONDS = 5, 12, 2.0
+"""Steps that are taken: as many as need two seconds, within these numbers."""
 
 
 def seconds_of_step(plan: Plan, model_options: dict[str, Any], size: Sequence[int]) -> float:
-    """Median wall-clock seconds of a step of one process, after one that does not count.
+    """Median wall-clock seconds of a step of one process, after two that do not count.
 
     Args:
         plan: The resolved preset.
@@ -34,14 +39,14 @@ def seconds_of_step(plan: Plan, model_options: dict[str, Any], size: Sequence[in
     on_gpu = plan.loop.accelerator != "cpu" and torch.cuda.is_available()
     precision = choose_precision(plan.loop.precision, accelerated=on_gpu and torch.cuda.is_bf16_supported())
     fabric = Fabric(accelerator="cuda" if on_gpu else "cpu", devices=1)
-    learner = Learner(fabric, plan, model_options, _WARM + _TIMED, precision)
+    learner = Learner(fabric, plan, model_options, _MOST, precision)
     count = max(1, plan.data.batch // plan.loop.devices)
     source = torch.rand(count, model_options["in_channels"], *size)
     target = torch.rand(count, 1, *size)
     batch = Batch(source, target, torch.ones_like(target, dtype=torch.bool), torch.ones(count, len(size)))
-    times = []
-    for number in range(_WARM + _TIMED):
+    times: list[float] = []
+    while len(times) < _FEWEST or (sum(times) < _ENOUGH_SECONDS and len(times) < _MOST):
         started = time.perf_counter()
-        learner.step(batch, number)  # ends by reading the loss, so the device is done
+        learner.step(batch, len(times))  # ends by reading the loss, so the device is done
         times.append(time.perf_counter() - started)
-    return sorted(times[_WARM:])[_TIMED // 2]
+    return statistics.median(times[_WARM:])
