@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from tests.evaluation.conftest import AFFINE, SHAPE
 
 from recontrast.errors import DataError
 from recontrast.evaluation.command import EvaluateSettings, evaluate
 from recontrast.evaluation.kept_labels import segment_once
-from recontrast.evaluation.segmentation import Segmentation, SegmentationInput, Segmenter
-from recontrast.io.bids import Case
-from recontrast.io.nifti import write_volume
+from recontrast.evaluation.segmentation import UNKNOWN_VERSION, Segmentation, SegmentationInput, Segmenter
+from recontrast.io.bids import BidsName, Case
 from recontrast.volume import Volume
 
-CASE = Case("01", "")
+CASE = Case("01")
 
 
 class Counting(Segmenter):
@@ -39,51 +41,84 @@ class Counting(Segmenter):
         return Segmentation(given.image.with_data(labels), {"bright": (70_001, 5), "none": ()}, "a note")
 
 
-@pytest.fixture
-def image(tmp_path: Path) -> Path:
-    write_volume(tmp_path / "t1.nii.gz", Volume(np.random.default_rng(0).random(SHAPE, np.float32), AFFINE))
-    return tmp_path / "t1.nii.gz"
+def volume(seed: int, affine: NDArray[Any] = AFFINE) -> Volume:
+    return Volume(np.random.default_rng(seed).random(SHAPE, np.float32), affine)
 
 
-def given(seed: int = 0) -> SegmentationInput:
-    return SegmentationInput(Volume(np.random.default_rng(seed).random(SHAPE, np.float32), AFFINE), "T1w")
+GIVEN = SegmentationInput(volume(0), "T1w", np.ones(SHAPE, np.bool_), {"FLAIR": volume(1)})
 
 
-def test_a_kept_segmentation_is_the_same_one(image: Path, tmp_path: Path) -> None:
+def test_a_kept_segmentation_is_the_same_one(tmp_path: Path) -> None:
     segmenter = Counting()
-    made, kept = (segment_once(segmenter, "c", given(), CASE, [image], tmp_path / "kept") for _ in range(2))
+    made, kept = (segment_once(segmenter, "c", GIVEN, CASE, tmp_path / "kept") for _ in range(2))
     assert segmenter.asked == 1
     assert np.array_equal(made.labels.data, kept.labels.data)
     assert kept.mask("bright").any()
     assert (dict(kept.structures), kept.notes) == ({"bright": (70_001, 5), "none": ()}, "a note")
-    assert segment_once(segmenter, "c", given(), CASE, [image], None).notes == "a note"
+    assert segment_once(segmenter, "c", GIVEN, CASE, None).notes == "a note"
     assert segmenter.asked == 2  # no folder: nothing is kept
-    assert len(list((tmp_path / "kept").iterdir())) == 2
+    names = sorted(path.name for path in (tmp_path / "kept").iterdir())
+    assert len(names) == 2
+    assert BidsName.parse(names[1]).case == CASE
 
 
-@pytest.mark.parametrize("what", ["image", "version", "cut off", "not described", "name"])
-def test_what_no_longer_fits_is_made_anew(image: Path, tmp_path: Path, what: str) -> None:
-    segmenter, folder = Counting(), tmp_path / "kept"
-    segment_once(segmenter, "c", given(), CASE, [image], folder)
-    [labels], [about] = folder.glob("*.nii.gz"), folder.glob("*.json")
-    if what == "image":
-        write_volume(image, given(1).image)
-    elif what == "version":
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"image": volume(2)},
+        {"image": volume(0, np.diag([2.0, 2.0, 3.0, 1.0]))},
+        {"contrast": "T2w"},
+        {"brain": None},
+        {"brain": np.zeros(SHAPE, np.bool_)},
+        {"context": {}},
+        {"context": {"T2w": volume(1)}},
+        {"context": {"FLAIR": volume(3)}},
+    ],
+    ids=str,
+)
+def test_what_is_seen_decides(tmp_path: Path, changed: dict[str, Any]) -> None:
+    segmenter, other = Counting(), dataclasses.replace(GIVEN, **changed)
+    for number, given in enumerate((GIVEN, other, GIVEN, other), start=1):
+        segment_once(segmenter, "c", given, CASE, tmp_path)
+        assert segmenter.asked == min(number, 2)
+
+
+@pytest.mark.parametrize("damage", ["version", "name", "cut off", "no map", "half a text", "less is told"])
+def test_what_no_longer_fits_is_made_anew(tmp_path: Path, damage: str) -> None:
+    segmenter, name = Counting(), "c"
+    segment_once(segmenter, name, GIVEN, CASE, tmp_path)
+    [labels], [about] = tmp_path.glob("*.nii.gz"), tmp_path.glob("*.json")
+    if damage == "version":
         segmenter.number = "2"
-    elif what == "cut off":
+    elif damage == "name":
+        name = "d"
+    elif damage == "cut off":
         labels.write_bytes(labels.read_bytes()[:-20])
-    elif what == "not described":
+    elif damage == "no map":
+        labels.unlink()
+    elif damage == "half a text":
         about.write_text('{"stamp": ')
-    segment_once(segmenter, "d" if what == "name" else "c", given(), CASE, [image], folder)
-    assert segmenter.asked == 2
-    segment_once(segmenter, "d" if what == "name" else "c", given(), CASE, [image], folder)
+    else:
+        told = json.loads(about.read_text())
+        about.write_text(json.dumps({"stamp": told["stamp"], "labels": told["labels"]}))
+    for _ in range(2):
+        segment_once(segmenter, name, GIVEN, CASE, tmp_path)
     assert segmenter.asked == 2
 
 
-def test_a_failure_leaves_nothing(image: Path, tmp_path: Path) -> None:
-    empty = SegmentationInput(Volume(np.zeros(SHAPE, np.float32), AFFINE), "T1w")
+def test_a_program_without_a_version_is_asked_each_time(tmp_path: Path) -> None:
+    segmenter = Counting()
+    segmenter.number = UNKNOWN_VERSION
+    for _ in range(2):
+        segment_once(segmenter, "c", GIVEN, CASE, tmp_path / "kept")
+    assert segmenter.asked == 2
+    assert not (tmp_path / "kept").exists()
+
+
+def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
+    empty = dataclasses.replace(GIVEN, image=volume(0).with_data(np.zeros(SHAPE, np.float32)))
     with pytest.raises(DataError, match="empty"):
-        segment_once(Counting(), "c", empty, CASE, [image], tmp_path / "kept")
+        segment_once(Counting(), "c", empty, CASE, tmp_path / "kept")
     assert not (tmp_path / "kept").exists()
 
 

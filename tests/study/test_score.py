@@ -44,6 +44,24 @@ def test_a_finished_evaluation_is_kept(tmp_path: Path, monkeypatch: pytest.Monke
     assert calls[4:] == ["translate", "evaluate"]
 
 
+def test_segmentations_of_references_are_shared_and_where_they_are_kept_decides_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[Path | None] = []
+
+    def evaluate(settings: Any) -> None:
+        kept.append(settings.keep_labels)
+        settings.out.mkdir(parents=True)
+
+    monkeypatch.setattr(score, "evaluate", evaluate)
+    for labels in (tmp_path / "labels", tmp_path / "elsewhere"):
+        scoring = score.Scoring(tmp_path / "prepared", "test", None, 1, keep_labels=labels)
+        score.score_images(tmp_path / "one", "a", scoring, "recontrast", {})
+    assert kept == [tmp_path / "labels"]
+    score.score_images(tmp_path / "one", "a", scoring, "recontrast", {"keep_labels": tmp_path / "own"})
+    assert kept[1:] == [tmp_path / "own"]
+
+
 def test_sessions_are_averaged_and_undefined_values_left_out() -> None:
     scores = pd.DataFrame(
         {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,24 @@ TINY = (
 )
 
 MakePrepared = Callable[..., Path]
+
+
+class Stopped(Exception):
+    """Stands for a kill in the middle."""
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Let trainings be killed in this step."""
+    from recontrast.training.learner import Learner
+
+    original = Learner.step
+
+    def step_or_stop(self: Any, batch: Any, number: int, *rest: float) -> Any:
+        if number == step:
+            raise Stopped(f"stopped in step {number}")
+        return original(self, batch, number, *rest)
+
+    monkeypatch.setattr(Learner, "step", step_or_stop)
 
 
 def contrasts(shape: tuple[int, int, int], seed: int) -> dict[str, np.ndarray]:

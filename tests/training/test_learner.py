@@ -141,7 +141,11 @@ def test_where_only_the_clock_ends_the_training_the_rate_falls_by_the_time_used(
     loop = LoopSettings(minutes=2, learning_rate=1.0, schedule=schedule, hold=0.2, warmup_steps=1)
     rates = [learning_rate(loop, step, 0, used) for step, used in ((0, 0.0), (50, 0.2), (60, 0.6), (99, 0.8))]
     assert rates == pytest.approx(expected)
-    assert learning_rate(loop, 60, 100, 0.9) == learning_rate(loop, 60, 100)  # with a number of steps they count
+
+
+def test_with_a_number_of_steps_the_time_does_not_count() -> None:
+    loop = LoopSettings(steps=100, minutes=2, learning_rate=1.0, schedule="linear")
+    assert learning_rate(loop, 60, 100, used=0.9) == pytest.approx(0.4)
 
 
 def test_a_rate_is_held_before_it_falls_and_no_step_has_none() -> None:

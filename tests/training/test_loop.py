@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.training.conftest import Stopped, stop_at
 
 from recontrast.errors import IntensityError, OutputError, TrainingError
 from recontrast.io.tables import read_table
@@ -23,10 +24,6 @@ from recontrast.training.log import read_log
 from recontrast.training.validation import Validator
 
 MakePrepared = Callable[..., Path]
-
-
-class Stopped(Exception):
-    """Stands for a kill in the middle."""
 
 
 @pytest.fixture
@@ -48,17 +45,6 @@ def learn_from(make_prepared: MakePrepared, tmp_path: Path, tiny: tuple[str, ...
         return settings.run
 
     return learn
-
-
-def stop_at(monkeypatch: pytest.MonkeyPatch, step: int, error: type[BaseException] = Stopped) -> None:
-    original = Learner.step
-
-    def step_or_stop(self: Learner, batch: Any, number: int) -> Any:
-        if number == step:
-            raise error(f"stopped in step {number}")
-        return original(self, batch, number)
-
-    monkeypatch.setattr(Learner, "step", step_or_stop)
 
 
 @pytest.mark.slow
@@ -263,13 +249,19 @@ def test_minutes_end_the_run(learn_from: Callable[..., Path]) -> None:
     assert end["reason"] == "0.001 minutes used"
 
 
-def test_a_rate_falls_over_the_minutes_where_they_alone_count(learn_from: Callable[..., Path]) -> None:
-    settings = ("loop.steps=0", "loop.schedule=linear", "loop.minutes=0.02", "loop.log_every=1")
+def test_a_rate_falls_over_the_minutes_where_they_alone_count(
+    learn_from: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A clock that goes by a tenth of the time with every step, whatever the machine does.
+    def read_clock(self: Any) -> None:
+        self.state.seconds = self.state.step * 6.0
+
+    monkeypatch.setattr(loop_module._Training, "_read_clock", read_clock)
+    settings = ("loop.steps=0", "loop.schedule=linear", "loop.minutes=1", "loop.log_every=1", "loop.learning_rate=1e-3")
     events = read_log(learn_from("run", *settings, "loop.validate_every=1000"))
     rates = [event["lr"] for event in events if event["event"] == "step"]
-    assert rates == sorted(rates, reverse=True)
-    assert 0 < rates[-1] < 0.9 * rates[0]
-    assert events[-1]["reason"] == "0.02 minutes used"  # not cut off: the rate came to its end
+    assert rates == pytest.approx([1e-3 * (1 - 0.1 * step) for step in range(10)])
+    assert events[-1]["reason"] == "1 minutes used with the learning rate still at 10% in the last step"
 
 
 def test_a_rate_that_did_not_fall_to_its_end_is_said(learn_from: Callable[..., Path]) -> None:

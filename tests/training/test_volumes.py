@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from tests.training.conftest import Stopped, stop_at
 
 from recontrast.errors import ConfigError, TrainingError
 from recontrast.io.nifti import read_volume
 from recontrast.training.checkpoint import load_checkpoint
 from recontrast.training.command import TrainSettings, train
-from recontrast.training.learner import Learner
 from recontrast.translation.command import TranslateSettings, translate
 from recontrast.translation.engines.choice import EngineSettings
 from recontrast.translation.translator import load_translator
@@ -63,16 +62,9 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not_and_translates(
     learn_from: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     whole = learn_from("whole")
-    original = Learner.step
-
-    def step_or_stop(self: Learner, batch: Any, number: int) -> Any:
-        if number == 4:
-            raise KeyboardInterrupt
-        return original(self, batch, number)
-
     with monkeypatch.context() as patch:
-        patch.setattr(Learner, "step", step_or_stop)
-        with pytest.raises(KeyboardInterrupt):
+        stop_at(patch, 4)
+        with pytest.raises(Stopped):
             learn_from("parts")
     parts = learn_from("parts", resume=True)
     one, other = (load_checkpoint(run / "checkpoints/last").tensors for run in (whole, parts))

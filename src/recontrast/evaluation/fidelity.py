@@ -196,8 +196,7 @@ def _compared(job: FidelityJob) -> FidelityResult:
         what = f"{key}: {side} {job.target}"
         given = SegmentationInput(image, job.target, brain, context, path, labels, what)
         if side == "reference" and labels is None:
-            files = _files(expected)
-            found.append(segment_once(segmenter, job.segmenter, given, expected.case, files, job.keep_labels))
+            found.append(segment_once(segmenter, job.segmenter, given, expected.case, job.keep_labels))
         else:
             found.append(segmenter.segment(given))
     notes += [part for part in dict.fromkeys(s.notes for s in found) if part]
@@ -260,13 +259,8 @@ def write_fidelity(out: Path, fidelity: Fidelity, leak_check: str, seed: int) ->
     return lines
 
 
-def _files(expected: ExpectedCase) -> list[Path]:
-    """What a segmentation of the reference depends on."""
-    return [*expected.images.values(), *(region.path for region in expected.regions)]
-
-
 def _fingerprint(job: FidelityJob) -> str:
-    files = [job.synthetic, *_files(job.expected)]
+    files = [job.synthetic, *job.expected.images.values(), *(region.path for region in job.expected.regions)]
     if job.labels is not None and job.segmenter == "labels":
         for side in ("reference", "synthetic"):
             try:

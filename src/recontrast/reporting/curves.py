@@ -16,8 +16,8 @@ RULE = (
     "the last quarter of the validations and is better than the best before it by more than 5 % of the gain. "
     "Over-fitting: the best value lies before the last quarter, the last value is worse than the best by more than "
     "20 % of the gain, and the training loss (median of a quarter) still fell by more than 2 % from the quarter of "
-    "the best value to the last quarter. Flat: neither. No gain: the first validation is the best. Fewer than four "
-    "validations are not read."
+    "the best value to the last quarter. Got worse: the same without that fall of the loss. Flat: none of these. No "
+    "gain: the first validation is the best. Fewer than four validations are not read."
 )
 
 _PREFERRED = ("psnr", "ssim", "mae", "nrmse", "rmse", "mse")
@@ -82,8 +82,10 @@ class Curves:
             f"went on falling{kept}.",
             "none": f"No gain: validation {name} was never better than at the first validation; look at the learning "
             "rate, the data and the length of the run.",
-            "flat": f"Flat: validation {name} hardly changed at the end; whether a longer run would gain, this one "
-            "does not say.",
+            "worse": f"Got worse: validation {name} fell off after step {best} and the training loss did not fall "
+            f"either; look at the learning rate{kept}.",
+            "flat": f"Flat: validation {name} hardly changed in the last quarter; this run does not show whether a "
+            "longer one would gain.",
         }[state]
 
 
@@ -139,7 +141,9 @@ def _state(values: NDArray[np.float64], curves: Curves) -> str:
     if best >= last_quarter:
         return "improving" if values[best] - values[:last_quarter].max() > 0.05 * gain else "flat"
     fell = values[best] - values[-1] > 0.20 * gain
-    return "over-fitting" if fell and _loss_still_fell(curves, int(curves.validation_steps[best])) else "flat"
+    if not fell:
+        return "flat"
+    return "over-fitting" if _loss_still_fell(curves, int(curves.validation_steps[best])) else "worse"
 
 
 def _loss_still_fell(curves: Curves, best_step: int) -> bool:

@@ -46,6 +46,7 @@ log = logging.getLogger(__name__)
 
 TESTS = "test"
 REFERENCE_LABELS = "reference-labels"
+"""Folder of a study with the segmentations of its references, which all methods are held against."""
 
 
 @dataclass(frozen=True, kw_only=True)

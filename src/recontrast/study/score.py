@@ -88,8 +88,8 @@ def score_images(folder: Path, origin: str, scoring: Scoring, protocol: str, opt
     key = _key(origin, {name: str(value) for name, value in values.items() if name != "workers"})
     if not _is_done(out, key):
         shutil.rmtree(out, ignore_errors=True)
-        values["keep_labels"] = scoring.keep_labels
-        evaluate(build_settings(EvaluateSettings, values, "the study's evaluation"))
+        kept = {"keep_labels": scoring.keep_labels, **values}
+        evaluate(build_settings(EvaluateSettings, kept, "the study's evaluation"))
         write_json(out / _DONE, {"key": key})
     return out
 

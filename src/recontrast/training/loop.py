@@ -47,6 +47,9 @@ CACHE = Path("cache")
 """Memory-mapped slices; can always be made again."""
 
 
+_STILL_HIGH = 0.05
+"""Part of the learning rate above which a run says that it ended before the rate had fallen."""
+
 _SLICES_OF_A_CONTROL = 256
 """Slices from which a network that starts from a control fits it, or is asked what of the rest to keep, at most."""
 
@@ -275,8 +278,11 @@ class _Training:
 
     def _cut_off(self) -> str:
         """What one must know of a falling learning rate that did not come to its end."""
-        if self.loop.schedule == "constant" or not self.total_steps:
+        if self.loop.schedule == "constant":
             return ""
+        if not self.total_steps:
+            rate = self.learner.rate / self.loop.learning_rate
+            return f" with the learning rate still at {rate:.0%} in the last step" if rate > _STILL_HIGH else ""
         rate = learning_rate(self.loop, self.state.step, self.total_steps) / self.loop.learning_rate
         return (
             f" at step {self.state.step} of {self.total_steps}, with the learning rate still at {rate:.0%}; "

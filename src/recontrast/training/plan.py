@@ -27,7 +27,8 @@ ACCELERATORS = ("auto", "cpu", "cuda")
 """Where to compute; auto takes a graphics processor when there is one."""
 
 BUDGETS = ("steps", "epochs", "minutes", "patience")
-"""Settings of the loop that may differ when a run is resumed: they say when it ends, not how it learns."""
+"""Settings of the loop that may differ when a run is resumed: they say when it ends, and with it where a falling rate
+stands."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +53,9 @@ class LoopSettings:
     """Passes over the training slices; 0: no limit."""
 
     minutes: float = 0.0
-    """Wall-clock time of the training in minutes, all resumed parts together; 0: no limit. It plans nothing: a
-    rate that falls over the steps is cut off where it is; `recontrast train --minutes` plans as many steps as fit."""
+    """Wall-clock time of the training in minutes, all resumed parts together; 0: no limit. Beside steps or epochs it
+    plans nothing: a rate that falls over them is cut off where it is; `recontrast train --minutes` plans as many steps
+    as fit. Alone, a falling rate falls over the minutes."""
 
     patience: int = 0
     """Stop after this many validations without a better one; 0: never."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tests.evaluation.segmentation.conftest import MadeBrain
 
+from recontrast.evaluation.segmentation import mixture
 from recontrast.evaluation.segmentation.mixture import CSF, GM, STATES, WM, Settings, fit_mixture, start_gain
 
 LARGE = (4.0, 4.0, 6.0)
@@ -71,3 +72,17 @@ def test_the_same_image_gives_the_same_answer(made_brain: MadeBrain) -> None:
         for _ in range(2)
     )
     np.testing.assert_array_equal(first.fractions, second.fractions)
+
+
+def test_how_many_voxels_are_worked_on_at_once_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    table, field = rng.random((1024, len(STATES)), np.float32), rng.dirichlet((1, 1, 1), 50).astype(np.float32)
+    index = rng.integers(0, 1024, 50)
+    whole, own = mixture._posterior(table, index, field, coupling=2.5)
+    expected = table[index].astype(np.float64) * np.exp(2.5 * field.astype(np.float64) @ STATES.T)
+    expected /= expected.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(whole, expected, rtol=1e-5)
+    np.testing.assert_allclose(own, expected @ STATES, rtol=1e-5)
+    monkeypatch.setattr(mixture, "_AT_ONCE", 7)
+    for parts, together in zip(mixture._posterior(table, index, field, coupling=2.5), (whole, own), strict=True):
+        np.testing.assert_allclose(parts, together, rtol=1e-6)

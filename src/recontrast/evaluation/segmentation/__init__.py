@@ -20,6 +20,9 @@ from recontrast.errors import DataError
 from recontrast.registry import Registry
 from recontrast.volume import Volume
 
+UNKNOWN_VERSION = "unknown"
+"""Version of a program that does not tell its own."""
+
 
 @dataclass(frozen=True, eq=False)
 class SegmentationInput:

@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import ClassVar
 
 from recontrast.errors import DataError, DependencyError
-from recontrast.evaluation.segmentation import Segmentation, SegmentationInput, Segmenter, require_contrast
+from recontrast.evaluation.segmentation import (
+    UNKNOWN_VERSION,
+    Segmentation,
+    SegmentationInput,
+    Segmenter,
+    require_contrast,
+)
 from recontrast.io.nifti import write_volume
 from recontrast.volume import Volume
 
@@ -93,4 +99,4 @@ class External(Segmenter):
         """First line that the program prints for some arguments; "unknown" when it prints none."""
         done = subprocess.run([self.executable(), *arguments], capture_output=True, text=True, check=False)
         lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-        return lines[0] if lines else "unknown"
+        return lines[0] if lines else UNKNOWN_VERSION

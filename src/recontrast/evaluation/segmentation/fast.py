@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recontrast.evaluation.segmentation import SEGMENTERS, Segmentation, SegmentationInput, brain_of
+from recontrast.evaluation.segmentation import SEGMENTERS, UNKNOWN_VERSION, Segmentation, SegmentationInput, brain_of
 from recontrast.evaluation.segmentation.external import External
 from recontrast.io.nifti import read_volume
 from recontrast.volume import Volume, require_same_grid
@@ -37,7 +37,7 @@ class Fast(External):
     def version(self) -> str:
         """That of the FSL the program lies in."""
         stamp = Path(self.executable()).resolve().parent.parent / "etc" / "fslversion"
-        return stamp.read_text(encoding="utf-8").strip() if stamp.is_file() else "unknown"
+        return stamp.read_text(encoding="utf-8").strip() if stamp.is_file() else UNKNOWN_VERSION
 
     def prepared(self, given: SegmentationInput) -> Volume:
         """The image with everything outside the brain set to zero."""

@@ -134,7 +134,7 @@ def _posterior(table: Array, index: NDArray[np.intp], field: Array | None, coupl
     own = np.empty((index.size, 3), np.float32)
     for start in range(0, index.size, _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
-        chances = np.take(table, index[part], axis=0, out=posterior[part])
+        chances = np.take(table, index[part], axis=0, out=posterior[part], mode="clip")
         if field is not None and coupling > 0:
             preferred = (np.float32(coupling) * field[part]) @ STATES.T
             chances *= np.exp(preferred, out=preferred)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from recontrast.evaluation.segmentation import SEGMENTERS, Segmentation, SegmentationInput
+from recontrast.evaluation.segmentation import SEGMENTERS, UNKNOWN_VERSION, Segmentation, SegmentationInput
 from recontrast.evaluation.segmentation.external import External
 from recontrast.evaluation.segmentation.freesurfer import read_freesurfer_labels
 
@@ -30,7 +30,7 @@ class SynthSeg(External):
     def version(self) -> str:
         """SynthSeg has no version of its own: that of the FreeSurfer beside it."""
         stamp = Path(self.executable()).resolve().parent.parent / "build-stamp.txt"
-        return stamp.read_text(encoding="utf-8").strip() if stamp.is_file() else "unknown"
+        return stamp.read_text(encoding="utf-8").strip() if stamp.is_file() else UNKNOWN_VERSION
 
     def read(self, image: Path, folder: Path, given: SegmentationInput) -> Segmentation:
         """Run and read."""
