@@ -17,7 +17,7 @@ from recontrast.io.tables import read_table
 from recontrast.preparation.cohort import read_cohort
 from recontrast.training.command import TrainSettings, train
 from recontrast.translation.command import TranslateSettings, translate
-from recontrast.translation.description import read_description
+from recontrast.translation.description import direction_name, read_description
 from recontrast.translation.translator import load_translator
 
 MakePrepared = Callable[..., Path]
@@ -105,6 +105,27 @@ def test_one_target_by_name_needs_no_choice(settings: MakeSettings) -> None:
         translator.making("T2w")
 
 
+@pytest.mark.slow
+def test_error_bars_of_every_set_of_sources_and_every_target(settings: MakeSettings, tmp_path: Path) -> None:
+    given = settings("loop.error_bars=true")
+    summary = train(given)
+    assert "9 of 9 directions have error bars of 90 %, calibrated on 1 subject that was not" in "\n".join(summary.done)
+    calibrations = read_description(given.run).calibrations
+    bank = read_description(given.run).bank
+    assert bank is not None
+    assert list(calibrations) == [direction_name(*direction) for direction in bank.directions()]
+    assert len({calibration.factor for calibration in calibrations.values()}) == 9
+    assert "9 of 9 directions" in (given.run / "translator/README.md").read_text()
+    out = tmp_path / "T1w"
+    translate(TranslateSettings(run=given.run, input=given.prepared, out=out, split="test", target="T1w"))
+    for subject, there in (("04", ["FLAIR"]), ("05", ["T2w", "FLAIR"])):
+        path = out / f"sub-{subject}/anat/sub-{subject}_desc-synthetic_T1w_uncertainty.nii.gz"
+        assert read_volume(path).data.min() > 0
+        bars = load_translator(given.run, target="T1w").given(there).error_bars
+        assert bars is not None
+        assert bars.calibration == calibrations[direction_name(there, "T1w")]
+
+
 def test_the_same_network_can_learn_one_target_the_ordinary_way(settings: MakeSettings) -> None:
     given = settings("model.options.targets=0", preset="any-to-any", source=("T1w",), target="FLAIR")
     train(given)
@@ -131,9 +152,7 @@ def test_what_several_targets_cannot_be(settings: MakeSettings, others: dict[str
     assert not given.run.exists()
 
 
-@pytest.mark.parametrize(
-    "override", ["data.level_sources=true", "loop.error_bars=true", "data.plane=volume", "data.augment.source_gain=0.1"]
-)
+@pytest.mark.parametrize("override", ["data.level_sources=true", "data.plane=volume", "data.augment.source_gain=0.1"])
 def test_settings_that_it_does_not_know(settings: MakeSettings, override: str) -> None:
     with pytest.raises(ConfigError, match=f"does not know .*{override.partition('=')[0]}"):
         train(settings(override))

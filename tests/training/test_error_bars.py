@@ -15,8 +15,10 @@ from recontrast.datasets.cases import DataSettings, held_slices
 from recontrast.io.bids import read_sidecar
 from recontrast.io.nifti import read_volume, write_volume
 from recontrast.models import MODELS
+from recontrast.preparation.bank import Bank
 from recontrast.preparation.cohort import PreparedCase, read_cohort
 from recontrast.preparation.normalize import Scale
+from recontrast.training import error_bars
 from recontrast.training.command import TrainSettings, train
 from recontrast.training.error_bars import fit_error_bars
 from recontrast.translation.command import TranslateSettings, translate
@@ -121,6 +123,31 @@ def test_a_perfect_translator_gets_narrow_ones(
     case = splits["validation"][0]
     scaled = case.scales["T1w"].apply(read_volume(case.images["T1w"]).data)
     assert np.median(bars.half_widths([scaled], scaled, (1.0, 1.0, 1.0))) == pytest.approx(1e-3, rel=0.2)
+
+
+@pytest.mark.parametrize(("most", "asked"), [(13, 13), (12, 10)])
+def test_of_many_directions_only_all_and_single_sources_are_calibrated(
+    monkeypatch: pytest.MonkeyPatch, splits: dict[str, tuple[PreparedCase, ...]], most: int, asked: int
+) -> None:
+    scale = Scale("fixed", 0.0, 1.0)
+    bank = Bank(sources=("T1w", "T2w", "PDw"), targets={"FLAIR": scale, "T1w": scale, "PDw": scale})
+    about = TranslatorDescription(
+        preset="t", sources=bank.sources, target="", bank=bank, model=Member(name="copy"), spacing_mm=(1, 1, 1),
+        recipe=Member(name="supervised"), target_scale=scale,
+    )  # fmt: skip
+    seen: list[TranslatorDescription] = []
+
+    def refuse(translator: Translator, *rest: object) -> tuple[None, str]:
+        seen.append(translator.description)
+        return None, "no case"
+
+    monkeypatch.setattr(error_bars, "fit_error_bars", refuse)
+    monkeypatch.setattr(error_bars, "MOST_DIRECTIONS", most)
+    found, uncalibrated, said = error_bars.with_error_bars(nn.Identity(), about, splits["train"], (), DataSettings())
+    assert (found, uncalibrated.calibrations) == ({}, {})
+    assert len({(a.sources, a.target) for a in seen}) == len(seen) == asked
+    assert all(a.target not in a.sources for a in seen)
+    assert ("of 13 directions only those from all sources or from one" if most < 13 else "no case") in said
 
 
 @pytest.mark.slow

@@ -10,15 +10,20 @@ import numpy as np
 import pytest
 from tests.translation.conftest import TORCH
 
-from recontrast.errors import ConfigError
+from recontrast.errors import CheckpointError, ConfigError
 from recontrast.io.bids import read_sidecar
 from recontrast.io.dicom.find import Inventory
 from recontrast.io.nifti import read_volume
+from recontrast.models import MODELS
+from recontrast.models.surroundings import Surroundings
 from recontrast.preparation.bank import Bank
 from recontrast.preparation.normalize import Scale, fit_scale
 from recontrast.translation.command import TranslateSettings, translate
-from recontrast.translation.description import Member, read_description
+from recontrast.translation.conformal import Calibration
+from recontrast.translation.description import Member, TranslatorDescription, direction_name, read_description
 from recontrast.translation.dicom import find_dicom_cases
+from recontrast.translation.translator import load_translator, save_translator
+from recontrast.translation.uncertainty import ErrorBars
 
 
 def test_any_to_any_says_which_sources_were_used(save: Callable[..., Path], data_set: Path, tmp_path: Path) -> None:
@@ -29,7 +34,7 @@ def test_any_to_any_says_which_sources_were_used(save: Callable[..., Path], data
         translate(TranslateSettings(out=tmp_path / "none", **given))
     first = translate(TranslateSettings(out=tmp_path / "all", target="T2w", **given))
     assert not first.failed
-    assert first.done[-1] == "no error bars: translators of any contrast have none yet"
+    assert first.done[-1] == "no error bars: the translator was trained without them (loop.error_bars)"
     assert not translate(TranslateSettings(out=tmp_path / "one", target="T2w", source=("PDw",), **given)).failed
     with pytest.raises(ConfigError, match="target was 'T2w', is now 'PDw'"):
         translate(TranslateSettings(out=tmp_path / "all", target="PDw", **given))
@@ -53,3 +58,53 @@ def test_any_to_any_does_not_take_dicom(save: Callable[..., Path], tmp_path: Pat
     about = read_description(save(target="", bank=bank)).making("")
     with pytest.raises(ConfigError, match="does not take DICOM"):
         find_dicom_cases(Inventory(()), about, (), tmp_path)
+
+
+def test_error_bars_are_those_of_the_sources_that_a_case_has(
+    describe: Callable[..., TranslatorDescription], data_set: Path, tmp_path: Path
+) -> None:
+    bank = Bank(sources=("T1w", "PDw"), targets={label: Scale("fixed", 0.0, 1000.0) for label in ("T2w", "PDw")})
+    about = describe(
+        sources=bank.sources, target="", bank=bank, model=Member(name="copy", options={"channel": 1}),
+    )  # fmt: skip
+    network = MODELS.build("copy", {"in_channels": about.channels, "channel": 1})
+    bars = {
+        direction_name(sources, "T2w"): ErrorBars(
+            Surroundings(channels=3 * (len(sources) + 1) + 3, width=24, hidden=2),
+            Calibration(kind="subjects", subjects=("a",) * number, factor=factor),
+        )
+        for number, (sources, factor) in enumerate(((("T1w", "PDw"), 0.5), (("PDw",), 2.0)), start=1)
+    }
+    run = save_translator(tmp_path / "run" / "translator", network, about, bars).parent
+    assert "2 of 4 directions have error bars" in (run / "translator" / "README.md").read_text()
+    given: dict[str, Any] = {"run": run, "input": data_set, "target": "T2w", **TORCH}
+    made = translate(TranslateSettings(out=tmp_path / "all", **given))
+    assert not made.failed
+    told = {
+        path.name.split("_desc")[0]: read_sidecar(path) for path in (tmp_path / "all").rglob("*_uncertainty.nii.gz")
+    }
+    assert {name: sidecar["CalibrationSubjects"] for name, sidecar in told.items()} == {
+        "sub-01": 1, "sub-02": 1, "sub-03_ses-1": 2, "sub-03_ses-2": 1,
+    }  # fmt: skip
+    again = translate(TranslateSettings(out=tmp_path / "all", **given))
+    assert again.done[0].endswith("4 were finished before")
+
+    alone = translate(TranslateSettings(out=tmp_path / "alone", source=("T1w",), **given))
+    assert alone.done[-1] == "no error bars: none were calibrated for T1w to T2w"
+    without = translate(TranslateSettings(out=tmp_path / "without", uncertainty=False, **given))
+    assert not without.failed
+    for folder in ("alone", "without"):
+        assert list((tmp_path / folder).rglob("*_desc-synthetic_T2w.nii.gz"))
+        assert not list((tmp_path / folder).rglob("*_uncertainty.nii.gz"))
+
+
+def test_error_bars_of_what_it_cannot_make_are_refused(
+    describe: Callable[..., TranslatorDescription], tmp_path: Path
+) -> None:
+    bank = Bank(sources=("T1w",), targets={"T2w": Scale("fixed", 0.0, 1000.0)})
+    about = describe(target="", bank=bank)
+    network = MODELS.build("copy", {"in_channels": about.channels})
+    bars = ErrorBars(Surroundings(channels=9, width=24, hidden=2), Calibration(kind="slabs", subjects=("a",), factor=1))
+    folder = save_translator(tmp_path / "translator", network, about, {"T2w to T1w": bars})
+    with pytest.raises(CheckpointError, match="has error bars for T2w to T1w, which it cannot make"):
+        load_translator(folder)

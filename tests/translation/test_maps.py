@@ -19,7 +19,7 @@ from recontrast.translation.description import TranslatorDescription
 from recontrast.translation.maps import error_bar_words, uncertainty_path
 from recontrast.translation.raw import _widths_of_source
 from recontrast.translation.translator import save_translator
-from recontrast.translation.uncertainty import ErrorBars
+from recontrast.translation.uncertainty import ONLY, ErrorBars
 from recontrast.volume import Volume, same_grid
 
 CALIBRATION = Calibration(kind="subjects", subjects=("a", "b"), factor=0.05, left_out=(0.88, 0.93))
@@ -29,7 +29,7 @@ CALIBRATION = Calibration(kind="subjects", subjects=("a", "b"), factor=0.05, lef
 def run(tmp_path: Path, describe: Callable[..., TranslatorDescription]) -> Path:
     """A translator whose intervals all reach 0.05 of the range of 1000: its spread says nothing."""
     bars = ErrorBars(Surroundings(channels=9, width=24, hidden=2), CALIBRATION)
-    save_translator(tmp_path / "run" / "translator", MODELS.build("copy", {}), describe(), bars)
+    save_translator(tmp_path / "run" / "translator", MODELS.build("copy", {}), describe(), {ONLY: bars})
     return tmp_path / "run"
 
 

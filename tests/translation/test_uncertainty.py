@@ -16,7 +16,7 @@ from recontrast.translation.conformal import Calibration, calibrate
 from recontrast.translation.description import TranslatorDescription
 from recontrast.translation.engines.choice import EngineSettings
 from recontrast.translation.translator import load_translator, save_translator
-from recontrast.translation.uncertainty import FILE, ErrorBars, channels_of, fit_spread, spread_of
+from recontrast.translation.uncertainty import FILE, ONLY, ErrorBars, channels_of, fit_spread, spread_of
 from recontrast.volume import Volume
 
 SHAPE, SPACING = (24, 22, 20), (2.0, 2.0, 2.0)
@@ -77,7 +77,7 @@ def test_channels_count_as_the_stored_spread_needs_them_and_stand_a_single_slice
 @pytest.fixture
 def saved(bars: ErrorBars, describe: Callable[..., TranslatorDescription], tmp_path: Path) -> Path:
     about = describe(spacing_mm=SPACING)
-    return save_translator(tmp_path / "translator", MODELS.build("copy", {}), about, bars)
+    return save_translator(tmp_path / "translator", MODELS.build("copy", {}), about, {ONLY: bars})
 
 
 def test_kept_with_the_translator_in_units_of_the_target(saved: Path, bars: ErrorBars) -> None:
@@ -115,13 +115,13 @@ def test_a_spread_of_another_number_of_sources_or_of_nan_is_refused(
 ) -> None:
     calibration = Calibration(kind="slabs", subjects=("a",), factor=1.0)
     other = ErrorBars(Surroundings(channels=12, width=24, hidden=2), calibration)
-    folder = save_translator(tmp_path / "other", MODELS.build("copy", {}), describe(), other)
+    folder = save_translator(tmp_path / "other", MODELS.build("copy", {}), describe(), {ONLY: other})
     with pytest.raises(CheckpointError, match=r"has shape .*the description is of another network"):
         load_translator(folder)
     broken = ErrorBars(Surroundings(channels=9, width=24, hidden=2), calibration)
     with torch.no_grad():
         broken.spread.last.weight.fill_(float("nan"))
-    folder = save_translator(tmp_path / "broken", MODELS.build("copy", {}), describe(), broken)
+    folder = save_translator(tmp_path / "broken", MODELS.build("copy", {}), describe(), {ONLY: broken})
     with pytest.raises(CheckpointError, match="not finite"):
         load_translator(folder)
 

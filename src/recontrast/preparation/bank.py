@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,6 +93,20 @@ class Bank:
     def makeable(self, there: Collection[str]) -> tuple[str, ...]:
         """Its targets that one can learn from where these contrasts are there."""
         return makeable(self.sources, self.targets, there)
+
+    def directions(self) -> list[tuple[tuple[str, ...], str]]:
+        """Everything it may be asked: sources that are given, the larger sets first, and the target made of them.
+
+        >>> scale = Scale("percentile", 0.0, 1.0)
+        >>> Bank(sources=("T1w", "T2w"), targets={"T2w": scale, "FLAIR": scale}).directions()
+        [(('T1w',), 'T2w'), (('T1w', 'T2w'), 'FLAIR'), (('T1w',), 'FLAIR'), (('T2w',), 'FLAIR')]
+        """
+        return [
+            (chosen, target)
+            for target in self.targets
+            for size in range(len(self.usable(target)), 0, -1)
+            for chosen in combinations(self.usable(target), size)
+        ]
 
     def code(self, given: Collection[str], target: str) -> tuple[float, ...]:
         """Whether each source is given, then which target is wanted, as ones and zeros."""

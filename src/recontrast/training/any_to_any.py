@@ -33,7 +33,6 @@ def require_bank_plan(plan: Plan) -> None:
             changed.source_gain, changed.source_gamma, changed.source_noise
         )
         > 0,
-        "loop.error_bars": plan.loop.error_bars,
     }
     for setting, found in problems.items():
         if found:

@@ -36,6 +36,7 @@ from recontrast.translation.description import FOLDER, OPEN_SCALE, Member, Trans
 
 if TYPE_CHECKING:
     from recontrast.training.loop import Job, Learned
+    from recontrast.translation.uncertainty import ErrorBars
 
 log = logging.getLogger(__name__)
 
@@ -378,7 +379,8 @@ def _save(job: Job, learned: Learned) -> dict[str, Any]:
     for weights, folder in {**places, job.run / BEST: job.run / FOLDER}.items():
         checkpoint = load_checkpoint(weights)
         network.load_state_dict(checkpoint.part("network"))
-        about, bars = dataclasses.replace(description, trained_steps=checkpoint.state["step"]), None
+        about = dataclasses.replace(description, trained_steps=checkpoint.state["step"])
+        bars: dict[str, ErrorBars] = {}
         if weights == job.run / BEST:
             if learned.share is not None:
                 network.share = learned.share

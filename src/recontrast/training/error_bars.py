@@ -18,16 +18,19 @@ from torch import nn
 from recontrast.datasets.cases import DataSettings, held_slices
 from recontrast.io.nifti import read_volume
 from recontrast.preparation.cohort import PreparedCase
-from recontrast.translation.conformal import LEVEL, calibrate
-from recontrast.translation.description import TranslatorDescription, subject_hash
+from recontrast.translation.conformal import LEVEL, calibrate, words_of_several
+from recontrast.translation.description import TranslatorDescription, direction_name, subject_hash
 from recontrast.translation.engines.choice import EngineSettings
 from recontrast.translation.slices import ras_spacing, to_ras
 from recontrast.translation.translator import Translator
-from recontrast.translation.uncertainty import LEAST, ErrorBars, channels_of, fit_spread, spread_of
+from recontrast.translation.uncertainty import LEAST, ONLY, ErrorBars, channels_of, fit_spread, spread_of
 from recontrast.volume import require_same_grid
 
 MOST_LEARNED, MOST_CALIBRATED = 3, 12
 """At most so many training subjects tell where errors are large, and so many subjects calibrate."""
+
+MOST_DIRECTIONS = 32
+"""Where sources and targets can be put together in more ways, only all sources and single ones get error bars."""
 
 VOXELS = 120_000
 """Voxels of each of these, drawn at random."""
@@ -49,8 +52,11 @@ class _Errors:
 def with_error_bars(
     network: nn.Module, about: TranslatorDescription, train: Sequence[PreparedCase],
     validation: Sequence[PreparedCase], data: DataSettings,
-) -> tuple[ErrorBars | None, TranslatorDescription, str]:  # fmt: skip
+) -> tuple[dict[str, ErrorBars], TranslatorDescription, str]:  # fmt: skip
     """Error bars of a network, its description with the reason where there are none, and a line that says which.
+
+    One that makes several contrasts has error bars for each set of sources and each target, calibrated apart: what is
+    made of one source is less sure than what is made of three.
 
     Args:
         network: As it will be saved.
@@ -58,10 +64,31 @@ def with_error_bars(
         train: Training cases, scales as the network saw them.
         validation: Cases it did not learn from; may be empty.
         data: What was held out of the training cases.
+
+    Returns:
+        Direction (`ONLY` where there is one) to error bars, the description, the line.
     """
-    bars, reason = fit_error_bars(Translator(network, about, EngineSettings(engine="torch")), train, validation, data)
-    said = bars.calibration.words() if bars is not None else f"no error bars: {reason}"
-    return bars, dataclasses.replace(about, uncalibrated=reason), said
+    asked, found, reason = {ONLY: about}, dict[str, ErrorBars](), ""
+    directions = about.bank.directions() if about.bank is not None else []
+    if about.bank is not None:
+        kept = directions
+        if len(directions) > MOST_DIRECTIONS:
+            kept = [one for one in directions if len(one[0]) in (1, len(about.bank.usable(one[1])))]
+            reason = f"of {len(directions)} directions only those from all sources or from one are calibrated"
+        asked = {direction_name(sources, target): about.making(target, sources) for sources, target in kept}
+    for name, direction in asked.items():
+        translator = Translator(network, direction, EngineSettings(engine="torch"))
+        bars, why = fit_error_bars(translator, train, validation, data)
+        if bars is None:
+            reason = reason or why
+        else:
+            found[name] = bars
+    if not found:
+        return {}, dataclasses.replace(about, uncalibrated=reason), f"no error bars: {reason}"
+    if about.bank is None:
+        return found, about, found[ONLY].calibration.words()
+    said = words_of_several({name: bars.calibration for name, bars in found.items()}, len(directions))
+    return found, about, f"{said}; the others have none: {reason}" if reason else said
 
 
 def fit_error_bars(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from recontrast.contrasts import Contrast
+from recontrast.translation.conformal import words_of_several
 from recontrast.translation.description import TranslatorDescription
 
 
@@ -18,6 +19,8 @@ def model_card(about: TranslatorDescription) -> str:
     if about.begun_with:
         begun = f"weights of another translator (SHA-256 {about.begun_with}); its subjects and images are counted here"
     bars = "none" if about.calibration is None else about.calibration.words()
+    if about.bank is not None and about.calibrations:
+        bars = words_of_several(about.calibrations, len(about.bank.directions()))
     makes, units = _made(about, sources)
     few = "That is few: expect failures on other scanners and patients.\n" if subjects < 20 else ""
     return f"""# Translator: {about.direction}

@@ -89,7 +89,7 @@ def translate(settings: TranslateSettings) -> Summary:
     deciding = _deciding(settings, translator)
     inputs = open_folder(settings.out, deciding)
     earlier = check_leftovers(settings.out, cases, about.weights_sha256)
-    extra = {"deciding": deciding, "translator": job.facts["Translator"]}
+    extra = {"deciding": deciding, "translator": job.facts_of(job.translator)["Translator"]}
     provenance.write_provenance(settings.out, STAGE, settings, extra={**extra, "inputs": inputs})
     write_description(
         settings.out,
@@ -133,7 +133,7 @@ def _load(settings: TranslateSettings) -> Translator:
     if not settings.distance:
         translator.training = None
     if not settings.uncertainty:
-        translator.error_bars = None
+        translator = translator.with_error_bars({})
     return translator
 
 

@@ -97,6 +97,17 @@ class Calibration:
         }
 
 
+def words_of_several(calibrations: Mapping[str, Calibration], directions: int) -> str:
+    """Error bars of a translator that makes several contrasts, in a sentence: those on the fewest subjects.
+
+    Args:
+        calibrations: Of each direction that has one; at least one.
+        directions: Number of directions there are.
+    """
+    name, worst = min(calibrations.items(), key=lambda item: (len(item[1].subjects), item[0]))
+    return f"{len(calibrations)} of {directions} directions have {worst.words()} ({name})"
+
+
 def conformal_factor(ratios: Sequence[NDArray[Any]], level: float = LEVEL) -> float:
     """The factor on predicted spreads with which `level` of the voxels are covered, every subject counting the same.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -142,7 +142,11 @@ class TranslatorDescription:
     `sources`."""
 
     calibration: Calibration | None = None
-    """How its error bars were calibrated; None: it has none."""
+    """How its error bars were calibrated; None: it has none. Of a translator that makes several contrasts: those of the
+    direction that was chosen (`making`, `given`)."""
+
+    calibrations: dict[str, Calibration] = field(default_factory=dict)
+    """The same for each direction (`direction_name`) of a translator that makes several contrasts."""
 
     uncalibrated: str = ""
     """Why it has no error bars, where that was tried."""
@@ -188,7 +192,7 @@ class TranslatorDescription:
     def direction(self) -> str:
         """What becomes what, in words."""
         if self.bank is None:
-            return f"{' + '.join(self.sources)} to {self.target}"
+            return direction_name(self.sources, self.target)
         return f"any of {', '.join(self.bank.sources)} to {', '.join(self.bank.targets)}"
 
     @property
@@ -226,12 +230,17 @@ class TranslatorDescription:
             if label not in usable:
                 raise UnknownNameError.among(f"source of {target} (--source)", label, usable)
         kept = self.bank.usable(target, among or usable)
-        return replace(self, target=target, target_scale=self.bank.targets[target], sources=kept)
+        return self._asked(kept, target, self.bank.targets[target])
 
     def given(self, there: Collection[str]) -> TranslatorDescription:
         """The same translator for a case that has these sources; one without a bank needs all of its own."""
         kept = tuple(label for label in self.sources if label in there)
-        return replace(self, sources=kept) if self.bank and kept else self
+        return self._asked(kept, self.target, self.target_scale) if self.bank and kept else self
+
+    def _asked(self, sources: tuple[str, ...], target: str, scale: Scale) -> TranslatorDescription:
+        """The same for one direction, with the error bars that were calibrated for it."""
+        calibration = self.calibrations.get(direction_name(sources, target))
+        return replace(self, sources=sources, target=target, target_scale=scale, calibration=calibration)
 
     def levelled(self, scaled: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
         """Scaled sources brought to the level the translator learned on, where it learned on one.
@@ -241,6 +250,15 @@ class TranslatorDescription:
         """
         levels = self.source_levels
         return {label: at_level(data, levels[label]) if label in levels else data for label, data in scaled.items()}
+
+
+def direction_name(sources: Sequence[str], target: str) -> str:
+    """What becomes what, in words.
+
+    >>> direction_name(("T1w", "T2w"), "FLAIR")
+    'T1w + T2w to FLAIR'
+    """
+    return f"{' + '.join(sources)} to {target}"
 
 
 def subject_hash(subject: str) -> str:

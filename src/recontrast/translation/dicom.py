@@ -84,7 +84,7 @@ def translate_dicom(settings: TranslateSettings, translator: Translator, decidin
         ConfigError: OUT holds something else, or the images are to be harmonised.
     """
     about, out = translator.description, settings.out
-    translator.error_bars = None  # a series has no place for them
+    translator = translator.with_error_bars({})  # a series has no place for them
     if settings.harmonise:
         raise ConfigError(
             f"--harmonise: {settings.input} holds DICOM files; make a data set of them with `recontrast import`"

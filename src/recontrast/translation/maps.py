@@ -10,7 +10,7 @@ import numpy as np
 from recontrast.io.bids import write_sidecar
 from recontrast.io.nifti import write_volume
 from recontrast.translation.cases import stem
-from recontrast.translation.description import TranslatorDescription
+from recontrast.translation.description import TranslatorDescription, direction_name
 
 if TYPE_CHECKING:
     from recontrast.translation.translator import Translation
@@ -53,8 +53,8 @@ def error_bar_words(about: TranslatorDescription, wanted: bool) -> list[str]:
     if about.calibration is not None:
         return [about.calibration.words()]
     why = "the translator was trained without them (loop.error_bars)"
-    if about.bank is not None:
-        why = "translators of any contrast have none yet"
+    if about.calibrations:
+        why = f"none were calibrated for {direction_name(about.sources, about.target)}"
     return [f"no error bars: {about.uncalibrated or why}"]
 
 

@@ -39,11 +39,10 @@ class Job:
     out: Path
     settings: TranslateSettings
 
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What decides the result of a case besides its sources."""
-        about, settings, bars = self.translator.description, self.settings, self.translator.error_bars
-        folder = self.translator.folder or settings.run
+    def facts_of(self, translator: Translator) -> dict[str, Any]:
+        """What decides the result of a case besides its sources, with the translator as it is for that case."""
+        about, settings, bars = translator.description, self.settings, translator.error_bars
+        folder = translator.folder or settings.run
         return {
             "Translator": {
                 "folder": relative(folder, self.out),
@@ -72,16 +71,16 @@ def translate_case(case: TranslationCase, job: Job) -> CaseReport:
     """
     image = job.out / case.output
     hashes = {relative(path, job.out): provenance.sha256_of(path) for path in case.sources.values()}
-    facts = {"Sources": list(hashes), "SourcesSHA256": list(hashes.values()), **job.facts}
+    translator = job.translator.given(case.sources)
+    facts = {"Sources": list(hashes), "SourcesSHA256": list(hashes.values()), **job.facts_of(translator)}
     before = finished(image, facts)
-    barred = job.translator.error_bars is not None and not case.harmonised
+    barred = translator.error_bars is not None and not case.harmonised
     if before is not None and (not barred or uncertainty_path(image).is_file()):
         return CaseReport(hashes, str(before.get("Engine")), str(before.get("Precision")), kept=True)
     forget(image)  # outdated: it must not be taken for the new one when the new one cannot be made
     volumes = {label: read_volume(path, index=job.settings.volume) for label, path in case.sources.items()}
     for label, volume in volumes.items():
         require_signal(volume, str(case.sources[label]))
-    translator = job.translator.given(case.sources)
     first = next(iter(translator.description.sources))
     if _is_raw(case, translator):
         stripped = _declared(case, first)

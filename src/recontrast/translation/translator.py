@@ -32,6 +32,7 @@ from recontrast.translation.description import (
     Member,
     TranslatorDescription,
     description_to_json,
+    direction_name,
     read_description,
     subject_hash,
     translator_folder,
@@ -41,7 +42,7 @@ from recontrast.translation.engines.choice import PROBE_SLICES, PROBE_VOXELS, Ch
 from recontrast.translation.memory import working_bytes
 from recontrast.translation.slices import SliceStack, from_ras, not_acquired, ras_spacing, to_ras
 from recontrast.translation.support import load_training_signals, rarity_of, share_outside
-from recontrast.translation.uncertainty import ErrorBars, load_error_bars, packed
+from recontrast.translation.uncertainty import ONLY, ErrorBars, load_error_bars, packed
 from recontrast.translation.weights import build_network, fill_network, read_weights, require_finite
 from recontrast.translation.windows import (
     blend_windows,
@@ -133,6 +134,7 @@ class Translator:
         self.signals: SignalCoverage | None = None
         self.training: TrainingDistribution | None = None
         self.error_bars: ErrorBars | None = None
+        self._bars: Mapping[str, ErrorBars] = {}
         self._one_at_a_time = threading.Lock()
         volumes = description.spatial_dims == 3
         self._voxel_bytes = 0.0
@@ -154,7 +156,15 @@ class Translator:
     def _described(self, description: TranslatorDescription) -> Translator:
         other = copy.copy(self)
         other.description = description
+        if description.bank is not None:
+            other.error_bars = self._bars.get(direction_name(description.sources, description.target))
         return other
+
+    def with_error_bars(self, bars: Mapping[str, ErrorBars]) -> Translator:
+        """This translator with the error bars of each direction (`load_error_bars`); with none of them if empty."""
+        other = copy.copy(self)
+        other._bars, other.error_bars = bars, bars.get(ONLY)
+        return other._described(self.description)
 
     def translate(
         self, sources: Mapping[str, Volume], *, scales: Mapping[str, Scale] | None = None, where: str = ""
@@ -368,7 +378,10 @@ class Translator:
 
 
 def save_translator(
-    folder: Path, network: nn.Module, description: TranslatorDescription, error_bars: ErrorBars | None = None
+    folder: Path,
+    network: nn.Module,
+    description: TranslatorDescription,
+    error_bars: Mapping[str, ErrorBars] | None = None,
 ) -> Path:
     """Write a translator's folder: weights, description, model card. The folder is either the old one or the new one.
 
@@ -376,7 +389,7 @@ def save_translator(
         folder: The folder to make or replace.
         network: The network; all its parameters and buffers are stored, on the CPU.
         description: What it is; the hash of the weights is filled in.
-        error_bars: Its error bars, which become part of the description.
+        error_bars: Its error bars by direction (`ONLY` where there is one), which become part of the description.
 
     Raises:
         CheckpointError: A weight is not finite, or the network does not fit the description.
@@ -395,8 +408,10 @@ def save_translator(
                 raise output_error(folder / WEIGHTS, error) from error
             raise output_error(folder / WEIGHTS, OSError(0, str(error))) from error
         complete = dataclasses.replace(description, weights_sha256=sha256_of(partial / WEIGHTS))
-        if error_bars is not None:
-            complete = dataclasses.replace(complete, calibration=packed(error_bars, partial))
+        if error_bars:
+            calibrations = packed(error_bars, partial)
+            only = calibrations.pop(ONLY, None)
+            complete = dataclasses.replace(complete, calibration=only, calibrations=calibrations)
         write_json(partial / DESCRIPTION, description_to_json(complete))
         write_text(partial / CARD, model_card(complete))
     return folder
@@ -429,8 +444,7 @@ def load_translator(folder_or_run: Path, settings: EngineSettings | None = None,
     translator = Translator(network, description, settings, folder)
     translator.signals = load_training_signals(folder)
     translator.training = load_distribution(folder)
-    translator.error_bars = load_error_bars(folder, description.calibration, len(description.sources))
-    return translator.making(target)
+    return translator.with_error_bars(load_error_bars(folder, description)).making(target)
 
 
 def _require_one_grid(volumes: Mapping[str, Volume], where: str) -> None:

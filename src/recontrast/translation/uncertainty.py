@@ -6,7 +6,7 @@ calibration stretches that until the intervals hold what they are meant to (see 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,14 +16,19 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 
 from recontrast.atomic import output_error
+from recontrast.errors import CheckpointError
 from recontrast.models.surroundings import Surroundings
 from recontrast.preparation.context import context_channels
 from recontrast.provenance import sha256_of
 from recontrast.translation.conformal import Calibration
+from recontrast.translation.description import TranslatorDescription, direction_name
 from recontrast.translation.weights import fill_network, read_weights
 
 FILE = "uncertainty.safetensors"
-"""The predicted spread, in a translator's folder."""
+"""The predicted spread, in a translator's folder; of each direction, where there are several."""
+
+ONLY = ""
+"""Stands for the direction of a translator that has one."""
 
 WIDTH_MM = 2.0
 """Images are blurred to this width to tell of a voxel's surroundings, and for their gradients."""
@@ -109,37 +114,62 @@ def fit_spread(channels: Sequence[Array], errors: Array, level: float) -> Surrou
     return spread.eval()
 
 
-def packed(bars: ErrorBars, folder: Path) -> Calibration:
-    """Write the predicted spread into a translator's folder; the calibration that names it by its hash.
+def packed(bars: Mapping[str, ErrorBars], folder: Path) -> dict[str, Calibration]:
+    """Write the predicted spreads into a translator's folder; the calibrations that name the file by its hash.
+
+    Args:
+        bars: Direction to its error bars; `ONLY` for a translator with one direction.
+        folder: The translator's folder.
 
     Raises:
         OutputError: The folder cannot be written.
     """
     path = folder / FILE
+    tensors = {
+        _stored(direction, name): value.contiguous()
+        for direction, one in bars.items()
+        for name, value in one.spread.state_dict().items()
+    }
     try:
-        path.write_bytes(save({name: value.contiguous() for name, value in bars.spread.state_dict().items()}))
+        path.write_bytes(save(tensors))
     except OSError as error:
         raise output_error(path, error) from error
-    return replace(bars.calibration, spread_sha256=sha256_of(path))
+    digest = sha256_of(path)
+    return {direction: replace(one.calibration, spread_sha256=digest) for direction, one in bars.items()}
 
 
-def load_error_bars(folder: Path, calibration: Calibration | None, sources: int) -> ErrorBars | None:
-    """The error bars of a translator's folder; None where it has none.
+def load_error_bars(folder: Path, description: TranslatorDescription) -> dict[str, ErrorBars]:
+    """The error bars of a translator's folder: direction (`ONLY` where there is one) to error bars; may be empty.
 
     Args:
         folder: The translator's folder.
-        calibration: As `translator.json` has it.
-        sources: Number of source contrasts.
+        description: As `translator.json` has it.
 
     Raises:
         CheckpointError: The file is absent, damaged, or not the one that was calibrated.
     """
-    if calibration is None:
-        return None
-    path = folder / FILE
-    spread = Surroundings(channels=3 * (sources + 1) + 3, width=_UNITS, hidden=_HIDDEN)
-    fill_network(spread, read_weights(path, calibration.spread_sha256), path)
-    return ErrorBars(spread.eval(), calibration)
+    if description.bank is None:
+        wanted = {} if description.calibration is None else {ONLY: (description.calibration, len(description.sources))}
+    else:
+        among = {direction_name(*direction): len(direction[0]) for direction in description.bank.directions()}
+        unknown = sorted(set(description.calibrations) - set(among))
+        if unknown:
+            raise CheckpointError(f"{folder}: has error bars for {unknown[0]}, which it cannot make")
+        wanted = {name: (calibration, among[name]) for name, calibration in description.calibrations.items()}
+    path, found = folder / FILE, {}
+    weights = {digest: read_weights(path, digest) for digest in {c.spread_sha256 for c, _ in wanted.values()}}
+    for direction, (calibration, sources) in wanted.items():
+        start = _stored(direction, "")
+        own = {n.removeprefix(start): v for n, v in weights[calibration.spread_sha256].items() if n.startswith(start)}
+        spread = Surroundings(channels=3 * (sources + 1) + 3, width=_UNITS, hidden=_HIDDEN)
+        fill_network(spread, own, path)
+        found[direction] = ErrorBars(spread.eval(), calibration)
+    return found
+
+
+def _stored(direction: str, name: str) -> str:
+    """Name of a tensor in the file."""
+    return f"{direction}/{name}" if direction else name
 
 
 def _steepness(image: Array, spacing: Sequence[float]) -> Array:
