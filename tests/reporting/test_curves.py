@@ -36,6 +36,16 @@ def test_curves_are_read_by_the_stated_rule(values: list[float], word: str) -> N
     assert curves.reading().startswith(word)
 
 
+def test_a_last_validation_soon_after_the_one_before_hides_no_gain() -> None:
+    steps, values = (100, 200, 300, 400, 403), (21.0, 22.8, 24.6, 25.6, 25.62)
+    log = [{"event": "step", "step": step, "loss": 1 / step} for step in range(1, 404)]
+    log += [{"event": "validation", "step": s, "region": "brain", "metrics": {"psnr": v}, "best": True}
+            for s, v in zip(steps, values, strict=True)]  # fmt: skip
+    curves = read_curves(log)
+    assert curves is not None
+    assert curves.reading().startswith("Still improving")
+
+
 def test_over_fitting_says_whose_weights_were_kept() -> None:
     log = [*events([20, 24, 26, 27, 26, 25, 24, 23]), {"event": "end", "step": 80, "best_step": 80}]  # loop.keep = last
     curves = read_curves(log)

@@ -13,7 +13,7 @@ from recontrast.reporting.numbers import Measure
 
 RULE = (
     "Rule: the validation metric's gain is its best value minus its first. Still improving: the best value lies in "
-    "the last quarter of the validations and is better than the best before it by more than 5 % of the gain. "
+    "the last quarter of the steps and is better than the best before it by more than 5 % of the gain. "
     "Over-fitting: the best value lies before the last quarter, the last value is worse than the best by more than "
     "20 % of the gain, and the training loss (median of a quarter) still fell by more than 2 % from the quarter of "
     "the best value to the last quarter. Got worse: the same without that fall of the loss. Flat: none of these. No "
@@ -135,11 +135,13 @@ def _state(values: NDArray[np.float64], curves: Curves) -> str:
     values = np.where(np.isfinite(values), values, -np.inf)
     best = int(np.argmax(values))
     gain = values[best] - values[0]
-    last_quarter = len(values) - max(1, len(values) // 4)
+    # By steps, not by validations: the last one may follow soon after the one before it.
+    late = curves.validation_steps > 0.75 * curves.validation_steps[-1]
+    late[0] = False
     if not gain > 0 or not np.isfinite(gain):
         return "none"
-    if best >= last_quarter:
-        return "improving" if values[best] - values[:last_quarter].max() > 0.05 * gain else "flat"
+    if late[best]:
+        return "improving" if values[best] - values[~late].max() > 0.05 * gain else "flat"
     fell = values[best] - values[-1] > 0.20 * gain
     if not fell:
         return "flat"
