@@ -21,10 +21,11 @@ from torch import nn
 from recontrast.atomic import atomic_folder, output_error, write_json, write_text
 from recontrast.errors import IntensityError, MissingContrastError, RecontrastWarning
 from recontrast.preparation.context import context_channels
-from recontrast.preparation.normalize import Scale, fit_scale
+from recontrast.preparation.normalize import Scale
 from recontrast.provenance import sha256_of
 from recontrast.relaxometry.coverage import SignalCoverage
 from recontrast.translation.card import model_card
+from recontrast.translation.checks import fit_source, require_finite_images, require_one_grid, warn_of_spacing
 from recontrast.translation.description import (
     CARD,
     DESCRIPTION,
@@ -51,7 +52,7 @@ from recontrast.translation.windows import (
     place_windows,
     signal_box,
 )
-from recontrast.volume import Volume, require_same_grid
+from recontrast.volume import Volume
 
 log = logging.getLogger(__name__)
 
@@ -64,9 +65,6 @@ __all__ = [
     "save_translator",
     "subject_hash",
 ]
-
-SPACING_TOLERANCE = 1.5
-"""Voxels larger or smaller than in training by more than this factor give a warning."""
 
 
 @dataclass(frozen=True)
@@ -192,11 +190,11 @@ class Translator:
         """
         where = where or "translate"
         volumes = self.in_order(sources, where)
-        _require_one_grid(volumes, where)
+        require_one_grid(volumes, where)
         grid = next(iter(volumes.values()))
-        self._check_spacing(grid, where)
+        warn_of_spacing(grid, self.description, where)
         fitted = {
-            label: scales[label] if scales else _fit(volume, self.description, label, where)
+            label: scales[label] if scales else fit_source(volume, self.description, label, where)
             for label, volume in volumes.items()
         }
         native = {label: to_ras(volume) for label, volume in volumes.items()}
@@ -357,24 +355,8 @@ class Translator:
             IntensityError: One holds NaN or infinity.
         """
         volumes = {label: sources[label] for label in self._require(sources, where)}
-        for label, volume in volumes.items():
-            if not np.isfinite(volume.data).all():
-                count = int(np.count_nonzero(~np.isfinite(volume.data)))
-                raise IntensityError(
-                    f"{where}: {label} holds NaN or infinity in {count} voxels; replace them (for example by 0) first"
-                )
+        require_finite_images(volumes, where)
         return volumes
-
-    def _check_spacing(self, grid: Volume, where: str) -> None:
-        pairs = list(zip(ras_spacing(grid), self.description.spacing_mm, strict=True))
-        if any(not 1 / SPACING_TOLERANCE <= here / there <= SPACING_TOLERANCE for here, there in pairs):
-            warnings.warn(
-                f"{where}: voxels of {_mm([here for here, _ in pairs])} mm, the translator learned on "
-                f"{_mm([there for _, there in pairs])} mm; the result may be poor: resample with "
-                "`recontrast prepare`, or train on such images",
-                RecontrastWarning,
-                stacklevel=4,
-            )
 
 
 def save_translator(
@@ -445,20 +427,3 @@ def load_translator(folder_or_run: Path, settings: EngineSettings | None = None,
     translator.signals = load_training_signals(folder)
     translator.training = load_distribution(folder)
     return translator.with_error_bars(load_error_bars(folder, description)).making(target)
-
-
-def _require_one_grid(volumes: Mapping[str, Volume], where: str) -> None:
-    first, *others = volumes
-    for label in others:
-        require_same_grid(volumes[first], volumes[label], f"{where}: {first} and {label}")
-
-
-def _fit(volume: Volume, description: TranslatorDescription, label: str, where: str) -> Scale:
-    try:
-        return fit_scale(volume, description.scale_settings, contrast=label)
-    except IntensityError as error:
-        raise IntensityError(f"{where}: {label}: {error}") from error
-
-
-def _mm(values: list[float]) -> str:
-    return "x".join(f"{value:.3g}" for value in values)
