@@ -57,7 +57,17 @@ def test_over_fitting_says_whose_weights_were_kept() -> None:
 def test_a_falling_validation_without_a_falling_loss_is_not_called_over_fitting() -> None:
     curves = read_curves(events([20, 24, 26, 27, 26, 25, 24, 23], loss=lambda s: 1.0))
     assert curves is not None
-    assert curves.reading().startswith("Got worse: validation PSNR fell off after step 40")
+    assert curves.reading().startswith("Got worse: validation PSNR got worse after step 40, and the training loss did")
+
+
+@pytest.mark.parametrize("loss", [float("nan"), None])
+def test_of_a_loss_that_was_not_logged_nothing_is_said(loss: float | None) -> None:
+    log = events([0.5, 0.3, 0.2, 0.1, 0.2, 0.3, 0.4, 0.4], loss=lambda s: loss, metric="mae")
+    curves = read_curves(log if loss is not None else [event for event in log if event["event"] != "step"])
+    assert curves is not None
+    assert curves.reading() == (
+        "Got worse: validation MAE got worse after step 40; too few losses were logged to say more."
+    )
 
 
 def test_lower_is_better_for_errors() -> None:

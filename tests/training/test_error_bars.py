@@ -15,6 +15,7 @@ from recontrast.datasets.cases import DataSettings, held_slices
 from recontrast.io.bids import read_sidecar
 from recontrast.io.nifti import read_volume, write_volume
 from recontrast.models import MODELS
+from recontrast.models.surroundings import Surroundings
 from recontrast.preparation.bank import Bank
 from recontrast.preparation.cohort import PreparedCase, read_cohort
 from recontrast.preparation.normalize import Scale
@@ -22,10 +23,12 @@ from recontrast.training import error_bars
 from recontrast.training.command import TrainSettings, train
 from recontrast.training.error_bars import fit_error_bars
 from recontrast.translation.command import TranslateSettings, translate
+from recontrast.translation.conformal import Calibration
 from recontrast.translation.description import Member, TranslatorDescription, read_description, subject_hash
 from recontrast.translation.engines.choice import EngineSettings
 from recontrast.translation.maps import uncertainty_path
 from recontrast.translation.translator import Translator
+from recontrast.translation.uncertainty import ErrorBars
 
 MakePrepared = Callable[..., Path]
 
@@ -125,9 +128,9 @@ def test_a_perfect_translator_gets_narrow_ones(
     assert np.median(bars.half_widths([scaled], scaled, (1.0, 1.0, 1.0))) == pytest.approx(1e-3, rel=0.2)
 
 
-@pytest.mark.parametrize(("most", "asked"), [(13, 13), (12, 10)])
-def test_of_many_directions_only_all_and_single_sources_are_calibrated(
-    monkeypatch: pytest.MonkeyPatch, splits: dict[str, tuple[PreparedCase, ...]], most: int, asked: int
+@pytest.mark.parametrize(("many", "asked"), [(13, 13), (12, 10)])
+def test_directions_without_error_bars_have_their_reason(
+    monkeypatch: pytest.MonkeyPatch, splits: dict[str, tuple[PreparedCase, ...]], many: int, asked: int
 ) -> None:
     scale = Scale("fixed", 0.0, 1.0)
     bank = Bank(sources=("T1w", "T2w", "PDw"), targets={"FLAIR": scale, "T1w": scale, "PDw": scale})
@@ -136,18 +139,30 @@ def test_of_many_directions_only_all_and_single_sources_are_calibrated(
         recipe=Member(name="supervised"), target_scale=scale,
     )  # fmt: skip
     seen: list[TranslatorDescription] = []
+    able = True
 
-    def refuse(translator: Translator, *rest: object) -> tuple[None, str]:
+    def fit(translator: Translator, *rest: object) -> tuple[ErrorBars | None, str]:
         seen.append(translator.description)
-        return None, "no case"
+        if able and translator.description.target == "FLAIR":
+            kind = "slabs" if len(translator.description.sources) == 1 else "subjects"
+            return ErrorBars(Surroundings(channels=9), Calibration(kind=kind, subjects=("a",), factor=1.0)), ""
+        return None, f"no {translator.description.target}"
 
-    monkeypatch.setattr(error_bars, "fit_error_bars", refuse)
-    monkeypatch.setattr(error_bars, "MOST_DIRECTIONS", most)
-    found, uncalibrated, said = error_bars.with_error_bars(nn.Identity(), about, splits["train"], (), DataSettings())
-    assert (found, uncalibrated.calibrations) == ({}, {})
+    monkeypatch.setattr(error_bars, "fit_error_bars", fit)
+    monkeypatch.setattr(error_bars, "MANY_DIRECTIONS", many)
+    found, complete, said = error_bars.with_error_bars(nn.Identity(), about, splits["train"], (), DataSettings())
     assert len({(a.sources, a.target) for a in seen}) == len(seen) == asked
-    assert all(a.target not in a.sources for a in seen)
-    assert ("of 13 directions only those from all sources or from one" if most < 13 else "no case") in said
+    assert len(found) == (7 if many == 13 else 4)
+    assert said.startswith(f"{len(found)} of 13 directions have error bars; of these PDw to FLAIR promises least: ")
+    assert "calibrated on slabs" in said
+    assert "T2w + PDw to T1w has none: no T1w" in said
+    assert complete.making("T1w", ("PDw",)).uncalibrated == "no T1w"
+    left_out = "of 13 directions only those from all sources or from one are calibrated" if many == 12 else ""
+    assert complete.making("FLAIR", ("T1w", "PDw")).uncalibrated == left_out
+    able = False
+    found, complete, said = error_bars.with_error_bars(nn.Identity(), about, splits["train"], (), DataSettings())
+    assert (found, said) == ({}, "no error bars: no FLAIR; no T1w; no PDw")
+    assert complete.making("FLAIR").uncalibrated == "no FLAIR; no T1w; no PDw"
 
 
 @pytest.mark.slow

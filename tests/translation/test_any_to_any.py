@@ -66,6 +66,7 @@ def test_error_bars_are_those_of_the_sources_that_a_case_has(
     bank = Bank(sources=("T1w", "PDw"), targets={label: Scale("fixed", 0.0, 1000.0) for label in ("T2w", "PDw")})
     about = describe(
         sources=bank.sources, target="", bank=bank, model=Member(name="copy", options={"channel": 1}),
+        uncalibrated_directions={"T1w to T2w": "too few heads"},
     )  # fmt: skip
     network = MODELS.build("copy", {"in_channels": about.channels, "channel": 1})
     bars = {
@@ -80,6 +81,9 @@ def test_error_bars_are_those_of_the_sources_that_a_case_has(
     given: dict[str, Any] = {"run": run, "input": data_set, "target": "T2w", **TORCH}
     made = translate(TranslateSettings(out=tmp_path / "all", **given))
     assert not made.failed
+    assert [line[:43] for line in made.done[-2:]] == [
+        "T1w + PDw to T2w: error bars of 90 %, calib", "PDw to T2w: error bars of 90 %, calibrated ",
+    ]  # fmt: skip
     told = {
         path.name.split("_desc")[0]: read_sidecar(path) for path in (tmp_path / "all").rglob("*_uncertainty.nii.gz")
     }
@@ -89,8 +93,20 @@ def test_error_bars_are_those_of_the_sources_that_a_case_has(
     again = translate(TranslateSettings(out=tmp_path / "all", **given))
     assert again.done[0].endswith("4 were finished before")
 
+    factors = {
+        name: read_sidecar(tmp_path / "all" / f"{name}_desc-synthetic_T2w.nii.gz")["Settings"]["uncertainty"][1]
+        for name in ("sub-01/anat/sub-01", "sub-03/ses-1/anat/sub-03_ses-1")
+    }
+    assert list(factors.values()) == [0.5, 2.0]
+    for label, words in (("PDw", "error bars of 90 %, calibrated on 2 subjects"), ("T1w", "no error bars: too few")):
+        one = TranslateSettings(
+            run=run, input=data_set / f"sub-01/anat/sub-01_{label}.nii.gz", target="T2w",
+            out=tmp_path / f"sub-01_desc-synthetic_from{label}_T2w.nii.gz", **TORCH,
+        )  # fmt: skip
+        assert translate(one).done[-1].startswith(words)
+
     alone = translate(TranslateSettings(out=tmp_path / "alone", source=("T1w",), **given))
-    assert alone.done[-1] == "no error bars: none were calibrated for T1w to T2w"
+    assert alone.done[-1] == "no error bars: too few heads"
     without = translate(TranslateSettings(out=tmp_path / "without", uncertainty=False, **given))
     assert not without.failed
     for folder in ("alone", "without"):

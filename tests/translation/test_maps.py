@@ -80,8 +80,8 @@ def test_a_translator_without_them_says_why(save: Callable[..., Path], data_set:
 
 
 def test_words_only_where_they_are_wanted(describe: Callable[..., TranslatorDescription]) -> None:
-    assert error_bar_words(describe(calibration=CALIBRATION), wanted=False) == []
-    assert error_bar_words(describe(calibration=CALIBRATION), wanted=True) == [CALIBRATION.words()]
+    assert error_bar_words([describe(calibration=CALIBRATION)], wanted=False) == []
+    assert error_bar_words([describe(calibration=CALIBRATION)] * 2, wanted=True) == [CALIBRATION.words()]
 
 
 def test_beyond_the_prepared_grid_nothing_is_known(tmp_path: Path) -> None:

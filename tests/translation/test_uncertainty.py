@@ -95,7 +95,7 @@ def test_kept_with_the_translator_in_units_of_the_target(saved: Path, bars: Erro
     scaled = made.scales["T1w"].apply(image.reoriented("RAS").data)
     expected = 1000 * bars.half_widths([scaled], scaled, SPACING)
     assert np.allclose(made.uncertainty.reoriented("RAS").data, expected, rtol=1e-4)
-    translator.error_bars = None
+    translator = translator.with_error_bars({})
     assert translator.run({"T1w": image}, where="test").uncertainty is None
 
 

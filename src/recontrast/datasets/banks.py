@@ -7,7 +7,6 @@ dropout): the network learns every subset, and a case that lacks a contrast is l
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -56,16 +55,17 @@ class BankBatches(SliceBatches):
     def as_they_are(self, most: int) -> Batch:
         """As many slices without random changes, from the beginning; all targets and subsets of sources in turn."""
         plain, rng = self._plain(self.cases)
-        ways = [self._ways(case) for case in self.cases]
+        ways = [self.bank.directions(case.contrasts) for case in self.cases]
         samples = []
         for n in range(most):
             number, index = plain.place(n)
-            samples.append(plain._made(number, index, rng, *ways[number][n % len(ways[number])]))
+            given, target = ways[number][n % len(ways[number])]
+            samples.append(plain._made(number, index, rng, target, given))
         return stacked(samples)
 
     def to_begin_with(self, most: int) -> Iterator[Batch]:
         """A batch for each target and subset of sources: up to `most` slices, as they are, of the cases with both."""
-        for target, given in dict.fromkeys(way for case in self.cases for way in self._ways(case)):
+        for given, target in dict.fromkeys(way for case in self.cases for way in self.bank.directions(case.contrasts)):
             plain, rng = self._plain([case for case in self.cases if {target, *given} <= set(case.contrasts)])
             places = map(plain.place, range(min(most, len(plain.places))))
             yield stacked([plain._made(*place, rng, target, given) for place in places])
@@ -74,16 +74,6 @@ class BankBatches(SliceBatches):
         """Batches of some of the cases without random changes, of the same size."""
         as_is = dataclasses.replace(self.settings, augment=AugmentSettings(), size=self.size)
         return BankBatches(cases, as_is, self.seed, self.bank), np.random.default_rng(self.seed)
-
-    def _ways(self, case: CachedCase) -> list[tuple[str, tuple[str, ...]]]:
-        """Every target and non-empty subset of sources that a case has."""
-        return [
-            (target, subset)
-            for target in self.bank.makeable(case.contrasts)
-            for usable in [self.bank.usable(target, case.contrasts)]
-            for count in range(1, len(usable) + 1)
-            for subset in itertools.combinations(usable, count)
-        ]
 
     def _made(self, number: int, index: int, rng: np.random.Generator, target: str, given: Sequence[str]) -> Sample:
         everything, each = SliceBatches.sample(self, number, index, rng), 2 * self.settings.neighbours + 1

@@ -42,8 +42,10 @@ def segment_once(
         >>> segment_once(Tissue(), "tissue", given, case, Path("labels"))  # doctest: +SKIP
         Segmentation(...)
     """
+    if folder is None:
+        return segmenter.segment(given)
     number = segmenter.version()
-    if folder is None or number == UNKNOWN_VERSION:
+    if number == UNKNOWN_VERSION:
         return segmenter.segment(given)
     stamp = _stamp(name, number, given)
     label = "".join(letter for letter in name if letter.isalnum())

@@ -94,18 +94,22 @@ class Bank:
         """Its targets that one can learn from where these contrasts are there."""
         return makeable(self.sources, self.targets, there)
 
-    def directions(self) -> list[tuple[tuple[str, ...], str]]:
-        """Everything it may be asked: sources that are given, the larger sets first, and the target made of them.
+    def directions(self, there: Collection[str] | None = None) -> list[tuple[tuple[str, ...], str]]:
+        """Everything that can be asked of these contrasts: sources that are given, and the target made of them.
+
+        Args:
+            there: Contrasts that are there, the targets among them; None: all.
 
         >>> scale = Scale("percentile", 0.0, 1.0)
         >>> Bank(sources=("T1w", "T2w"), targets={"T2w": scale, "FLAIR": scale}).directions()
-        [(('T1w',), 'T2w'), (('T1w', 'T2w'), 'FLAIR'), (('T1w',), 'FLAIR'), (('T2w',), 'FLAIR')]
+        [(('T1w',), 'T2w'), (('T1w',), 'FLAIR'), (('T2w',), 'FLAIR'), (('T1w', 'T2w'), 'FLAIR')]
         """
+        among = self.contrasts if there is None else there
         return [
             (chosen, target)
-            for target in self.targets
-            for size in range(len(self.usable(target)), 0, -1)
-            for chosen in combinations(self.usable(target), size)
+            for target in self.makeable(among)
+            for size in range(1, len(self.usable(target, among)) + 1)
+            for chosen in combinations(self.usable(target, among), size)
         ]
 
     def code(self, given: Collection[str], target: str) -> tuple[float, ...]:

@@ -82,10 +82,12 @@ class Curves:
             f"went on falling{kept}.",
             "none": f"No gain: validation {name} was never better than at the first validation; look at the learning "
             "rate, the data and the length of the run.",
-            "worse": f"Got worse: validation {name} fell off after step {best} and the training loss did not fall "
+            "worse": f"Got worse: validation {name} got worse after step {best}, and the training loss did not fall "
             f"either; look at the learning rate{kept}.",
-            "flat": f"Flat: validation {name} hardly changed in the last quarter; this run does not show whether a "
-            "longer one would gain.",
+            "unexplained": f"Got worse: validation {name} got worse after step {best}; too few losses were logged to "
+            f"say more{kept}.",
+            "flat": f"Flat: validation {name} ended near its best and gained little or nothing in the last quarter; "
+            "this run does not show whether a longer one would gain.",
         }[state]
 
 
@@ -145,18 +147,19 @@ def _state(values: NDArray[np.float64], curves: Curves) -> str:
     fell = values[best] - values[-1] > 0.20 * gain
     if not fell:
         return "flat"
-    return "over-fitting" if _loss_still_fell(curves, int(curves.validation_steps[best])) else "worse"
+    learned = _loss_still_fell(curves, int(curves.validation_steps[best]))
+    return "unexplained" if learned is None else "over-fitting" if learned else "worse"
 
 
-def _loss_still_fell(curves: Curves, best_step: int) -> bool:
+def _loss_still_fell(curves: Curves, best_step: int) -> bool | None:
+    """Whether the training loss fell after this step; None where too little of it was logged."""
     if len(curves.loss) < 8:
-        return False
+        return None
     quarter = (curves.steps[-1] - curves.steps[0]) / 4
     around = np.abs(curves.steps - best_step) <= quarter / 2
     late = curves.steps >= curves.steps[-1] - quarter
-    if not around.any() or not late.any():
-        return False
-    return bool(np.median(curves.loss[late]) < 0.98 * np.median(curves.loss[around]))
+    then, now = (curves.loss[part & np.isfinite(curves.loss)] for part in (around, late))
+    return bool(np.median(now) < 0.98 * np.median(then)) if then.size and now.size else None
 
 
 def _number(value: Any) -> float:

@@ -29,7 +29,7 @@ from recontrast.volume import require_same_grid
 MOST_LEARNED, MOST_CALIBRATED = 3, 12
 """At most so many training subjects tell where errors are large, and so many subjects calibrate."""
 
-MOST_DIRECTIONS = 32
+MANY_DIRECTIONS = 32
 """Where sources and targets can be put together in more ways, only all sources and single ones get error bars."""
 
 VOXELS = 120_000
@@ -68,27 +68,31 @@ def with_error_bars(
     Returns:
         Direction (`ONLY` where there is one) to error bars, the description, the line.
     """
-    asked, found, reason = {ONLY: about}, dict[str, ErrorBars](), ""
     directions = about.bank.directions() if about.bank is not None else []
+    asked, left_out = {ONLY: about}, ""
     if about.bank is not None:
         kept = directions
-        if len(directions) > MOST_DIRECTIONS:
+        if len(directions) > MANY_DIRECTIONS:
             kept = [one for one in directions if len(one[0]) in (1, len(about.bank.usable(one[1])))]
-            reason = f"of {len(directions)} directions only those from all sources or from one are calibrated"
+            left_out = f"of {len(directions)} directions only those from all sources or from one are calibrated"
         asked = {direction_name(sources, target): about.making(target, sources) for sources, target in kept}
+    found: dict[str, ErrorBars] = {}
+    reasons: dict[str, str] = {}
     for name, direction in asked.items():
         translator = Translator(network, direction, EngineSettings(engine="torch"))
-        bars, why = fit_error_bars(translator, train, validation, data)
+        bars, reason = fit_error_bars(translator, train, validation, data)
         if bars is None:
-            reason = reason or why
+            reasons[name] = reason
         else:
             found[name] = bars
     if not found:
+        reason = "; ".join(dict.fromkeys(reasons.values()))
         return {}, dataclasses.replace(about, uncalibrated=reason), f"no error bars: {reason}"
     if about.bank is None:
         return found, about, found[ONLY].calibration.words()
+    about = dataclasses.replace(about, uncalibrated=left_out, uncalibrated_directions=reasons)
     said = words_of_several({name: bars.calibration for name, bars in found.items()}, len(directions))
-    return found, about, f"{said}; the others have none: {reason}" if reason else said
+    return found, about, "; ".join([said, *(f"{name} has none: {reason}" for name, reason in reasons.items())])
 
 
 def fit_error_bars(

@@ -109,7 +109,8 @@ def translate(settings: TranslateSettings) -> Summary:
     for report in reports.values():
         inputs.update(report.hashes)
     provenance.write_provenance(settings.out, STAGE, settings, extra={**extra, "inputs": inputs})
-    return Summary([*lines, *error_bar_words(about, settings.uncertainty)], failed)
+    made = [about.given(case.sources) for case in cases if case.key in reports] or [about]
+    return Summary([*lines, *error_bar_words(made, settings.uncertainty)], failed)
 
 
 def _check(settings: TranslateSettings) -> None:
@@ -168,7 +169,8 @@ def _translate_file(case: TranslationCase, translator: Translator, settings: Tra
         TranslationCase(key=case.key, sources=case.sources, output=Path(out.name), harmonised=case.harmonised),
         Job(translator, out.parent, settings),
     )
-    words = error_bar_words(translator.description, settings.uncertainty and not case.harmonised)
+    about = translator.given(case.sources).description
+    words = error_bar_words([about], settings.uncertainty and not case.harmonised)
     return Summary([f"{'kept' if report.kept else 'wrote'} {out} ({report.engine}, {report.precision})", *words])
 
 

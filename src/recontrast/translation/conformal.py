@@ -98,14 +98,20 @@ class Calibration:
 
 
 def words_of_several(calibrations: Mapping[str, Calibration], directions: int) -> str:
-    """Error bars of a translator that makes several contrasts, in a sentence: those on the fewest subjects.
+    """Error bars of a translator that makes several contrasts, in a sentence: those that promise least.
 
     Args:
         calibrations: Of each direction that has one; at least one.
         directions: Number of directions there are.
+
+    Example:
+        >>> one = Calibration(kind="subjects", subjects=("a",), factor=1.0)
+        >>> words_of_several({"T1w to T2w": one}, 2)[:63]
+        '1 of 2 directions have error bars; of these T1w to T2w promises '
     """
-    name, worst = min(calibrations.items(), key=lambda item: (len(item[1].subjects), item[0]))
-    return f"{len(calibrations)} of {directions} directions have {worst.words()} ({name})"
+    name, least = min(calibrations.items(), key=lambda item: (item[1].guaranteed, len(item[1].subjects), item[0]))
+    many = f"{len(calibrations)} of {directions} directions have error bars"
+    return f"{many}; of these {name} promises least: {least.words()}"
 
 
 def conformal_factor(ratios: Sequence[NDArray[Any]], level: float = LEVEL) -> float:

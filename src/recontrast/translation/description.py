@@ -149,7 +149,10 @@ class TranslatorDescription:
     """The same for each direction (`direction_name`) of a translator that makes several contrasts."""
 
     uncalibrated: str = ""
-    """Why it has no error bars, where that was tried."""
+    """Why it has no error bars, where that was tried; of the direction that was chosen, as for `calibration`."""
+
+    uncalibrated_directions: dict[str, str] = field(default_factory=dict)
+    """The same for each direction where it was tried."""
 
     weights_sha256: str = ""
     """SHA-256 of the weights file; filled in when saved."""
@@ -239,8 +242,11 @@ class TranslatorDescription:
 
     def _asked(self, sources: tuple[str, ...], target: str, scale: Scale) -> TranslatorDescription:
         """The same for one direction, with the error bars that were calibrated for it."""
-        calibration = self.calibrations.get(direction_name(sources, target))
-        return replace(self, sources=sources, target=target, target_scale=scale, calibration=calibration)
+        name = direction_name(sources, target)
+        return replace(
+            self, sources=sources, target=target, target_scale=scale, calibration=self.calibrations.get(name),
+            uncalibrated=self.uncalibrated_directions.get(name, self.uncalibrated),
+        )  # fmt: skip
 
     def levelled(self, scaled: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
         """Scaled sources brought to the level the translator learned on, where it learned on one.

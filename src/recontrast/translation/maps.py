@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,16 +47,25 @@ def write_uncertainty(image: Path, made: Translation, about: TranslatorDescripti
     write_sidecar(path, content)
 
 
-def error_bar_words(about: TranslatorDescription, wanted: bool) -> list[str]:
-    """The line on error bars that `translate` prints: what they are, or why there are none."""
+def error_bar_words(asked: Sequence[TranslatorDescription], wanted: bool) -> list[str]:
+    """The lines on error bars that `translate` prints: what they are, or why there are none; one for
+    each direction where they differ.
+
+    Args:
+        asked: The translator as it was for each case (see `TranslatorDescription.given`).
+        wanted: Whether anybody asked for error bars.
+    """
     if not wanted:
         return []
+    words = {direction_name(about.sources, about.target): _in_words(about) for about in asked}
+    alike = list(dict.fromkeys(words.values()))
+    return alike if len(alike) == 1 else [f"{name}: {said}" for name, said in words.items()]
+
+
+def _in_words(about: TranslatorDescription) -> str:
     if about.calibration is not None:
-        return [about.calibration.words()]
-    why = "the translator was trained without them (loop.error_bars)"
-    if about.calibrations:
-        why = f"none were calibrated for {direction_name(about.sources, about.target)}"
-    return [f"no error bars: {about.uncalibrated or why}"]
+        return about.calibration.words()
+    return f"no error bars: {about.uncalibrated or 'the translator was trained without them (loop.error_bars)'}"
 
 
 def write_rarity(image: Path, made: Translation) -> None:

@@ -101,8 +101,8 @@ class Translator:
 
     The attribute `signals` holds the distribution of the training signals of a voxel-wise translator; set it to None
     when no map of rarity is wanted. The attribute `training` holds the training scans in numbers; with it every scan is
-    held against them and one that is unlike them gives a warning. The attribute `error_bars` makes an interval around
-    every voxel.
+    held against them and one that is unlike them gives a warning. `with_error_bars` gives one that makes an interval
+    around every voxel, or none.
 
     Args:
         network: The network; its weights must not change while this object is used.
@@ -131,7 +131,6 @@ class Translator:
         self.settings = settings or EngineSettings()
         self.signals: SignalCoverage | None = None
         self.training: TrainingDistribution | None = None
-        self.error_bars: ErrorBars | None = None
         self._bars: Mapping[str, ErrorBars] = {}
         self._one_at_a_time = threading.Lock()
         volumes = description.spatial_dims == 3
@@ -154,15 +153,19 @@ class Translator:
     def _described(self, description: TranslatorDescription) -> Translator:
         other = copy.copy(self)
         other.description = description
-        if description.bank is not None:
-            other.error_bars = self._bars.get(direction_name(description.sources, description.target))
         return other
 
+    @property
+    def error_bars(self) -> ErrorBars | None:
+        """What makes an interval around every voxel, for the direction that was chosen; None: nothing does."""
+        about = self.description
+        return self._bars.get(ONLY if about.bank is None else direction_name(about.sources, about.target))
+
     def with_error_bars(self, bars: Mapping[str, ErrorBars]) -> Translator:
-        """This translator with the error bars of each direction (`load_error_bars`); with none of them if empty."""
+        """This translator with the error bars of each direction (`load_error_bars`); with none at all if empty."""
         other = copy.copy(self)
-        other._bars, other.error_bars = bars, bars.get(ONLY)
-        return other._described(self.description)
+        other._bars = bars
+        return other
 
     def translate(
         self, sources: Mapping[str, Volume], *, scales: Mapping[str, Scale] | None = None, where: str = ""

@@ -154,7 +154,7 @@ def load_error_bars(folder: Path, description: TranslatorDescription) -> dict[st
         among = {direction_name(*direction): len(direction[0]) for direction in description.bank.directions()}
         unknown = sorted(set(description.calibrations) - set(among))
         if unknown:
-            raise CheckpointError(f"{folder}: has error bars for {unknown[0]}, which it cannot make")
+            raise CheckpointError(f"{folder}: has error bars for {unknown[0]}, which it cannot make; train it again")
         wanted = {name: (calibration, among[name]) for name, calibration in description.calibrations.items()}
     path, found = folder / FILE, {}
     weights = {digest: read_weights(path, digest) for digest in {c.spread_sha256 for c, _ in wanted.values()}}

@@ -40,6 +40,15 @@ def test_a_program_that_fails_is_quoted(fake_program: Callable[..., Path]) -> No
 
 
 @pytest.mark.slow
-def test_a_program_that_prints_no_version(fake_program: Callable[..., Path]) -> None:
-    fake_program("run_fastsurfer.sh", "")
-    assert SEGMENTERS.get("fastsurfer")().version() == "unknown"
+@pytest.mark.parametrize(
+    ("program", "version"),
+    [
+        ("", "unknown"), ("print('usage: run_fastsurfer.sh')", "unknown"),
+        ("print('unrecognised option 2'); sys.exit(1)", "unknown"), ("print('welcome\\n2.4.1')", "2.4.1"),
+    ],
+)  # fmt: skip
+def test_a_version_is_a_line_with_a_number_of_a_program_that_did_not_fail(
+    fake_program: Callable[..., Path], program: str, version: str
+) -> None:
+    fake_program("run_fastsurfer.sh", program)
+    assert SEGMENTERS.get("fastsurfer")().version() == version

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 import subprocess
 import tempfile
@@ -96,7 +97,7 @@ class External(Segmenter):
             raise DataError(f"{what}: {self.program} failed with status {done.returncode}: {said}")
 
     def ask(self, *arguments: str) -> str:
-        """First line that the program prints for some arguments; "unknown" when it prints none."""
+        """First line with a digit that the program prints for some arguments; "unknown" if it fails or prints none."""
         done = subprocess.run([self.executable(), *arguments], capture_output=True, text=True, check=False)
-        lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-        return lines[0] if lines else UNKNOWN_VERSION
+        lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if re.search(r"\d", line)]
+        return lines[0] if lines and done.returncode == 0 else UNKNOWN_VERSION
