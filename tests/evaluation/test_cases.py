@@ -267,7 +267,7 @@ def test_tissues_are_found_in_an_acquired_image_where_no_masks_are(make_job) -> 
     result = evaluate_case(make_job(protocol="hagiwara2019", tissues_from="T1w", inputs="t"))
     defined = {record.region for record in result.records[SYNTHETIC] if record.status == "ok"}
     assert defined == {"brain", "GM", "WM", "CSF"}
-    assert "GM, WM, CSF from the T1w by segmenter tissue, version 1" in result.message
+    assert "GM, WM, CSF from the T1w by segmenter tissue, version 2" in result.message
     absent = evaluate_case(make_job(protocol="hagiwara2019", tissues_from="PDw", inputs="p"))
     assert "no tissue regions: sub-04: no PDw" in absent.message
     assert {r.status for r in absent.records[SYNTHETIC] if r.region == "GM"} == {"the case has no such region"}

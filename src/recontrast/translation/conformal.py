@@ -106,8 +106,8 @@ def words_of_several(calibrations: Mapping[str, Calibration], directions: int) -
 
     Example:
         >>> one = Calibration(kind="subjects", subjects=("a",), factor=1.0)
-        >>> words_of_several({"T1w to T2w": one}, 2)[:63]
-        '1 of 2 directions have error bars; of these T1w to T2w promises '
+        >>> words_of_several({"T1w to T2w": one}, 2).partition(":")[0]
+        '1 of 2 directions have error bars; of these T1w to T2w promises least'
     """
     name, least = min(calibrations.items(), key=lambda item: (item[1].guaranteed, len(item[1].subjects), item[0]))
     many = f"{len(calibrations)} of {directions} directions have error bars"
