@@ -107,7 +107,7 @@ def test_hagiwara_by_tissue_found_in_the_t1w(folders: Path) -> None:
     mse = found["WM", "mse"]["mean"]
     assert found["WM", "psnr"]["mean"] == pytest.approx(20 * np.log10(25_500) - 10 * np.log10(mse), abs=0.2)
     cases = read_table(out / "cases.tsv", ("message",))
-    assert cases["message"].str.contains("by segmenter tissue, version 1").all()
+    assert cases["message"].str.contains("by segmenter tissue, version 2").all()
     assert "region GM: mean ± SD over subjects" in page
     assert "PSNR is too high by that" in page  # these images are not on the scale of 25,500
     assert "nrmse (NMAE)" in page
