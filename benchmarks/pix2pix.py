@@ -175,7 +175,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=256, help="in-plane voxels")
     parser.add_argument("--width", type=int, default=64, help="channels of the first layer")
-    parser.add_argument("--steps", type=int, default=8, help="training steps of each")
+    parser.add_argument("--steps", type=int, default=16, help="training steps of each")
     parser.add_argument("--slices", type=int, default=24, help="slices of the volume")
     parser.add_argument("--precision", default="auto", help="of our training: auto, fp32, bf16")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)

@@ -13,9 +13,7 @@ from recontrast.training import checkpoint
 from recontrast.training.checkpoint import (
     has_checkpoint,
     load_checkpoint,
-    optimizer_tensors,
     read_step,
-    restore_optimizer,
     save_checkpoint,
 )
 
@@ -95,42 +93,3 @@ def test_absent_and_damaged_checkpoints_are_named(tmp_path: Path) -> None:
     (tmp_path / "state.json").write_text("{")
     with pytest.raises(CheckpointError, match="damaged"):
         load_checkpoint(tmp_path)
-
-
-def stepped(layout: torch.memory_format, steps: int) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
-    torch.manual_seed(0)
-    layer = torch.nn.Conv2d(3, 4, 3).to(memory_format=layout)
-    optimizer = torch.optim.Adam(layer.parameters(), fused=True)
-    step(layer, optimizer, range(steps))
-    return layer, optimizer
-
-
-def step(layer: torch.nn.Module, optimizer: torch.optim.Optimizer, numbers: range) -> None:
-    for number in numbers:
-        torch.manual_seed(100 + number)
-        layer(torch.rand(1, 3, 8, 8)).square().sum().backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-
-
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_restored_optimiser_goes_on_bit_for_bit(tmp_path: Path, layout: torch.memory_format) -> None:
-    expected, _ = stepped(layout, 6)
-    layer, optimizer = stepped(layout, 3)
-    save_checkpoint(tmp_path, {**layer.state_dict(), **optimizer_tensors(optimizer)}, {"step": 3})
-    fresh, fresh_optimizer = stepped(layout, 0)
-    found = load_checkpoint(tmp_path)
-    fresh.load_state_dict({name: found.tensors[name] for name in layer.state_dict()})
-    restore_optimizer(fresh_optimizer, {n: v for n, v in found.tensors.items() if n[0].isdigit()})
-    step(fresh, fresh_optimizer, range(3, 6))
-    for one, other in zip(expected.parameters(), fresh.parameters(), strict=True):
-        assert torch.equal(one, other)
-
-
-def test_state_of_another_network_is_refused() -> None:
-    _, optimizer = stepped(torch.contiguous_format, 1)
-    other = torch.optim.Adam(torch.nn.Conv2d(3, 8, 3).parameters())
-    with pytest.raises(CheckpointError, match="was its model changed"):
-        restore_optimizer(other, optimizer_tensors(optimizer))
-    with pytest.raises(CheckpointError, match="does not fit"):
-        restore_optimizer(other, {"9.exp_avg": torch.zeros(2)})

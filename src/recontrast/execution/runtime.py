@@ -63,12 +63,29 @@ def supports_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
         >>> supports_bf16(Path("no-such-file"))
         False
     """
+    return not _BF16_FLAGS.isdisjoint(_flags(cpuinfo))
+
+
+def has_matrix_tiles(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the processor multiplies whole tiles in bfloat16 (AMX); False where that cannot be read.
+
+    Args:
+        cpuinfo: The kernel's description of the processor.
+
+    Example:
+        >>> has_matrix_tiles(Path("no-such-file"))
+        False
+    """
+    return "amx_bf16" in _flags(cpuinfo)
+
+
+def _flags(cpuinfo: Path) -> set[str]:
+    """What Linux says the processor can do; nothing where that cannot be read."""
     try:
         lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        return False
-    flags = next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), [])
-    return not _BF16_FLAGS.isdisjoint(flags)
+        return set()
+    return set(next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), []))
 
 
 def choose_precision(setting: str, *, accelerated: bool = False) -> str:

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
@@ -93,39 +92,3 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         raise CheckpointError(f"{folder}: the checkpoint is damaged ({error}); train again in a new folder") from error
     remove_partial_files(folder)
     return Checkpoint(tensors, state)
-
-
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """State of an optimiser as named tensors: `<number of the parameter>.<name of the moment>`."""
-    state = optimizer.state_dict()["state"]
-    return {
-        f"{number}.{name}": torch.as_tensor(value)
-        for number, moments in state.items()
-        for name, value in moments.items()
-    }
-
-
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put back what `optimizer_tensors` gave.
-
-    Moments get the memory layout of their parameter: fused optimisers walk through both in storage order.
-
-    Raises:
-        CheckpointError: The tensors do not fit the parameters.
-    """
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        number, _, name = key.partition(".")
-        if not number.isdigit() or int(number) >= len(parameters):
-            raise CheckpointError("the checkpoint's optimiser state does not fit the network; was its model changed?")
-        parameter = parameters[int(number)]
-        if value.ndim > 0:
-            if value.shape != parameter.shape:
-                raise CheckpointError(
-                    f"the checkpoint's optimiser state {key} has shape {tuple(value.shape)}, "
-                    f"the network needs {tuple(parameter.shape)}; was its model changed?"
-                )
-            value = torch.empty_like(parameter).copy_(value)
-        state.setdefault(int(number), {})[name] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

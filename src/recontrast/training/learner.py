@@ -22,7 +22,8 @@ from recontrast.datasets.patches import Batch
 from recontrast.errors import CheckpointError, DependencyError, TrainingError
 from recontrast.models import MODELS
 from recontrast.recipes import Turn, build_recipe
-from recontrast.training.checkpoint import Checkpoint, optimizer_tensors, restore_optimizer
+from recontrast.training.checkpoint import Checkpoint
+from recontrast.training.descent import Descent
 from recontrast.training.plan import LoopSettings, Plan
 from recontrast.training.recompute import recompute_levels
 
@@ -72,7 +73,7 @@ class Learner:
             _require_compiler()
             network.compile(dynamic=False)
         self.optimizers = {
-            name: _optimizer([p for module in modules for p in module.parameters()], plan.loop)
+            name: Descent([p for module in modules for p in module.parameters()], plan.loop)
             for name, modules in recipe.optimized().items()
         }
         self.averaged = copy.deepcopy(network) if plan.loop.ema > 0 else None
@@ -193,7 +194,7 @@ class Learner:
                 name = "" if len(self.optimizers) == 1 else f" of the {turn.optimizer}"
                 raise TrainingError(f"the loss{name} of step {number + 1} is {value}")
             if not turns:
-                self.optimizers[turn.optimizer].zero_grad(set_to_none=True)
+                self.optimizers[turn.optimizer].zero_grad()
             (turn.loss / len(steps)).backward()  # type: ignore[no-untyped-call]
             turns.append(dataclasses.replace(turn, loss=turn.loss.detach()))
         return turns
@@ -207,16 +208,12 @@ class Learner:
     def _take(self, turn: Turn, rate: float) -> None:
         """Mean of the gradient over ranks, its limit, and the step of the optimiser."""
         optimizer = self.optimizers[turn.optimizer]
-        trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        trained = optimizer.parameters
         if self.fabric.world_size > 1:
             _share_gradients(self.fabric, trained)
         if self.loop.gradient_clip > 0:
             nn.utils.clip_grad_norm_(trained, self.loop.gradient_clip)
-        for group in optimizer.param_groups:
-            group["lr"] = rate * turn.rate
-            group["betas"] = turn.betas or self.loop.betas
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.step(rate * turn.rate, turn.betas or self.loop.betas)
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that a resumed run needs, by name.
@@ -229,7 +226,7 @@ class Learner:
             raise TrainingError("a weight is not finite")
         found = {f"recipe.{name}": value for name, value in weights.items()}
         for kind, optimizer in self.optimizers.items():
-            found |= {f"optimizer.{kind}.{name}": value for name, value in optimizer_tensors(optimizer).items()}
+            found |= {f"optimizer.{kind}.{name}": value for name, value in optimizer.tensors().items()}
         if self.averaged is not None:
             found |= {f"averaged.network.{name}": value for name, value in self.averaged.state_dict().items()}
         return found
@@ -251,7 +248,7 @@ class Learner:
         except RuntimeError as error:
             raise CheckpointError(f"the checkpoint does not fit the network: {str(error).splitlines()[-1]}") from error
         for kind, optimizer in self.optimizers.items():
-            restore_optimizer(optimizer, checkpoint.part(f"optimizer.{kind}"))
+            optimizer.restore(checkpoint.part(f"optimizer.{kind}"))
 
 
 def learning_rate(loop: LoopSettings, step: int, total_steps: int, used: float = 0.0) -> float:
@@ -280,11 +277,6 @@ def learning_rate(loop: LoopSettings, step: int, total_steps: int, used: float =
     if loop.schedule == "linear":
         return loop.learning_rate * (1 - fraction)
     return loop.learning_rate * 0.5 * (1 + math.cos(math.pi * fraction))
-
-
-def _optimizer(parameters: list[nn.Parameter], loop: LoopSettings) -> torch.optim.Optimizer:
-    kind = torch.optim.AdamW if loop.weight_decay > 0 else torch.optim.Adam
-    return kind(parameters, lr=loop.learning_rate, betas=loop.betas, weight_decay=loop.weight_decay, fused=True)
 
 
 def _share_gradients(fabric: Any, parameters: list[nn.Parameter]) -> None:

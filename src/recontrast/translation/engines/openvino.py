@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from recontrast.errors import DependencyError
+from recontrast.execution.runtime import has_matrix_tiles
+from recontrast.translation.engines.phases import in_phases
 from recontrast.translation.engines.pytorch import Precision
 
 log = logging.getLogger(__name__)
@@ -78,22 +80,13 @@ class OpenVINOEngine:
 
     def _compile(self, shape: tuple[int, ...]) -> Any:
         import openvino
-        from openvino.frontend import FrontEndManager
-        from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
         training = self._network.training
         self._network.eval()
         try:
-            with torch.no_grad(), warnings.catch_warnings():
-                # Tracing warns of branches on the size of the input, which is fixed here, and of its own old age.
-                warnings.simplefilter("ignore")
-                traced = torch.jit.trace(self._network, torch.zeros(1, *shape[1:]), check_trace=False)  # type: ignore[no-untyped-call]
-                # openvino.convert_model does the same, but reports usage statistics over the network first.
-                frontend = FrontEndManager().load_by_framework("pytorch")
-                decoder = TorchScriptPythonDecoder(traced)  # named, for OpenVINO does not keep it alive
-                model = frontend.convert(frontend.load(decoder))
-            model.inputs[0].get_node().set_partial_shape(openvino.PartialShape(list(shape)))
-            model.validate_nodes_and_infer_types()
+            model = converted(self._network, shape)
+            if self.precision == "bf16" and not has_matrix_tiles():
+                in_phases(model)  # else its transposed convolutions stay in fp32
             settings = {
                 "INFERENCE_PRECISION_HINT": _HINTS[self.precision],
                 "PERFORMANCE_HINT": "LATENCY",
@@ -107,3 +100,27 @@ class OpenVINOEngine:
             ) from error
         finally:
             self._network.train(training)
+
+
+def converted(network: nn.Module, shape: tuple[int, ...]) -> Any:
+    """The `openvino.Model` of a network in evaluation mode, for input of one shape.
+
+    Args:
+        network: The network, on the CPU.
+        shape: (B, C, I, J[, K]).
+    """
+    import openvino
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    with torch.no_grad(), warnings.catch_warnings():
+        # Tracing warns of branches on the size of the input, which is fixed here, and of its own old age.
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(network, torch.zeros(1, *shape[1:]), check_trace=False)  # type: ignore[no-untyped-call]
+        # openvino.convert_model does the same, but reports usage statistics over the network first.
+        frontend = FrontEndManager().load_by_framework("pytorch")
+        decoder = TorchScriptPythonDecoder(traced)  # named, for OpenVINO does not keep it alive
+        model = frontend.convert(frontend.load(decoder))
+    model.inputs[0].get_node().set_partial_shape(openvino.PartialShape(list(shape)))
+    model.validate_nodes_and_infer_types()
+    return model
