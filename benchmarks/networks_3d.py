@@ -5,8 +5,8 @@
 Plain: the network as PyTorch runs it (fp32, contiguous memory, torch's Adam, default allocator). Ours: the learner as
 `recontrast train` uses it (bf16 where the processor has it, channels innermost, fused Adam, tuned allocator) and the
 translator as `recontrast translate` uses it (OpenVINO where installed). Every measurement is a process of its own.
-Memory is what the
-process takes beyond its imports. Inference includes the check against fp32. The last table holds windows against the whole volume.
+Memory is what the process takes beyond its imports. Inference includes the check against fp32. The last table holds
+windows against the whole volume.
 """
 
 from __future__ import annotations
@@ -196,8 +196,9 @@ def main() -> None:
                 ours = in_a_process(True, **settings, ours=True, recompute=recompute)
                 slow, fast = (statistics.median(result["seconds"][1:]) for result in (plain, ours))
                 share = ours["memory"] / plain["memory"]
+                more = ", loop.recompute" if recompute else ""
                 print(
-                    f"{name:<11} training step {arguments.train_size}^3{', loop.recompute' if recompute else ''}: plain "
+                    f"{name:<11} training step {arguments.train_size}^3{more}: plain "
                     f"{slow:.2f} s {plain['memory']:.2f} GB, ours {fast:.2f} s {ours['memory']:.2f} GB: "
                     f"{slow / fast:.2f}x, memory {share:.2f}; PSNR after {arguments.steps} steps {plain['psnr']:.2f} "
                     f"and {ours['psnr']:.2f} dB",
