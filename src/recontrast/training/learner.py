@@ -24,6 +24,7 @@ from recontrast.models import MODELS
 from recontrast.recipes import Turn, build_recipe
 from recontrast.training.checkpoint import Checkpoint
 from recontrast.training.descent import Descent
+from recontrast.training.half_precision import half_precision
 from recontrast.training.plan import LoopSettings, Plan
 from recontrast.training.recompute import recompute_levels
 
@@ -202,7 +203,7 @@ class Learner:
     def _next(self, turns: Iterator[Turn]) -> Turn | None:
         # Not Fabric's own mixed precision: that would round the target to bfloat16 before the loss sees it. A new
         # context for each turn: a context keeps rounded weights, and the turn before has changed them.
-        with torch.autocast(self.fabric.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+        with half_precision(self.fabric.device.type, self.precision == "bf16"):
             return next(turns, None)
 
     def _take(self, turn: Turn, rate: float) -> None:

@@ -313,7 +313,7 @@ class _Training:
             return
         state, rank, ranks = self.state, self.fabric.global_rank, self.fabric.world_size
         values = self.validator.score_cases(self.learner.network, self.job.precision, rank, ranks)
-        result = self.validator.summarise(self.fabric.all_reduce(values, reduce_op="sum").numpy())
+        result = self.validator.summarise(self.fabric.all_reduce(values, reduce_op="sum").cpu().numpy())
         best = self.validator.is_better(result.score, state.best_score)
         if best:
             state.best_score, state.best_step, state.waited = result.score, state.step, 0

@@ -14,6 +14,7 @@ from recontrast.errors import RecontrastError
 from recontrast.execution.runtime import choose_precision
 from recontrast.models import MODELS
 from recontrast.recipes import build_recipe
+from recontrast.training.half_precision import half_precision
 from recontrast.training.learner import layout_of
 from recontrast.training.plan import SCALES, Plan, read_plan
 from recontrast.training.planning import model_options
@@ -134,7 +135,7 @@ def _step(recipe: Any, batch: Batch, plan: Plan, precision: str) -> None:
     recipe.train()
     turns = recipe.training_step(batch)
     while True:
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        with half_precision("cpu", precision == "bf16"):
             turn = next(turns, None)
         if turn is None:
             return

@@ -13,6 +13,8 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from recontrast.training.half_precision import SmallInFloat32
+
 
 def recompute_levels(network: nn.Module) -> int:
     """Let each level of a network keep only its input in training.
@@ -55,7 +57,14 @@ class _Recomputed:
         return checkpoint(plain, self.module, *inputs, use_reentrant=False, context_fn=self._contexts)
 
     def _contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), _averages_kept(self.module)
+        return nullcontext(), _again(self.module)
+
+
+@contextmanager
+def _again(module: nn.Module) -> Iterator[None]:
+    """The second pass is on the way back, outside of the context of the first one; autocast alone is put back."""
+    with _averages_kept(module), SmallInFloat32():
+        yield
 
 
 @contextmanager

@@ -172,10 +172,11 @@ def working_bytes(network: nn.Module, channels: int) -> float:
         channels: Of its input.
     """
     training = network.training
+    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     network.eval()
     try:
         with torch.no_grad():
-            taken = most_bytes(lambda: network(torch.empty(1, channels, _PROBE, _PROBE, _PROBE)))
+            taken = most_bytes(lambda: network(torch.empty(1, channels, _PROBE, _PROBE, _PROBE, device=device)))
     finally:
         network.train(training)
     return taken / _PROBE**3

@@ -319,7 +319,7 @@ class Translator:
         output = np.full(source.shape[1:], self.scaled_zero, dtype=np.float32)
         box = signal_box(source)
         shown = source[:, *box]
-        limit = settings.memory_gb or memory_of_machine_gb() / 2
+        limit = settings.memory_gb or _memory_gb(self.device) / 2
         self._voxel_bytes = self._voxel_bytes or working_bytes(self.network, len(source))
         size = fitting_window(shown.shape[1:], self._voxel_bytes, limit)
         if settings.window:
@@ -360,6 +360,13 @@ class Translator:
         volumes = {label: sources[label] for label in self._require(sources, where)}
         require_finite_images(volumes, where)
         return volumes
+
+
+def _memory_gb(device: str) -> float:
+    """Memory of what computes, in GB."""
+    if device == "cuda":
+        return float(torch.cuda.get_device_properties(0).total_memory) / 1e9
+    return memory_of_machine_gb()
 
 
 def save_translator(
