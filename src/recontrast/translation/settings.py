@@ -65,7 +65,7 @@ class TranslateSettings:
     """slices the network sees at a time; 0: 2 on a processor, whose cache they fit, 32 on a GPU"""
 
     memory_gb: float = 0.0
-    """volumes: working memory of the network in GB, a larger head goes in windows; 0: half of the machine's memory.
+    """volumes: working memory of the network in GB, a larger head goes in windows; 0: half of what the device has.
     Slices with several workers: most memory of a process, what needs more fails; 0: no limit"""
 
     window: int = 0

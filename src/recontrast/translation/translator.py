@@ -40,6 +40,7 @@ from recontrast.translation.description import (
 )
 from recontrast.translation.distance import Distance, TrainingDistribution, describe, load_distribution
 from recontrast.translation.engines.choice import PROBE_SLICES, PROBE_VOXELS, Choice, Engines, EngineSettings
+from recontrast.translation.engines.pytorch import memory_gb
 from recontrast.translation.memory import working_bytes
 from recontrast.translation.slices import SliceStack, from_ras, not_acquired, ras_spacing, to_ras
 from recontrast.translation.support import load_training_signals, rarity_of, share_outside
@@ -48,7 +49,6 @@ from recontrast.translation.weights import build_network, fill_network, read_wei
 from recontrast.translation.windows import (
     blend_windows,
     fitting_window,
-    memory_of_machine_gb,
     place_windows,
     signal_box,
 )
@@ -319,7 +319,7 @@ class Translator:
         output = np.full(source.shape[1:], self.scaled_zero, dtype=np.float32)
         box = signal_box(source)
         shown = source[:, *box]
-        limit = settings.memory_gb or _memory_gb(self.device) / 2
+        limit = settings.memory_gb or memory_gb(self.device) / 2
         self._voxel_bytes = self._voxel_bytes or working_bytes(self.network, len(source))
         size = fitting_window(shown.shape[1:], self._voxel_bytes, limit)
         if settings.window:
@@ -360,13 +360,6 @@ class Translator:
         volumes = {label: sources[label] for label in self._require(sources, where)}
         require_finite_images(volumes, where)
         return volumes
-
-
-def _memory_gb(device: str) -> float:
-    """Memory of what computes, in GB."""
-    if device == "cuda":
-        return float(torch.cuda.get_device_properties(0).total_memory) / 1e9
-    return memory_of_machine_gb()
 
 
 def save_translator(

@@ -62,7 +62,7 @@ class EngineSettings:
     """Slices at a time; 0: 2 on a processor, whose cache they fit, 32 on a GPU. Volumes go one by one."""
 
     memory_gb: float = 0.0
-    """Volumes: working memory of the network in GB; larger heads go in windows; 0: half of the machine's memory."""
+    """Volumes: working memory of the network in GB; larger heads go in windows; 0: half of what the device has."""
 
     window: int = 0
     """Volumes: largest size of a window along each axis in voxels; 0: as the memory allows."""

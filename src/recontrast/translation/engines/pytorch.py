@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from recontrast.execution.runtime import supports_bf16
+from recontrast.translation.windows import memory_of_machine_gb
 
 Precision = Literal["fp32", "bf16"]
 
@@ -88,3 +89,14 @@ def has_bf16(device: str = "cpu") -> bool:
     if device.startswith("cuda"):
         return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
     return supports_bf16()
+
+
+def memory_gb(device: str) -> float:
+    """Memory of what computes, in GB: that of the machine, or of its first graphics processor.
+
+    Args:
+        device: cpu or cuda.
+    """
+    if device.startswith("cuda"):
+        return float(torch.cuda.get_device_properties(0).total_memory) / 1e9
+    return memory_of_machine_gb()
