@@ -6,7 +6,7 @@ import dataclasses
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +24,6 @@ from recontrast.datasets.volumes import VolumeBatches
 from recontrast.errors import TrainingError
 from recontrast.io.tables import write_table
 from recontrast.preparation.cohort import PreparedCase
-from recontrast.training.ahead import Ahead
 from recontrast.training.any_to_any import build_validator
 from recontrast.training.beginning import Beginning
 from recontrast.training.checkpoint import has_checkpoint, load_checkpoint, read_step, save_checkpoint
@@ -223,25 +222,10 @@ class _Training:
 
     def run(self) -> str:
         """Steps until there is a reason to end, which is returned."""
-
-        def batch_of(step: int) -> Batch:
-            return self.batches.batch(step, self.fabric.global_rank, self.fabric.world_size)
-
-        with Ahead(batch_of, active=self.fabric.device.type == "cuda") as batches:
-            reason = self._steps(batches)
-        if self.chief and (self.loop.keep == "last" or self.state.best_score is None):
-            # Last weights were asked for, nothing was validated, or no value was defined.
-            self.state.best_step = self.state.step
-            self._save_weights(BEST)
-        if self.log is not None:
-            state = self.state
-            self.log.write("end", step=state.step, reason=reason, seconds=state.seconds, best_step=state.best_step)
-        return reason
-
-    def _steps(self, batches: Callable[[int], Batch]) -> str:
         reason = self._reason_to_end()
         while not reason:
-            loss, parts = self._step(batches(self.state.step))
+            batch = self.batches.batch(self.state.step, self.fabric.global_rank, self.fabric.world_size)
+            loss, parts = self._step(batch)
             reason = self._reason_to_end()
             self._show(loss, parts, last=bool(reason))
             if self.chief and self.state.step in self.snapshots:
@@ -252,6 +236,13 @@ class _Training:
                 reason = reason or self._reason_to_end()
             elif time.perf_counter() - self.saved_at >= 60 * self.loop.checkpoint_minutes:
                 self._save()
+        if self.chief and (self.loop.keep == "last" or self.state.best_score is None):
+            # Last weights were asked for, nothing was validated, or no value was defined.
+            self.state.best_step = self.state.step
+            self._save_weights(BEST)
+        if self.log is not None:
+            state = self.state
+            self.log.write("end", step=state.step, reason=reason, seconds=state.seconds, best_step=state.best_step)
         return reason
 
     def share_to_keep(self, judged: Sequence[CachedCase]) -> float | None:
