@@ -156,13 +156,13 @@ def test_directions_without_error_bars_have_their_reason(
     assert said.startswith(f"{len(found)} of 13 directions have error bars; of these PDw to FLAIR promises least: ")
     assert "calibrated on slabs" in said
     assert "T2w + PDw to T1w has none: no T1w" in said
-    assert complete.making("T1w", ("PDw",)).uncalibrated == "no T1w"
+    assert complete.making("T1w", ("PDw",)).why_uncalibrated == "no T1w"
     left_out = "of 13 directions only those from all sources or from one are calibrated" if many == 12 else ""
-    assert complete.making("FLAIR", ("T1w", "PDw")).uncalibrated == left_out
+    assert complete.making("FLAIR", ("T1w", "PDw")).why_uncalibrated == left_out
     able = False
     found, complete, said = error_bars.with_error_bars(nn.Identity(), about, splits["train"], (), DataSettings())
     assert (found, said) == ({}, "no error bars: no FLAIR; no T1w; no PDw")
-    assert complete.making("FLAIR").uncalibrated == "no FLAIR; no T1w; no PDw"
+    assert complete.making("FLAIR").why_uncalibrated == "no FLAIR; no T1w; no PDw"
 
 
 @pytest.mark.slow

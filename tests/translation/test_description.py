@@ -140,3 +140,17 @@ def test_a_translator_of_one_target_has_no_choice(describe: Callable[..., Transl
         about.making("FLAIR")
     with pytest.raises(ConfigError, match="always needs T1w: leave out --source"):
         about.making("", ["T1w"])
+
+
+def test_a_direction_does_not_tell_the_reason_of_the_one_before(
+    describe: Callable[..., TranslatorDescription],
+) -> None:
+    bank = Bank(sources=("T1w", "PDw"), targets={"T2w": Scale("fixed", 0.0, 1000.0)})
+    reasons = {"T1w + PDw to T2w": "too few heads"}
+    about = describe(
+        sources=bank.sources, target="", bank=bank, uncalibrated="left out", uncalibrated_directions=reasons
+    )
+    both = about.making("T2w")
+    assert both.why_uncalibrated == "too few heads"
+    assert both.given({"PDw"}).why_uncalibrated == "left out"
+    assert describe(uncalibrated="no validation subject").why_uncalibrated == "no validation subject"

@@ -149,10 +149,10 @@ class TranslatorDescription:
     """The same for each direction (`direction_name`) of a translator that makes several contrasts."""
 
     uncalibrated: str = ""
-    """Why it has no error bars, where that was tried; of the direction that was chosen, as for `calibration`."""
+    """Why it has no error bars, where that was tried; of several directions those that have no reason of their own."""
 
     uncalibrated_directions: dict[str, str] = field(default_factory=dict)
-    """The same for each direction where it was tried."""
+    """Direction to the reason of its own."""
 
     weights_sha256: str = ""
     """SHA-256 of the weights file; filled in when saved."""
@@ -244,9 +244,13 @@ class TranslatorDescription:
         """The same for one direction, with the error bars that were calibrated for it."""
         name = direction_name(sources, target)
         return replace(
-            self, sources=sources, target=target, target_scale=scale, calibration=self.calibrations.get(name),
-            uncalibrated=self.uncalibrated_directions.get(name, self.uncalibrated),
-        )  # fmt: skip
+            self, sources=sources, target=target, target_scale=scale, calibration=self.calibrations.get(name)
+        )
+
+    @property
+    def why_uncalibrated(self) -> str:
+        """Why this direction has no error bars, where that was tried."""
+        return self.uncalibrated_directions.get(direction_name(self.sources, self.target), self.uncalibrated)
 
     def levelled(self, scaled: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
         """Scaled sources brought to the level the translator learned on, where it learned on one.

@@ -65,7 +65,7 @@ def error_bar_words(asked: Sequence[TranslatorDescription], wanted: bool) -> lis
 def _in_words(about: TranslatorDescription) -> str:
     if about.calibration is not None:
         return about.calibration.words()
-    return f"no error bars: {about.uncalibrated or 'the translator was trained without them (loop.error_bars)'}"
+    return f"no error bars: {about.why_uncalibrated or 'the translator was trained without them (loop.error_bars)'}"
 
 
 def write_rarity(image: Path, made: Translation) -> None:
