@@ -18,10 +18,15 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+FOLDER = "RECONTRAST_BENCHMARK_FOLDER"
+"""Environment variable with the folder that the processes of a run share."""
 
 WIDTH_16 = {
     "res_unet": {"width": 16},
@@ -104,8 +109,8 @@ def learned(name: str, steps: int = 60) -> Any:
 
     from recontrast.datasets.patches import Batch
 
-    net, kept = network(name), f"/tmp/networks_3d_{os.getppid()}_{name}.safetensors"
-    if not os.path.exists(kept):
+    net, kept = network(name), Path(os.environ[FOLDER], f"{name}.safetensors")
+    if not kept.exists():
         source, target = (torch.from_numpy(image)[None, None].repeat(2, 1, 1, 1, 1) for image in images((64, 64, 64)))
         learner = learner_of(name, steps)
         for number in range(steps):
@@ -116,7 +121,7 @@ def learned(name: str, steps: int = 60) -> Any:
 
 
 def infer(name: str, shape: tuple[int, ...], repeats: int, way: str, window: int = 0) -> dict[str, Any]:
-    """One volume: plain PyTorch, or the translator; from weights that have learned for a few steps."""
+    """One volume: plain PyTorch, or the translator; from weights that have learned for some steps."""
     import torch
 
     source, target = images(shape)
@@ -149,7 +154,7 @@ def infer(name: str, shape: tuple[int, ...], repeats: int, way: str, window: int
         begun = time.perf_counter()
         made = run()
         seconds.append(time.perf_counter() - begun)
-    np.save(f"/tmp/networks_3d_{os.getppid()}_{way}_{window}.npy", made)
+    np.save(Path(os.environ[FOLDER], f"{way}_{window}.npy"), made)
     inside = source > 0  # outside, the translator delivers no signal
     return {"seconds": seconds, "psnr": -10 * np.log10(float(np.mean((made - target)[inside] ** 2)))}
 
@@ -188,6 +193,12 @@ def main() -> None:
         result["memory"] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - idle) * 1024 / 1e9
         print(json.dumps(result))
         return
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ[FOLDER] = folder
+        compare(arguments)
+
+
+def compare(arguments: argparse.Namespace) -> None:
     for name in arguments.networks:
         if "train" not in arguments.skip:
             settings = {"do": "train", "name": name, "size": arguments.train_size, "steps": arguments.steps}
@@ -217,7 +228,7 @@ def main() -> None:
             settings = {"do": "infer", "name": name, "shape": arguments.head, "repeats": 1, "way": "ours"}
             whole, cut = (in_a_process(True, **settings, window=window) for window in (0, arguments.window))
             slow, fast = (min(result["seconds"]) for result in (cut, whole))
-            made = [np.load(f"/tmp/networks_3d_{os.getpid()}_ours_{window}.npy") for window in (0, arguments.window)]
+            made = [np.load(Path(os.environ[FOLDER], f"ours_{window}.npy")) for window in (0, arguments.window)]
             differ = float(np.sqrt(np.mean((made[0] - made[1]) ** 2)))
             print(
                 f"{name:<11} head {'x'.join(map(str, arguments.head))}: whole {fast:.2f} s, windows of "

@@ -16,13 +16,18 @@ def cpuinfo(folder: Path, flags: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("flags", "expected"), [("avx512f avx512_bf16", True), ("amx_bf16", True), ("avx2", False)])
-def test_bf16_is_read_from_the_processor_flags(tmp_path: Path, flags: str, expected: bool) -> None:
-    assert runtime.supports_bf16(cpuinfo(tmp_path, flags)) is expected
+@pytest.mark.parametrize(
+    ("flags", "bf16", "tiles"),
+    [("avx512f avx512_bf16", True, False), ("amx_bf16", True, True), ("avx2", False, False)],
+)
+def test_bf16_and_tiles_are_read_from_the_processor_flags(tmp_path: Path, flags: str, bf16: bool, tiles: bool) -> None:
+    assert runtime.supports_bf16(cpuinfo(tmp_path, flags)) is bf16
+    assert runtime.has_matrix_tiles(cpuinfo(tmp_path, flags)) is tiles
 
 
 def test_no_cpuinfo_means_no_bf16(tmp_path: Path) -> None:
     assert not runtime.supports_bf16(tmp_path / "absent")
+    assert not runtime.has_matrix_tiles(tmp_path / "absent")
 
 
 def test_auto_takes_bf16_only_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,17 @@ SIZES = ((1, 1), (4, 1), (2, 2), (16, 1), (1, 1, 1), (2, 1, 1), (2, 2, 2), (2, 2
 
 @pytest.mark.parametrize(
     ("kernel", "stride", "padding", "transposed"),
-    [(3, 1, 1, False), (4, 2, 1, False), (3, 2, 1, False), (4, 2, 1, True), (3, 2, 1, True), (5, 1, 2, False)],
+    [
+        (3, 1, 1, False),
+        (4, 2, 1, False),
+        (3, 2, 1, False),
+        (4, 2, 1, True),
+        (3, 2, 1, True),
+        (5, 1, 2, False),
+        (3, 1, 0, False),
+        (4, 1, 0, False),
+        (5, 1, 0, False),
+    ],
 )
 def test_gradients_are_those_of_float64(kernel: int, stride: int, padding: int, transposed: bool) -> None:
     torch.manual_seed(0)
@@ -64,6 +74,33 @@ def test_large_images_stay_in_bfloat16_and_without_it_nothing_changes() -> None:
         assert layer(large).dtype == torch.float32
     assert layer(small).dtype == torch.float32
     assert not is_small(large, layer.weight)
+
+
+def test_both_passes_of_a_recomputed_level_agree() -> None:
+    class Levels(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.levels = nn.ModuleList([nn.Sequential(nn.Conv3d(1, 2, 3, padding=1), nn.Conv3d(2, 1, 3, padding=1))])
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            made: torch.Tensor = self.levels[0](image)
+            return made
+
+    torch.manual_seed(0)
+    plain = Levels()
+    again = Levels()
+    again.load_state_dict(plain.state_dict())
+    assert recompute_levels(again) == 1
+    image = torch.rand(1, 1, 2, 4, 4)
+    for network in (plain, again):
+        with half_precision("cpu"):
+            made = network(image)
+        assert made.dtype == torch.float32
+        made.sum().backward()
+    for one, other in zip(plain.parameters(), again.parameters(), strict=True):
+        assert one.grad is not None
+        assert other.grad is not None
+        assert torch.allclose(one.grad, other.grad, rtol=1e-5)
 
 
 @pytest.mark.slow

@@ -3,8 +3,8 @@
 oneDNN 3.12 (PyTorch 2.13), on a processor with AVX-512 BF16 and without matrix tiles: where the kernel of a convolution
 is about as long as an axis of its image, the gradient of the weights is memory that nobody has written, and memory
 beyond it is overwritten. Nothing is said. Seen with kernels of 3 for volumes of 2 slices, with kernels of 4 and 5 for
-those of 4, with stride for slices of 1 voxel. Such images are in the deepest levels, they cost nothing: there
-convolutions are computed in float32.
+those of 4, with stride for slices of 1 voxel. There convolutions are computed in float32, on every processor. In most
+networks that is the deepest level, which costs nothing; of a volume of three slices it is every level.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def half_precision(device: str, enabled: bool = True) -> Iterator[None]:
 
     Example:
         >>> with half_precision("cpu"):
-        ...     nn = torch.nn.functional.conv2d(torch.ones(1, 1, 8, 8), torch.ones(1, 1, 3, 3))
-        >>> nn.dtype
+        ...     made = torch.nn.functional.conv2d(torch.ones(1, 1, 8, 8), torch.ones(1, 1, 3, 3))
+        >>> made.dtype
         torch.bfloat16
     """
     with torch.autocast(device, torch.bfloat16, enabled=enabled):
@@ -47,8 +47,8 @@ class SmallInFloat32(TorchFunctionMode):
 
     Example:
         >>> with torch.autocast("cpu", torch.bfloat16), SmallInFloat32():
-        ...     nn = torch.nn.functional.conv3d(torch.ones(1, 1, 2, 8, 8), torch.ones(1, 1, 3, 3, 3), padding=1)
-        >>> nn.dtype
+        ...     made = torch.nn.functional.conv3d(torch.ones(1, 1, 2, 8, 8), torch.ones(1, 1, 3, 3, 3), padding=1)
+        >>> made.dtype
         torch.float32
     """
 

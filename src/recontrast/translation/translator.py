@@ -40,7 +40,7 @@ from recontrast.translation.description import (
 )
 from recontrast.translation.distance import Distance, TrainingDistribution, describe, load_distribution
 from recontrast.translation.engines.choice import PROBE_SLICES, PROBE_VOXELS, Choice, Engines, EngineSettings
-from recontrast.translation.engines.pytorch import memory_gb
+from recontrast.translation.engines.pytorch import memory_of_device_gb
 from recontrast.translation.memory import working_bytes
 from recontrast.translation.slices import SliceStack, from_ras, not_acquired, ras_spacing, to_ras
 from recontrast.translation.support import load_training_signals, rarity_of, share_outside
@@ -319,7 +319,7 @@ class Translator:
         output = np.full(source.shape[1:], self.scaled_zero, dtype=np.float32)
         box = signal_box(source)
         shown = source[:, *box]
-        limit = settings.memory_gb or memory_gb(self.device) / 2
+        limit = settings.memory_gb or memory_of_device_gb(self.device) / 2
         self._voxel_bytes = self._voxel_bytes or working_bytes(self.network, len(source))
         size = fitting_window(shown.shape[1:], self._voxel_bytes, limit)
         if settings.window:

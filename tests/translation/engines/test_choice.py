@@ -61,6 +61,26 @@ def test_auto_takes_the_fastest_that_agrees(machine: Any) -> None:
     assert machine(fast=False, off={("torch", "bf16"): too_far}) == ("torch", "fp32", 0.0)
 
 
+def test_the_reference_of_a_single_volume_is_asked_for_twice_and_used_once(
+    machine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine()
+    seen: list[tuple[int, ...]] = []
+    plain = Off.__call__
+
+    def watched(self: Off, batch: np.ndarray) -> np.ndarray:
+        if (self.name, self.precision) == ("torch", "fp32"):
+            seen.append(batch.shape)
+        return plain(self, batch)
+
+    monkeypatch.setattr(Off, "__call__", watched)
+    volume = PROBE.reshape(1, 1, 3, 8, 8)
+    found = Engines(torch.nn.Identity(), (0.0, 1.0), EngineSettings(), volumes=True).choose(volume)
+    assert (found.engine.name, found.engine.precision, found.rms) == ("openvino", "bf16", 0.0)
+    Engines(torch.nn.Identity(), (0.0, 1.0), EngineSettings()).choose(PROBE)
+    assert seen == [(2, 1, 3, 8, 8), PROBE.shape]
+
+
 def test_a_difference_that_is_not_a_number_is_not_agreement(machine: Any) -> None:
     assert machine(fast=False, off={("torch", "bf16"): np.nan})[:2] == ("torch", "fp32")
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from recontrast.errors import DependencyError
 from recontrast.models import MODELS
 from recontrast.translation.engines import openvino
 from recontrast.translation.engines.openvino import OpenVINOEngine
+from recontrast.translation.engines.phases import in_phases
 from recontrast.translation.engines.pytorch import PyTorchEngine
 
 
@@ -47,6 +50,28 @@ def test_only_a_few_shapes_are_kept(network: torch.nn.Module, monkeypatch: pytes
     for size in (8, 12):
         engine(np.zeros((1, 2, size, size), np.float32))
     assert list(engine._compiled) == [(2, 2, 12, 12)]
+
+
+@pytest.mark.parametrize(("precision", "tiles", "calls"), [("bf16", False, 1), ("bf16", True, 0), ("fp32", False, 0)])
+def test_transposed_convolutions_are_taken_apart_where_bf16_has_no_tiles(
+    precision: Any, tiles: bool, calls: int, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    pytest.importorskip("openvino", reason="the optional package openvino is not installed")
+    seen = []
+
+    def spy(model: Any) -> int:
+        seen.append(in_phases(model))
+        return seen[-1]
+
+    monkeypatch.setattr(openvino, "has_matrix_tiles", lambda: tiles)
+    monkeypatch.setattr(openvino, "in_phases", spy)
+    torch.manual_seed(0)
+    network = torch.nn.ConvTranspose2d(1, 1, 4, 2, 1).eval()
+    batch = rng.random((2, 1, 8, 8), dtype=np.float32)
+    made = OpenVINOEngine(network, precision)(batch)
+    assert seen == [1] * calls
+    with torch.no_grad():
+        assert np.abs(made - network(torch.from_numpy(batch)).numpy()).max() < 0.02
 
 
 def test_a_network_it_cannot_convert_is_said_to_be_so() -> None:

@@ -142,7 +142,7 @@ class Engines:
         candidates = [c for c in self._candidates() if c[0] not in self._unusable]
         if candidates == [("torch", "fp32")]:
             return Choice(self._engine("torch", "fp32"), 0.0)
-        reference = self._engine("torch", "fp32")(probe)
+        reference = self._reference(probe)
         for name, precision in candidates:
             if (name, precision) == ("torch", "fp32"):
                 break
@@ -167,6 +167,13 @@ class Engines:
                 )
                 return Choice(engine, rms)
         return Choice(self._engine("torch", "fp32"), 0.0)
+
+    def _reference(self, probe: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the network makes in fp32."""
+        # PyTorch leaves a single small volume to a kernel that knows no vectors: two take half of the time of one.
+        twice = self.device == "cpu" and probe.ndim == 5 and len(probe) == 1
+        made = self._engine("torch", "fp32")(np.concatenate([probe, probe]) if twice else probe)
+        return made[: len(probe)]
 
     def _candidates(self) -> list[tuple[str, Precision]]:
         names = [self._settings.engine]

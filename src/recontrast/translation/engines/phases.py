@@ -43,7 +43,8 @@ def phases(kernel: int, stride: int, padding: int, size: int, enlarged: int) -> 
         enlarged: Output voxels.
 
     Returns:
-        One for each of the `stride` phases; None where the output is no multiple, or an input voxel has no part in it.
+        One for each of the `stride` phases; None where the output is no multiple of the input, a phase has no weights,
+        or zeros would have to be cut off.
 
     Example:
         >>> [phase.taps for phase in phases(4, 2, 1, 10, 20)]
@@ -66,10 +67,14 @@ def in_phases(model: Any) -> int:
     """Replace the transposed convolutions of a model of fixed shapes, where their output is a multiple of their input.
 
     Args:
-        model: An `openvino.Model`; changed in place.
+        model: An `openvino.Model`; changed in place. What has no fixed shape is left as it is.
 
     Returns:
         How many were replaced.
+
+    Example:
+        >>> in_phases(converted(nn.ConvTranspose2d(1, 1, 4, 2, 1).eval(), (1, 1, 8, 8)))  # doctest: +SKIP
+        1
     """
     replaced = 0
     for node in list(model.get_ordered_ops()):
@@ -86,6 +91,8 @@ def in_phases(model: Any) -> int:
 def _ordinary(node: Any) -> Any | None:
     """What computes the same as a transposed convolution; None where that is not known how."""
     image, weight = node.input_value(0), node.input_value(1)
+    if not all(part.get_partial_shape().is_static for part in (image, weight, node.output(0))):
+        return None
     about = node.get_attributes()
     strides = about["strides"]
     size, kernel, enlarged = (list(part.get_shape())[2:] for part in (image, weight, node.output(0)))

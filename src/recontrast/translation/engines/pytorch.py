@@ -16,9 +16,6 @@ from recontrast.translation.windows import memory_of_machine_gb
 
 Precision = Literal["fp32", "bf16"]
 
-_SLOW_ALONE = 80**3
-"""Voxels up to which PyTorch is faster with a volume twice than with it once, on processors in fp32."""
-
 
 class PyTorchEngine:
     """Run a network with PyTorch.
@@ -53,8 +50,6 @@ class PyTorchEngine:
     def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Output of the network, float32, for a batch (B, C, I, J[, K])."""
         source = torch.from_numpy(batch).to(self.device)
-        if alone := self._is_slow_alone(source):
-            source = torch.cat([source, source])
         training = self._network.training
         if training:  # setting it goes through all modules: a tenth of the time of a small network
             self._network.eval()
@@ -70,18 +65,10 @@ class PyTorchEngine:
                     source = source.contiguous(memory_format=self._layout)
                     stack.enter_context(torch.autocast(self.device.type, torch.bfloat16))
                 target: torch.Tensor = self._forward(source)
-            return np.ascontiguousarray(target[: len(batch) if alone else None].float().cpu().numpy())
+            return np.ascontiguousarray(target.float().cpu().numpy())
         finally:
             if training:
                 self._network.train()
-
-    def _is_slow_alone(self, source: torch.Tensor) -> bool:
-        """Whether one small volume takes longer than two.
-
-        PyTorch leaves the convolution of a single volume of few numbers to a kernel that knows no vectors.
-        """
-        single = source.ndim == 5 and len(source) == 1 and self.precision == "fp32"
-        return single and self.device.type == "cpu" and source[0, 0].numel() <= _SLOW_ALONE
 
 
 def has_bf16(device: str = "cpu") -> bool:
@@ -91,12 +78,16 @@ def has_bf16(device: str = "cpu") -> bool:
     return supports_bf16()
 
 
-def memory_gb(device: str) -> float:
-    """Memory of what computes, in GB: that of the machine, or of its first graphics processor.
+def memory_of_device_gb(device: str) -> float:
+    """Memory of what computes, in GB: that of the machine, or of the graphics processor.
 
     Args:
         device: cpu or cuda.
+
+    Example:
+        >>> memory_of_device_gb("cpu") > 0
+        True
     """
     if device.startswith("cuda"):
-        return float(torch.cuda.get_device_properties(0).total_memory) / 1e9
+        return float(torch.cuda.get_device_properties(torch.device(device)).total_memory) / 1e9
     return memory_of_machine_gb()
