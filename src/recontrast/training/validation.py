@@ -21,6 +21,7 @@ from recontrast.io.nifti import read_volume
 from recontrast.preparation.cohort import PreparedCase
 from recontrast.preparation.normalize import Scale, fit_scale
 from recontrast.translation.engines.choice import EngineSettings
+from recontrast.translation.engines.pytorch import device_of
 from recontrast.translation.translator import Translator, TranslatorDescription
 from recontrast.volume import Volume
 
@@ -130,7 +131,7 @@ class Validator:
 
     def score_cases(self, network: torch.nn.Module, precision: str, rank: int = 0, ranks: int = 1) -> torch.Tensor:
         """See `Judge.score_cases`."""
-        device = next(network.parameters()).device
+        device = device_of(network)
         settings = EngineSettings(
             engine="torch",
             precision="auto" if precision == "bf16" else "fp32",

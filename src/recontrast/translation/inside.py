@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from recontrast.translation.description import TranslatorDescription
+from recontrast.translation.engines.pytorch import device_of
 from recontrast.translation.slices import AXES, SliceStack
 
 BLOCK = 64
@@ -88,8 +89,7 @@ def shown_at(
 
 def as_tensor(network: nn.Module, given: NDArray[np.float32]) -> Tensor:
     """Network input on the network's device."""
-    device = next((p.device for p in network.parameters()), torch.device("cpu"))
-    return torch.from_numpy(given).to(device)
+    return torch.from_numpy(given).to(device_of(network))
 
 
 def levels_of(network: nn.Module, given: Tensor) -> list[Level]:

@@ -18,6 +18,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from recontrast.translation.engines.pytorch import device_of
 from recontrast.translation.heap import Heap
 
 _PROBE = 64
@@ -172,7 +173,7 @@ def working_bytes(network: nn.Module, channels: int) -> float:
         channels: Of its input.
     """
     training = network.training
-    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    device = device_of(network)
     network.eval()
     try:
         with torch.no_grad():

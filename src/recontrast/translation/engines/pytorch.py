@@ -37,8 +37,7 @@ class PyTorchEngine:
         self.version = str(torch.__version__)
         self.precision = precision
         self.device = torch.device(device)
-        here = next(network.parameters(), torch.empty(0)).device
-        if precision == "bf16" or compiled or here.type != self.device.type:
+        if precision == "bf16" or compiled or device_of(network).type != self.device.type:
             network = copy.deepcopy(network).to(self.device)
         if precision == "bf16":
             kernels = [parameter.ndim for parameter in network.parameters()]
@@ -69,6 +68,16 @@ class PyTorchEngine:
         finally:
             if training:
                 self._network.train()
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Where the weights of a network lie; the processor for one without weights.
+
+    Example:
+        >>> device_of(nn.Identity())
+        device(type='cpu')
+    """
+    return next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
 
 
 def has_bf16(device: str = "cpu") -> bool:
