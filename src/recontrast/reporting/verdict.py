@@ -11,11 +11,9 @@ import pandas as pd
 from recontrast.errors import UnknownNameError
 from recontrast.evaluation.scores import SYNTHETIC
 from recontrast.evaluation.statistics import at_odds, needed_in_words, odds_in_words, sample_in_words
+from recontrast.evaluation.statistics.intervals import WITHIN
 from recontrast.reporting.evidence import Evaluation, records
 from recontrast.reporting.numbers import Measure, count, decimals_for, interval, is_number, number
-
-_WITHIN = "WITHIN ONE SUBJECT"
-"""Beginning of the evaluation's words for an interval that was taken inside a single subject."""
 
 _METRIC_ORDER = ("psnr", "ssim", "mae", "nrmse", "rmse", "mse")
 _REGION_ORDER = ("brain", "head", "image")
@@ -277,7 +275,7 @@ def _over(row: Mapping[str, Any]) -> str:
 
 
 def _is_one_subject(row: Mapping[str, Any]) -> bool:
-    return _over(row).startswith(_WITHIN) or (is_number(row.get("subjects")) and int(row["subjects"]) == 1)
+    return _over(row).startswith(WITHIN) or (is_number(row.get("subjects")) and int(row["subjects"]) == 1)
 
 
 def _outcome(row: Mapping[str, Any], low: float | None, high: float | None) -> str:

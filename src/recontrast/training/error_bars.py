@@ -30,7 +30,8 @@ MOST_LEARNED, MOST_CALIBRATED = 3, 12
 """At most so many training subjects tell where errors are large, and so many subjects calibrate."""
 
 MANY_DIRECTIONS = 32
-"""Where sources and targets can be put together in more ways, only all sources and single ones get error bars."""
+"""Where sources and targets can be put together in more ways, only all sources and single ones get error bars; where
+that is too many as well, all sources alone."""
 
 VOXELS = 120_000
 """Voxels of each of these, drawn at random."""
@@ -73,8 +74,11 @@ def with_error_bars(
     if about.bank is not None:
         kept = directions
         if len(directions) > MANY_DIRECTIONS:
-            kept = [one for one in directions if len(one[0]) in (1, len(about.bank.usable(one[1])))]
-            left_out = f"of {len(directions)} directions only those from all sources or from one are calibrated"
+            whole = {target: len(about.bank.usable(target)) for _, target in directions}
+            kept, words = [one for one in directions if len(one[0]) in (1, whole[one[1]])], "all sources or from one"
+            if len(kept) > MANY_DIRECTIONS:
+                kept, words = [one for one in kept if len(one[0]) == whole[one[1]]], "all sources"
+            left_out = f"of {len(directions)} directions only those from {words} are calibrated"
         asked = {direction_name(sources, target): about.making(target, sources) for sources, target in kept}
     found: dict[str, ErrorBars] = {}
     reasons: dict[str, str] = {}
