@@ -51,7 +51,7 @@ def test_other_names_are_refused(name):
         BidsName.parse(name)
 
 
-@pytest.mark.parametrize("key", ["sub-01", "sub-01_ses-2"])
+@pytest.mark.parametrize("key", ["sub-01", "sub-01_ses-2", "sub-CC.0001_ses-1+"])
 def test_case_keys(key):
     assert Case.parse(key).key == key
 

@@ -30,7 +30,9 @@ MASK_SUFFIXES = ("mask", "brainmask", "dseg", "probseg")
 
 _LARGEST_SIDECAR = 2**26
 
-_ENTITY = re.compile(r"([A-Za-z]+)-([A-Za-z0-9.+]+)")
+_LABEL = "[A-Za-z0-9.+]+"
+_ENTITY = re.compile(f"([A-Za-z]+)-({_LABEL})")
+_CASE = re.compile(f"sub-({_LABEL})(?:_ses-({_LABEL}))?")
 
 
 @dataclass(frozen=True, order=True)
@@ -62,7 +64,7 @@ class Case:
         Raises:
             LayoutError: It is neither.
         """
-        match = re.fullmatch(r"sub-([A-Za-z0-9]+)(?:_ses-([A-Za-z0-9]+))?", key)
+        match = _CASE.fullmatch(key)
         if match is None:
             raise LayoutError(f"'{key}' does not name a case; write sub-01 or sub-01_ses-2")
         return cls(match[1], match[2])

@@ -74,6 +74,15 @@ def test_what_is_no_anatomical_scan_is_left_out(facts: dict[str, Any], reason: s
     assert reason in naming.reason
 
 
+@pytest.mark.parametrize(
+    ("words", "excluded"), [("t2 tse tra restore", False), ("ep2d bold rest", True), ("resting state", True)]
+)
+def test_driven_equilibrium_is_no_resting_state(words: str, excluded: bool) -> None:
+    naming = name_contrast(Facts(spin=True, tr=5000, te=100, words=words))
+    assert naming.excluded is excluded
+    assert excluded or (naming.contrast is not None and naming.contrast.label == "T2w")
+
+
 def test_many_echoes_are_a_collection() -> None:
     naming = name_contrast(Facts(spin=True, te=40, echoes=3, echo=2))
     assert naming.contrast is not None

@@ -53,6 +53,14 @@ def test_a_stated_distance_that_is_wrong_is_noted_and_not_used() -> None:
     assert "the positions are used" in grid.notes[0]
 
 
+@pytest.mark.parametrize(("distance", "stated"), [(2.5, 0.5), (5.0, 0.3), (2.2, 0.2)])
+def test_a_gap_in_place_of_the_distance_loses_no_slice(distance: float, stated: float) -> None:
+    """Some scanners write the gap between slices of 2 mm into Spacing Between Slices, or another small number."""
+    grid = grid_of([frame(n * distance, between=stated) for n in range(4)])
+    assert (grid.shape[2], grid.missing) == (4, ())
+    assert f"the header says {stated:g} mm; the positions are used" in grid.notes[0]
+
+
 @pytest.mark.parametrize(
     ("frames", "message"),
     [

@@ -59,6 +59,28 @@ def test_time_points_without_a_tag_follow_their_instance_numbers_and_say_so(make
     assert "told apart by their instance numbers only" in found[0].notes[0]
 
 
+def test_times_of_single_slices_tell_no_repeats_apart(make_series: Callable[..., Path]) -> None:
+    """Each slice of a 2D scan has its own time: that must not make one stack of every slice."""
+    rng = np.random.default_rng(4)
+    for n in (0, 1):
+        values = rng.integers(1, 99, (6, 8, 3)).astype(np.uint16)
+        times = [f"10000{3 * n + k}" for k in range(3)]
+        folder = make_series(
+            values=values, prefix=f"{n}",
+            each=lambda k, n=n, times=times: {"InstanceNumber": 3 * n + k + 1, "AcquisitionTime": times[k]},
+        )  # fmt: skip
+    found = stacks(folder)
+    assert [[frame.instance for frame in stack.frames] for stack in found] == [[1, 2, 3], [4, 5, 6]]
+
+
+def test_one_repeated_slice_does_not_shatter_a_series(make_series: Callable[..., Path]) -> None:
+    values = np.random.default_rng(4).integers(1, 99, (6, 8, 3)).astype(np.uint16)
+    make_series(values=values, each=lambda k: {"AcquisitionTime": f"10000{k}"})
+    folder = make_series(values=values + 1, prefix="b", where=[1], each=lambda k: {"AcquisitionTime": "100009"})
+    (stack,) = stacks(folder)
+    assert "nothing in the headers tells them apart" in stack.problem
+
+
 def test_copies_are_left_out_and_counted(make_series: Callable[..., Path], tmp_path: Path) -> None:
     folder = make_series()
     shutil.copytree(folder, folder / "again")

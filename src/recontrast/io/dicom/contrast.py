@@ -132,8 +132,8 @@ EXCLUDED = (
      "CSA REPORT", "SCREEN SAVE", "POSDISP"} & set(f.image_type)),
     ("parameter map; its units are not in the header", lambda f: bool({"T1 MAP", "T2 MAP", "T2_STAR MAP", "DENSITY MAP"}
      & set(f.image_type)) or re.search(r"\bt[12] ?\*? ?map\b|\bb[01] ?map|\bfield ?map", f.words)),
-    ("functional, perfusion or flow series", lambda f: re.search(r"\b(?:bold|fmri|asl|pcasl|perf\w*|dsc|rest\w*)\b",
-     f.words) or (f.planar and f.gradient and f.times > 1)),
+    ("functional, perfusion or flow series", lambda f: re.search(
+     r"\b(?:bold|fmri|asl|pcasl|perf\w*|dsc|rest|resting\w*)\b", f.words) or (f.planar and f.gradient and f.times > 1)),
 )  # fmt: skip
 """Known series that are no anatomical contrast: reason and condition, the first that holds."""
 

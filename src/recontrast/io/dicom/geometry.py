@@ -27,6 +27,9 @@ POSITION_TOLERANCE = 0.02
 POSITION_FLOOR_MM = 0.01
 MOST_SLICES = 10_000
 
+_MOST_LOST = 3
+"""Slices stated for each slice that is there, up to which the others count as lost; beyond, the header is wrong."""
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -150,7 +153,8 @@ def _places(along: NDArray[np.float64], first: Frame, where: str) -> tuple[float
     notes = []
     if stated > 0 and not _near(step, stated):
         parts = round(step / stated)
-        if parts >= 2 and _near(step / parts, stated):
+        gap = first.thickness is not None and _near(step, first.thickness + stated)  # some write the gap there
+        if 2 <= parts <= _MOST_LOST and _near(step / parts, stated) and not gap:
             step /= parts
         else:
             notes.append(f"slices lie {step:.4g} mm apart, the header says {stated:.4g} mm; the positions are used")

@@ -114,7 +114,8 @@ def _by_time(frames: Sequence[Frame], traits: dict[str, str]) -> list[Stack]:
         groups: dict[object, list[tuple[int, Frame]]] = {}
         for place, frame in zip(positions, frames, strict=True):
             groups.setdefault(_sortable(dict(frame.tells).get(name)), []).append((place, frame))
-        if len(groups) > 1 and all(len({place for place, _ in group}) == len(group) for group in groups.values()):
+        apart = all(len({place for place, _ in group}) == len(group) for group in groups.values())
+        if apart and len(groups) == max(counts.values()):  # more: it differs from slice to slice, and tells no times
             ordered = [[frame for _, frame in groups[key]] for key in sorted(groups, key=_sortable)]
             return [_stack(tuple(g), {**traits, "time": str(n)}) for n, g in enumerate(ordered, 1)]
     kept, copies = _without_equal_pixels(frames, positions)
