@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 
 from recontrast.atomic import PARTIAL
@@ -127,6 +128,38 @@ def test_patients_side_by_side_are_refused_unless_asked(
     assert not (tmp_path / "bids").exists()
     assert bring(scans, tmp_path / "bids", mixed_patients=True) == {}
     assert len(list((tmp_path / "bids").glob("sub-*"))) == 3
+
+
+def test_patients_who_share_a_study_stay_apart(make_series: Callable[..., Path], tmp_path: Path) -> None:
+    """Badly de-identified: two patients, one Study Instance UID."""
+    rng = np.random.default_rng(5)
+    heads = [rng.integers(1, 900, (6, 8, 5)).astype(np.uint16) for _ in range(2)]
+    make_series(tmp_path / "scans" / "one", heads[0])
+    make_series(tmp_path / "scans" / "two", heads[1], SeriesInstanceUID="1.2.3.9", PatientID="PAT-78")
+    with pytest.raises(LayoutError, match="--mixed-patients"):
+        bring(tmp_path / "scans", tmp_path / "bids")
+    assert bring(tmp_path / "scans", tmp_path / "bids", mixed_patients=True) == {}
+    images = sorted((tmp_path / "bids").glob("sub-*/anat/*.nii.gz"))
+    assert len(images) == len({path.parents[1] for path in images}) == 2
+    sums = {int(read_volume(path).data.sum()) for path in images}
+    assert sums == {int(head.sum()) for head in heads}
+
+
+def test_a_series_that_can_no_longer_be_read_leaves_no_former_image(scans: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bids"
+    bring(scans, out)
+    names = {path.name for path in out.rglob("*.nii.gz")}
+    for path in (scans / "a").iterdir():
+        if path.name.startswith("x"):
+            data = pydicom.dcmread(path)
+            data.PixelData = data.PixelData[:-2] if path.name.endswith("_0") else data.PixelData
+            data.save_as(path)
+    failed = bring(scans, out)
+    assert len(failed) == 1
+    left = {path.name for path in out.rglob("*.nii.gz")}
+    assert len(names - left) == 1
+    table = read_table(out / "series.tsv")
+    assert set(table["file"].dropna().map(lambda name: Path(name).name)) == left
 
 
 def test_out_must_be_free_and_apart(scans: Path, tmp_path: Path) -> None:

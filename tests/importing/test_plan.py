@@ -7,14 +7,14 @@ import pytest
 
 from recontrast.errors import ConfigError
 from recontrast.importing.plan import Entry, plan_series, series_key, sidecar
-from recontrast.importing.subjects import Scrubber
+from recontrast.importing.subjects import Scrubber, patient_of
 from recontrast.io.bids import Case
 from recontrast.io.dicom.find import find_series
 
 
 def plan(folder: Path, overrides: tuple[str, ...] = (), missing: str = "refuse", times: str = "refuse") -> list[Entry]:
     series = find_series(folder).series
-    cases = {one.study: Case("A") for one in series}
+    cases = {(patient_of(one), one.study): Case("A") for one in series}
     return plan_series(series, cases, overrides=overrides, missing=missing, times=times)
 
 

@@ -52,9 +52,10 @@ def test_sessions_follow_dates(make_series: Callable[..., Path]) -> None:
     folder = make_series(StudyInstanceUID="1.8", SeriesInstanceUID="1.8.1", StudyDate="20200101", prefix="soon")
     series = find_series(folder).series
     labels = {patient_of(one): "A" for one in series}
-    assert label_sessions(series, labels, always=False) == {"1.8": Case("A", "1"), "1.9": Case("A", "2")}
-    assert label_sessions(series[:1], labels, always=False) == {"1.8": Case("A", None)}
-    assert label_sessions(series[:1], labels, always=True) == {"1.8": Case("A", "1")}
+    (who,) = labels
+    assert label_sessions(series, labels, always=False) == {(who, "1.8"): Case("A", "1"), (who, "1.9"): Case("A", "2")}
+    assert label_sessions(series[:1], labels, always=False) == {(who, "1.8"): Case("A", None)}
+    assert label_sessions(series[:1], labels, always=True) == {(who, "1.8"): Case("A", "1")}
 
 
 def test_patients_side_by_side_are_refused(make_series: Callable[..., Path], tmp_path: Path) -> None:

@@ -122,6 +122,44 @@ def test_a_single_series_of_another_name_is_taken_with_a_warning(
         translate(settings(save(), folder, tmp_path / "out"))
 
 
+def test_a_single_series_that_is_no_anatomical_scan_is_not_translated(
+    make_series: Callable[..., Path], save: Callable[..., Path], head: np.ndarray, tmp_path: Path
+) -> None:
+    folder = make_series(values=head, SeriesDescription="SYNTHETIC T1w of x")
+    summary = translate(settings(save(), folder, tmp_path / "out"))
+    (reason,) = summary.failed.values()
+    assert "made by Recontrast: a synthetic image" in reason
+    key = reason.rpartition("--contrast ")[2].rpartition("=")[0]
+    assert not list((tmp_path / "out").rglob("*.dcm"))
+    asked = settings(save(), folder, tmp_path / "asked", contrast=(f"{key}=T1w",))
+    assert dict(translate(asked).failed) == {}
+
+
+def test_patients_with_the_same_uids_are_not_mixed(
+    make_series: Callable[..., Path], save: Callable[..., Path], head: np.ndarray, tmp_path: Path
+) -> None:
+    make_series(tmp_path / "scans" / "one", values=head)
+    make_series(tmp_path / "scans" / "two", values=head // 2, PatientID="PAT-78")
+    summary = translate(settings(save(), tmp_path / "scans", tmp_path / "out"))
+    assert "another patient's images have the same study and series UIDs" in next(iter(summary.failed.values()))
+    assert read_table(tmp_path / "out" / "cases.tsv")["status"].tolist() == ["failed", "failed"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("subjects", ("01",)), ("dtype", "source"), ("scheduler", "x.json"), ("memory_gb", 2.0)]
+)
+def test_settings_that_mean_nothing_for_dicom_are_refused(
+    make_series: Callable[..., Path],
+    save: Callable[..., Path],
+    head: np.ndarray,
+    tmp_path: Path,
+    name: str,
+    value: object,
+) -> None:
+    with pytest.raises(ConfigError, match=f"--{name.replace('_', '-')}: not for DICOM input"):
+        translate(settings(save(), make_series(values=head), tmp_path / "out", **{name: value}))
+
+
 def test_missing_slices_stay_missing(
     make_series: Callable[..., Path], save: Callable[..., Path], head: np.ndarray, tmp_path: Path
 ) -> None:

@@ -193,7 +193,8 @@ def _convert(entry: Entry, settings: ImportSettings, scrubber: Scrubber) -> bool
                 return True
         except DataError:
             pass  # damaged: made again
-    sidecar_path(image).unlink(missing_ok=True)
+    for outdated in (sidecar_path(image), image):  # it must not stand for the new one when that cannot be read
+        outdated.unlink(missing_ok=True)
     volume = read_stack(entry.stack, settings.scaling, fill_missing=settings.missing == "fill")
     write_volume(image, volume, np.dtype(volume.data.dtype), description="imported by recontrast")
     write_sidecar(image, content)

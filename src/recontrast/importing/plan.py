@@ -12,7 +12,7 @@ from typing import Any, Literal
 from recontrast import provenance
 from recontrast.contrasts import Contrast
 from recontrast.errors import ConfigError
-from recontrast.importing.subjects import Scrubber
+from recontrast.importing.subjects import Scrubber, patient_of
 from recontrast.io.bids import BidsName, Case
 from recontrast.io.dicom.contrast import facts_of, name_contrast
 from recontrast.io.dicom.find import Series, match_series
@@ -52,7 +52,7 @@ class Entry:
 
 def plan_series(
     series: Sequence[Series],
-    cases: Mapping[str, Case],
+    cases: Mapping[tuple[str, str], Case],
     *,
     overrides: Sequence[str],
     missing: str,
@@ -62,7 +62,7 @@ def plan_series(
 
     Args:
         series: All series.
-        cases: Study UID to case.
+        cases: Patient (`patient_of`) and study UID to case.
         overrides: `SERIES=CONTRAST`; see `ImportSettings.contrast`.
         missing: refuse, fill; see `ImportSettings`.
         times: refuse, first, all; see `ImportSettings`.
@@ -74,7 +74,7 @@ def plan_series(
     entries = []
     for one in series:
         for stack in one.stacks:
-            entries.append(_decide(one, stack, cases[one.study], named, missing=missing, times=times))
+            entries.append(_decide(one, stack, cases[patient_of(one), one.study], named, missing=missing, times=times))
     return _with_targets(entries)
 
 

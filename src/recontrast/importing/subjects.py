@@ -79,8 +79,10 @@ def label_subjects(patients: Iterable[str], table: Path | None, key_file: Path) 
     return labels
 
 
-def label_sessions(series: Sequence[Series], labels: Mapping[str, str], always: bool) -> dict[str, Case]:
-    """Study UID to case. Studies of one subject are numbered by date; a subject with one study has no session.
+def label_sessions(series: Sequence[Series], labels: Mapping[str, str], always: bool) -> dict[tuple[str, str], Case]:
+    """Patient and study UID to case. Studies of one subject are numbered by date; one alone makes no session.
+
+    The study UID by itself does not do: badly de-identified studies of several patients share one, or have none.
 
     Args:
         series: All series.
@@ -90,12 +92,12 @@ def label_sessions(series: Sequence[Series], labels: Mapping[str, str], always: 
     studies: dict[str, dict[str, str]] = {}
     for one in series:
         date = one.texts.get("StudyDate", "") + one.texts.get("StudyTime", "")
-        studies.setdefault(labels[patient_of(one)], {})[one.study] = date
+        studies.setdefault(patient_of(one), {})[one.study] = date
     cases = {}
-    for subject, dates in studies.items():
+    for patient, dates in studies.items():
         ordered = sorted(dates, key=lambda study: (dates[study], study))
         for number, study in enumerate(ordered, 1):
-            cases[study] = Case(subject, str(number) if always or len(ordered) > 1 else None)
+            cases[patient, study] = Case(labels[patient], str(number) if always or len(ordered) > 1 else None)
     return cases
 
 

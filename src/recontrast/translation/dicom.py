@@ -6,8 +6,9 @@ import hashlib
 import json
 import shutil
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from recontrast import provenance
 from recontrast.errors import ConfigError, DataError, LayoutError, RecontrastWarning
 from recontrast.execution.workers import Summary, failures, run_cases
 from recontrast.importing.plan import Entry, plan_series, series_key
+from recontrast.importing.subjects import patient_of
 from recontrast.io.bids import Case, is_bids, read_sidecar, sidecar_path, write_sidecar
 from recontrast.io.dicom.find import Inventory, Series, find_series, holds_dicom
 from recontrast.io.dicom.pixels import read_stack
@@ -25,7 +27,15 @@ from recontrast.io.dicom.write import Derivation, write_series
 from recontrast.io.nifti import is_nifti
 from recontrast.preparation.mask import require_signal
 from recontrast.translation.cases import TranslationCase
-from recontrast.translation.output import STAGE, CaseReport, check_leftovers, open_folder, relative, write_cases
+from recontrast.translation.output import (
+    STAGE,
+    CaseReport,
+    check_leftovers,
+    made_before,
+    open_folder,
+    relative,
+    write_cases,
+)
 from recontrast.translation.raw import translate_raw
 from recontrast.volume import Volume
 
@@ -89,11 +99,14 @@ def translate_dicom(settings: TranslateSettings, translator: Translator, decidin
         raise ConfigError(
             f"--harmonise: {settings.input} holds DICOM files; make a data set of them with `recontrast import`"
         )
+    _refuse_ignored(settings, about)
     inventory = find_series(settings.input)
     cases = find_dicom_cases(inventory, about, settings.contrast, settings.input)
     inputs = open_folder(out, {**deciding, "contrast": list(settings.contrast)})
     rows = [case.row() for case in cases]
     earlier = check_leftovers(out, rows, about.weights_sha256)
+    for outdated in made_before(out, rows):
+        _forget(outdated)
     extra = {
         "deciding": {**deciding, "contrast": list(settings.contrast)},
         "translator": {"weights_sha256": about.weights_sha256, "preset": about.preset},
@@ -119,6 +132,19 @@ def translate_dicom(settings: TranslateSettings, translator: Translator, decidin
     return Summary(["; ".join([line, *details]), *(words if settings.uncertainty else [])], failed)
 
 
+def _refuse_ignored(settings: TranslateSettings, about: TranslatorDescription) -> None:
+    """Refuse settings that would otherwise be ignored without a word."""
+    names = ["subjects", "split", "space", "prefer", "also", "volume", "dtype", "scheduler"]
+    names += ["memory_gb"] if about.spatial_dims == 2 else []
+    given = [name for name in names if getattr(settings, name) != getattr(type(settings), name)]
+    if given:
+        listed = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise ConfigError(
+            f"{listed}: not for DICOM input ({settings.input}); make a data set of it with `recontrast import`, and "
+            "translate that"
+        )
+
+
 def find_dicom_cases(
     inventory: Inventory, about: TranslatorDescription, overrides: Sequence[str], source: Path
 ) -> list[DicomCase]:
@@ -142,14 +168,14 @@ def find_dicom_cases(
             f"{source}: a translator of several contrasts does not take DICOM; make a BIDS data set of it first "
             "(`recontrast import`), and translate that"
         )
-    studies = {series.study: Case("x") for series in inventory.series}
+    studies = {(patient_of(series), series.study): Case("x") for series in inventory.series}
     entries = plan_series(inventory.series, studies, overrides=overrides, missing="fill", times="all")
     if len(entries) == 1 and len(about.sources) == 1 and not overrides:
         return [_alone(entries[0], about.sources[0])]
     groups: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:
-        groups.setdefault((entry.series.patient, entry.series.study), []).append(entry)
-    cases = [case for group in groups.values() for case in _of_study(group, about)]
+        groups.setdefault((patient_of(entry.series), entry.series.study), []).append(entry)
+    cases = _told_apart([case for group in groups.values() for case in _of_study(group, about)])
     if all(case.skipped for case in cases):
         there = "; ".join(f"{_named(entry.series)}: {_what(entry)}" for entry in entries[:8])
         raise LayoutError(
@@ -160,11 +186,16 @@ def find_dicom_cases(
 
 
 def _alone(entry: Entry, label: str) -> DicomCase:
-    known = entry.contrast.label if entry.contrast else ""
-    if known and known != label:
+    if entry.outcome == "skipped":
+        key = series_key(entry.series)
+        problem = f"{_what(entry)}; where it is {label} all the same, say so with --contrast {key}={label}"
+        return DicomCase(_key(entry), {label: entry}, problem)
+    known = (
+        f"is {entry.contrast.label} by its headers" if entry.contrast else f"its contrast is in doubt ({_what(entry)})"
+    )
+    if entry.contrast is None or entry.contrast.label != label:
         warnings.warn(
-            f"series {_named(entry.series)}: is {known} by its headers, the translator learned from {label}; "
-            "taken as that",
+            f"series {_named(entry.series)}: {known}, the translator learned from {label}; taken as that",
             RecontrastWarning,
             stacklevel=3,
         )
@@ -197,6 +228,13 @@ def _of_study(entries: Sequence[Entry], about: TranslatorDescription) -> list[Di
     return [DicomCase(key, chosen, broken[0] if broken else ""), *cases]
 
 
+def _told_apart(cases: list[DicomCase]) -> list[DicomCase]:
+    """Cases that would write one folder are problems: the result of one patient must not stand for another's."""
+    counts = Counter(case.key for case in cases)
+    clash = "another patient's images have the same study and series UIDs; translate the patients from folders apart"
+    return [replace(case, problem=clash) if not case.skipped and counts[case.key] > 1 else case for case in cases]
+
+
 def _translate(case: DicomCase, translator: Translator, settings: TranslateSettings) -> CaseReport:
     """Translate one case and write its series, or keep what an earlier run finished."""
     about, folder = translator.description, settings.out / case.key
@@ -210,8 +248,7 @@ def _translate(case: DicomCase, translator: Translator, settings: TranslateSetti
     before = _finished(folder, facts)
     if before is not None:
         return CaseReport(hashes, str(before.get("Engine")), str(before.get("Precision")), kept=True)
-    sidecar_path(folder).unlink(missing_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
+    _forget(folder)
     volumes = {label: _read(entry) for label, entry in case.entries.items()}
     for label, volume in volumes.items():
         require_signal(volume, f"{case.key}: {label}")
@@ -261,6 +298,12 @@ def _read(entry: Entry) -> Volume:
         )
     volume = read_stack(entry.stack, fill_missing=True)
     return volume.with_data(volume.data.astype(np.float32))
+
+
+def _forget(folder: Path) -> None:
+    """Remove an outdated series, its sidecar first."""
+    sidecar_path(folder).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _finished(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any] | None:
