@@ -62,6 +62,16 @@ def test_a_file_with_its_further_sources(describe: Describe, data_set: Path) -> 
         find_cases(path, about, Selection(split="test"))
 
 
+def test_a_synthetic_file_is_no_source(describe: Describe, data_set: Path) -> None:
+    folder = data_set / "sub-01" / "anat"
+    made = folder / "sub-01_desc-synthetic_T1w.nii.gz"
+    shutil.copy(folder / "sub-01_T1w.nii.gz", made)
+    with pytest.raises(ConfigError, match="is itself synthetic"):
+        find_cases(made, describe(), Selection())
+    with pytest.raises(ConfigError, match="is itself synthetic"):
+        find_cases(folder / "sub-01_PDw.nii.gz", describe(sources=("T1w", "PDw")), Selection(also=(f"T1w={made}",)))
+
+
 def test_a_file_named_for_another_contrast_is_doubtful(describe: Describe, data_set: Path) -> None:
     with pytest.warns(RecontrastWarning, match="is PDw by its name, the translator learned from T1w"):
         find_cases(data_set / "sub-01/anat/sub-01_PDw.nii.gz", describe(), Selection())

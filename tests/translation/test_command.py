@@ -278,12 +278,15 @@ def test_reading_and_writing_overlap_with_the_network(
 def test_an_input_is_never_overwritten(
     save: Callable[..., Path], tmp_path: Path, make_volume: Callable[..., Volume]
 ) -> None:
-    source = tmp_path / "my_synthetic.nii.gz"
+    source, link = tmp_path / "scan.nii.gz", tmp_path / "my_synthetic.nii.gz"
     write_volume(source, make_volume())
+    link.symlink_to(source)
     (tmp_path / "my_synthetic.json").write_text('{"Synthetic": true}')
     before = source.read_bytes()
     with pytest.raises(ConfigError, match="would be overwritten"):
-        translate(TranslateSettings(run=save(), input=source, out=source, **TORCH))
+        translate(TranslateSettings(run=save(), input=source, out=link, **TORCH))
+    with pytest.raises(ConfigError, match="is itself synthetic"):
+        translate(TranslateSettings(run=save(), input=link, out=link, **TORCH))
     assert source.read_bytes() == before
 
 

@@ -75,6 +75,11 @@ def test_a_folder_is_taken_over_only_with_the_same_settings(tmp_path: Path) -> N
     assert open_folder(out, {"dtype": "float32"}) == {"a": "1"}
     with pytest.raises(ConfigError, match="dtype was 'float32', is now 'source'"):
         open_folder(out, {"dtype": "source"})
+    with pytest.raises(ConfigError, match="window was left out, is now 64"):
+        open_folder(out, {"dtype": "float32", "window": 64})
+    (out / "provenance.json").write_text(json.dumps({**content, "deciding": {"dtype": "float32", "window": 64}}))
+    with pytest.raises(ConfigError, match="window was 64, is now left out"):
+        open_folder(out, {"dtype": "float32"})
     (out / "provenance.json").write_text('{"stage": "prepare"}')
     with pytest.raises(ConfigError, match="was not made by"):
         open_folder(out, {"dtype": "float32"})
@@ -110,6 +115,15 @@ def test_forget_removes_image_sidecar_and_what_a_kill_left(tmp_path: Path) -> No
         (tmp_path / name).write_text("")
     forget(image)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".partial-17-b_T2w.nii.gz", "b_T2w.nii.gz"]
+
+
+def test_forget_removes_the_maps_of_an_image(tmp_path: Path) -> None:
+    image = tmp_path / "a_desc-synthetic_T2w.nii.gz"
+    for name in (image.name, "a_desc-synthetic_T2w_uncertainty.nii.gz", "a_desc-rarity_T2w.nii.gz", "a_T2w.nii.gz"):
+        (tmp_path / name).write_text("")
+        (tmp_path / name.replace(".nii.gz", ".json")).write_text("")
+    forget(image)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a_T2w.json", "a_T2w.nii.gz"]
 
 
 def test_paths_are_seen_from_the_output(tmp_path: Path) -> None:

@@ -50,6 +50,24 @@ def test_another_translator_makes_all_again_but_never_mixes(
         translate(TranslateSettings(run=run, input=data_set, out=out, dtype="source", **TORCH))
 
 
+def test_a_case_that_cannot_be_made_again_loses_its_outdated_image(
+    save: Callable[..., Path], data_set: Path, tmp_path: Path
+) -> None:
+    """Else the image of the former translator would stand beside those of the new one."""
+    run, out = save(model=UNET), tmp_path / "out"
+    translate(TranslateSettings(run=run, input=data_set, out=out, **TORCH))
+    save(run, model=Member(name="unet", options={"width": 2, "depth": 2}))
+    anat = data_set / "sub-02" / "anat"
+    shutil.copy(anat / "sub-02_T1w.nii.gz", anat / "sub-02_run-2_T1w.nii.gz")
+    link = data_set / "sub-01" / "anat" / "sub-01_T1w.nii.gz"
+    link.rename(tmp_path / "away.nii.gz")
+    link.symlink_to(data_set / "nowhere.nii.gz")  # as DataLad leaves it
+    summary = translate(TranslateSettings(run=run, input=data_set, out=out, **TORCH))
+    assert {"sub-01", "sub-02"} <= set(summary.failed)
+    assert {path.name[:6] for path in out.rglob("*.nii.gz")} == {"sub-03"}
+    assert not list((out / "sub-02").rglob("*.json"))
+
+
 def test_stopped_in_the_middle_nothing_finished_is_lost(
     save: Callable[..., Path], data_set: Path, tmp_path: Path, disk_of_one_image: Callable[..., Any]
 ) -> None:

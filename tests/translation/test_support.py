@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,11 +14,13 @@ import pytest
 from recontrast.errors import CheckpointError, RecontrastWarning
 from recontrast.io.bids import read_sidecar
 from recontrast.io.nifti import read_volume, write_volume
+from recontrast.preparation.cohort import Preparation
 from recontrast.preparation.normalize import Scale
 from recontrast.relaxometry.coverage import fit_coverage
 from recontrast.translation import support
 from recontrast.translation.command import TranslateSettings, translate
-from recontrast.volume import Volume
+from recontrast.translation.description import Member
+from recontrast.volume import Volume, same_grid
 
 
 @pytest.fixture
@@ -48,6 +51,29 @@ def test_a_translator_says_where_it_guesses(
     assert read_sidecar(synthetic)["VoxelsOutsideTrainingSignals"] == pytest.approx(share, abs=0.02)
     translate(TranslateSettings(run=run, input=image.parent, out=tmp_path / "plain", rarity=False))
     assert not list((tmp_path / "plain").rglob("*rarity*"))
+
+
+def test_the_map_of_a_raw_case_lies_on_its_own_grid(
+    save: Callable[..., Path], tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """Several sources are prepared first, on turned axes; image and map come back together."""
+    run = save(sources=("T1w", "PDw"), preparation=Preparation(), model=Member(name="copy", options={"channel": 0}))
+    support.save_training_signals(run / "translator", fit_coverage(rng.normal(0.5, 0.05, (3000, 2)), gaussians=2))
+    data = np.zeros((10, 18, 16), np.float32)
+    data[2:-2, 3:-3, 3:-3] = rng.normal(500, 25, (6, 12, 10))
+    data[2:-2, 3:6, 3:-3] = 1000.0  # never seen
+    affine = np.array([[0.0, 0, -1, 9], [-1.5, 0, 0, 5], [0, 2, 0, 1], [0, 0, 0, 1]])
+    anat = tmp_path / "raw" / "sub-01" / "anat"
+    for label in ("T1w", "PDw"):
+        write_volume(anat / f"sub-01_{label}.nii.gz", Volume(data, affine))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RecontrastWarning)
+        translate(TranslateSettings(run=run, input=anat.parents[1], out=tmp_path / "out"))
+    (rarity,) = (tmp_path / "out").rglob("*desc-rarity_T2w.nii.gz")
+    (image,) = (tmp_path / "out").rglob("*desc-synthetic_T2w.nii.gz")
+    assert same_grid(read_volume(rarity), read_volume(image), 0)
+    found = read_volume(rarity).data
+    assert found[data == 1000].max() < 1e-3 < np.median(found[(data > 0) & (data < 1000)])
 
 
 def test_signals_come_from_the_training_cases(signals: np.ndarray, tmp_path: Path) -> None:

@@ -146,8 +146,7 @@ def _file_case(path: Path, about: TranslatorDescription, selection: Selection) -
     if selection.split or selection.subjects:
         raise ConfigError("--split and --subjects choose among the cases of a folder; the input is one file")
     named = _contrast_in_name(path)
-    if selection.harmonise and _says_synthetic(path):
-        raise ConfigError(f"{path}: is itself synthetic; --harmonise takes acquired images")
+    _require_acquired(path)
     harmonised = about.target if selection.harmonise and named == about.target else ""
     if named not in about.sources:
         if about.bank is not None:
@@ -171,6 +170,7 @@ def _file_case(path: Path, about: TranslatorDescription, selection: Selection) -
         if label not in about.sources or label in sources:
             raise ConfigError(f"--also '{entry}': needed besides {path.name} is {_others(about, named) or 'nothing'}")
         sources[label] = Path(other)
+        _require_acquired(sources[label])
     missing = [label for label in about.sources if label not in sources]
     if missing and about.bank is None:
         raise MissingContrastError(
@@ -345,6 +345,11 @@ def _case_of(path: Path) -> Case | None:
         return BidsName.parse(path.name).case
     except LayoutError:
         return None
+
+
+def _require_acquired(path: Path) -> None:
+    if _says_synthetic(path):
+        raise ConfigError(f"{path}: is itself synthetic; a translator takes acquired images")
 
 
 def _says_synthetic(path: Path) -> bool:

@@ -27,6 +27,8 @@ from recontrast.translation.output import (
     CaseReport,
     check_leftovers,
     check_place,
+    forget,
+    made_before,
     open_folder,
     relative,
     summary_lines,
@@ -89,6 +91,8 @@ def translate(settings: TranslateSettings) -> Summary:
     deciding = _deciding(settings, translator)
     inputs = open_folder(settings.out, deciding)
     earlier = check_leftovers(settings.out, cases, about.weights_sha256)
+    for outdated in made_before(settings.out, cases):
+        forget(outdated)
     extra = {"deciding": deciding, "translator": job.facts_of(job.translator)["Translator"]}
     provenance.write_provenance(settings.out, STAGE, settings, extra={**extra, "inputs": inputs})
     write_description(

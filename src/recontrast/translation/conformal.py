@@ -7,6 +7,7 @@ R. Willett, Distribution-free inference with hierarchical data, arXiv:2306.06342
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -77,7 +78,8 @@ class Calibration:
                 "promised, they may be too narrow; with validation subjects they would be calibrated on those"
             )
         people = f"{number} subject{' that was' if number == 1 else 's that were'} not learned from"
-        least = f"at least {100 * self.guaranteed:.0f} % of a head's voxels are promised on average over new subjects"
+        share = math.floor(100 * self.guaranteed + 1e-6)  # a promise is not rounded up
+        least = f"at least {share} % of a head's voxels are promised on average over new subjects"
         seen = "how subjects differ is not known"
         if self.left_out:
             low, high = 100 * min(self.left_out), 100 * max(self.left_out)

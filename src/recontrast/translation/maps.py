@@ -12,6 +12,7 @@ from recontrast.io.bids import write_sidecar
 from recontrast.io.nifti import write_volume
 from recontrast.translation.cases import stem
 from recontrast.translation.description import TranslatorDescription, direction_name
+from recontrast.volume import require_same_grid
 
 if TYPE_CHECKING:
     from recontrast.translation.translator import Translation
@@ -68,10 +69,25 @@ def _in_words(about: TranslatorDescription) -> str:
     return f"no error bars: {about.why_uncalibrated or 'the translator was trained without them (loop.error_bars)'}"
 
 
-def write_rarity(image: Path, made: Translation) -> None:
-    """The map of where a voxel-wise translator guesses, beside its image."""
+def rarity_path(image: Path) -> Path | None:
+    """Where the map of rarity of a synthetic image lies; None for an image whose name leaves no place for one.
+
+    >>> rarity_path(Path("sub-01_desc-synthetic_T2w.nii.gz")).name
+    'sub-01_desc-rarity_T2w.nii.gz'
+    """
     path = image.with_name(image.name.replace("desc-synthetic", "desc-rarity"))
-    if made.rarity is None or path == image or made.rarity.shape != made.volume.shape:
+    return None if path == image else path
+
+
+def write_rarity(image: Path, made: Translation) -> None:
+    """The map of where a voxel-wise translator guesses, beside its image and on its grid; nothing without one.
+
+    Raises:
+        GeometryError: It lies on another grid.
+    """
+    path = rarity_path(image)
+    if made.rarity is None or path is None:
         return
+    require_same_grid(made.rarity, made.volume, f"{image.name}: image and map of rarity")
     write_volume(path, made.rarity, np.float32, like=image, description="share of training voxels as rare as this")
     write_sidecar(path, {"Units": "share of training voxels", "Sources": [image.name], "Synthetic": False})

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recontrast import provenance
+from recontrast.errors import RecontrastError
 from recontrast.io.bids import read_sidecar, write_sidecar
 from recontrast.io.nifti import read_header, read_volume, write_volume
 from recontrast.preparation.mask import find_head, require_signal
@@ -70,7 +71,11 @@ def translate_case(case: TranslationCase, job: Job) -> CaseReport:
         RecontrastError: Whatever is wrong with the case.
     """
     image = job.out / case.output
-    hashes = {relative(path, job.out): provenance.sha256_of(path) for path in case.sources.values()}
+    try:
+        hashes = {relative(path, job.out): provenance.sha256_of(path) for path in case.sources.values()}
+    except RecontrastError:
+        forget(image)
+        raise
     translator = job.translator.given(case.sources)
     facts = {"Sources": list(hashes), "SourcesSHA256": list(hashes.values()), **job.facts_of(translator)}
     before = finished(image, facts)

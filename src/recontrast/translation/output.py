@@ -21,7 +21,7 @@ from recontrast.io.nifti import is_nifti
 from recontrast.io.tables import read_table, write_table
 from recontrast.translation.cases import SYNTHETIC, TranslationCase, output_name
 from recontrast.translation.description import TranslatorDescription
-from recontrast.translation.maps import uncertainty_path
+from recontrast.translation.maps import rarity_path, uncertainty_path
 
 if TYPE_CHECKING:
     from recontrast.translation.translator import Translation
@@ -105,15 +105,19 @@ def open_folder(out: Path, deciding: Mapping[str, Any]) -> dict[str, str]:
     except (OSError, ValueError, KeyError, TypeError):
         raise ConfigError(f"{out}: was not made by `recontrast translate`; name another folder") from None
     changed = [
-        f"{key} was {earlier.get(key)!r}, is now {value!r}"
-        for key, value in deciding.items()
-        if earlier.get(key) != value
+        f"{key} was {_given(earlier, key)}, is now {_given(deciding, key)}"
+        for key in {**earlier, **deciding}
+        if earlier.get(key) != deciding.get(key)
     ]
     if changed:
         raise ConfigError(
             f"{out}: holds images made with other settings ({'; '.join(changed)}); name another folder, or remove it"
         )
     return inputs
+
+
+def _given(settings: Mapping[str, Any], key: str) -> str:
+    return repr(settings[key]) if settings.get(key) is not None else "left out"
 
 
 def check_leftovers(out: Path, cases: Sequence[TranslationCase], weights_sha256: str) -> pd.DataFrame:
@@ -124,9 +128,7 @@ def check_leftovers(out: Path, cases: Sequence[TranslationCase], weights_sha256:
     """
     if not (out / TABLE).is_file():
         return pd.DataFrame(columns=list(COLUMNS))
-    table = read_table(out / TABLE, text_columns=COLUMNS)
-    if not set(COLUMNS) <= set(table.columns):
-        raise FormatError(f"{out / TABLE}: is not the table of `recontrast translate`; name another folder")
+    table = _table_of(out)
     again = table["case"].isin([case.key for case in cases])
     failed = (table["status"] == "failed") & table["case"].isin([case.case.key for case in cases if case.case])
     others = table[~(again | failed)]  # a session without a source failed before, and is harmonised now
@@ -137,6 +139,27 @@ def check_leftovers(out: Path, cases: Sequence[TranslationCase], weights_sha256:
             f"({', '.join(foreign['case'][:3])}{' …' if len(foreign) > 3 else ''}); name another folder, or remove it"
         )
     return others[list(COLUMNS)]
+
+
+def made_before(out: Path, cases: Sequence[TranslationCase]) -> list[Path]:
+    """Results of an earlier run for cases that now have a problem: outdated, and nothing will take their place.
+
+    Args:
+        out: The folder.
+        cases: As they are now.
+    """
+    if not (out / TABLE).is_file():
+        return []
+    table, problems = _table_of(out), {case.key for case in cases if case.problem}
+    known = table["case"].isin(problems) & (table["status"] == "ok") & table["synthetic"].notna()
+    return [out / str(name) for name in table.loc[known, "synthetic"]]
+
+
+def _table_of(out: Path) -> pd.DataFrame:
+    table = read_table(out / TABLE, text_columns=COLUMNS)
+    if not set(COLUMNS) <= set(table.columns):
+        raise FormatError(f"{out / TABLE}: is not the table of `recontrast translate`; name another folder")
+    return table
 
 
 def finished(image: Path, facts: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -156,9 +179,9 @@ def finished(image: Path, facts: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def forget(image: Path) -> None:
-    """Remove an outdated result, its sidecar first, its error bars, and what a killed run left of it."""
-    bars = uncertainty_path(image)
-    for path in (sidecar_path(image), image, sidecar_path(bars), bars):
+    """Remove an outdated result, its sidecar first, its maps, and what a killed run left of it."""
+    maps = [path for path in (uncertainty_path(image), rarity_path(image)) if path is not None]
+    for path in (part for one in (image, *maps) for part in (sidecar_path(one), one)):
         path.unlink(missing_ok=True)
         for leftover in path.parent.glob(f"{PARTIAL}*-{path.name}"):
             leftover.unlink(missing_ok=True)

@@ -74,7 +74,8 @@ def translate_raw(
     )
     placement = images[first].placement
     uncertainty = made.uncertainty and _widths_of_source(made.uncertainty, placement)
-    return dataclasses.replace(made, volume=placement.to_source(made.volume), uncertainty=uncertainty)
+    rarity = made.rarity and placement.to_source(made.rarity, "linear")  # 0, never seen, beyond the prepared grid
+    return dataclasses.replace(made, volume=placement.to_source(made.volume), uncertainty=uncertainty, rarity=rarity)
 
 
 def _widths_of_source(widths: Volume, placement: Placement) -> Volume:
