@@ -21,6 +21,7 @@ from recontrast.execution.workers import Outcome, Summary, failures, run_cases
 from recontrast.io.bids import BidsImage, Case, by_case, find_images, stray_images, write_description
 from recontrast.io.tables import write_table
 from recontrast.preparation.brain import TOOLS
+from recontrast.preparation.by_hand import read_by_hand
 from recontrast.preparation.case import LEDGER, CaseReport, CaseRequest, prepare_case
 from recontrast.preparation.cohort import prepared_settings
 from recontrast.preparation.cohort_scale import fit_cohort_scale
@@ -28,9 +29,7 @@ from recontrast.preparation.normalize import SCALES, ScaleSettings
 from recontrast.preparation.quality import QUALITY_COLUMNS, duplicates
 from recontrast.preparation.recipes import PREPARATIONS, traits_of
 from recontrast.preparation.selection import candidates, common_contrasts, parse_contrasts
-from recontrast.preparation.slices import read_slice_table
 from recontrast.preparation.splits import choose_splits, known_subjects, read_splits, write_splits
-from recontrast.preparation.tiers import read_grades
 
 log = logging.getLogger(__name__)
 
@@ -137,8 +136,11 @@ def prepare(settings: PrepareSettings) -> Summary:
     """
     _check(settings)
     settings = _with_scale(settings)
-    cases = _find_cases(settings)
+    everybody = by_case(find_images(settings.bids))
+    cases = _chosen(settings, everybody)
     contrasts = _contrasts(settings, cases)
+    there = {case.key: {image.name.contrast.label for image in images} for case, images in everybody.items()}
+    spans, grades = read_by_hand(settings.slices, settings.grades, there)
     previous = _open_folder(settings)
     subjects = sorted({case.subject for case in cases})
     splits = choose_splits(
@@ -152,8 +154,6 @@ def prepare(settings: PrepareSettings) -> Summary:
     settings = _with_cohort_scale(settings, cases, contrasts, splits)
     provenance.write_provenance(settings.out, "prepare", settings)
     write_splits(settings.out / "splits.tsv", splits)
-    spans = read_slice_table(settings.slices) if settings.slices else {}
-    grades = read_grades(settings.grades) if settings.grades else {}
     requests = {
         case.key: (_request(settings, case, images, contrasts, spans, grades),) for case, images in cases.items()
     }
@@ -236,8 +236,7 @@ def _with_cohort_scale(
     return dataclasses.replace(settings, scale=dataclasses.replace(settings.scale, contrasts=numbers))
 
 
-def _find_cases(settings: PrepareSettings) -> dict[Case, list[BidsImage]]:
-    cases = by_case(find_images(settings.bids))
+def _chosen(settings: PrepareSettings, cases: dict[Case, list[BidsImage]]) -> dict[Case, list[BidsImage]]:
     if settings.subjects:
         wanted = known_subjects(settings.subjects, {case.subject for case in cases}, "subjects")
         cases = {case: images for case, images in cases.items() if case.subject in wanted}

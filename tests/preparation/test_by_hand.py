@@ -1,0 +1,42 @@
+"""Slices and grades that people wrote down, held against the cases that are there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from recontrast.errors import ConfigError, RecontrastWarning
+from recontrast.preparation.by_hand import read_by_hand
+
+THERE = {"sub-01_ses-1": ["T1w", "T2w"], "sub-02_ses-1": ["T1w"]}
+
+
+def table(path: Path, *lines: str) -> Path:
+    path.write_text("".join("\t".join(line.split()) + "\n" for line in lines))
+    return path
+
+
+def test_rows_that_mean_an_image_are_taken_without_a_word(tmp_path: Path) -> None:
+    slices = table(tmp_path / "slices.tsv", "case first last", "sub-01_ses-1 3 9")
+    grades = table(tmp_path / "grades.tsv", "case contrast tier", "sub-02_ses-1 T1w low")
+    spans, graded = read_by_hand(slices, grades, THERE)
+    assert spans == {"sub-01_ses-1": (3, 9)}
+    assert graded == {("sub-02_ses-1", "T1w"): {"tier": "low"}}
+
+
+def test_rows_of_other_cases_and_contrasts_are_told_of(tmp_path: Path) -> None:
+    grades = table(
+        tmp_path / "grades.tsv", "case contrast tier", "sub-02_ses-1 T1w low", "sub-02_ses-1 T2w low", "sub-09 T1w low"
+    )
+    with pytest.warns(RecontrastWarning, match=r"2 of 3 rows mean no image .* case 'sub-02_ses-1', contrast 'T2w'"):
+        read_by_hand(None, grades, THERE)
+
+
+@pytest.mark.parametrize("row", ["01 T1w low", "sub-01 T1w low", "sub-01_ses-1 T1 low"])
+def test_a_table_that_means_nothing_is_a_mistake(tmp_path: Path, row: str) -> None:
+    grades = table(tmp_path / "grades.tsv", "case contrast tier", row)
+    with pytest.raises(ConfigError, match=r"1 of 1 rows .* cases are written as sub-01_ses-1, contrasts as T1w, T2w"):
+        read_by_hand(None, grades, THERE)
+    with pytest.raises(ConfigError, match=r"--slices .* case '1'.*; cases are written as sub-01_ses-1"):
+        read_by_hand(table(tmp_path / "slices.tsv", "case first last", "1 3 9"), None, THERE)
