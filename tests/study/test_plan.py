@@ -93,3 +93,35 @@ def test_a_second_stage_starts_from_the_first(make_study) -> None:  # type: igno
         ("first", "FLAIR", ""), ("second", "T2w", "first"),
     ]  # fmt: skip
     assert {candidate.job.name for candidate in candidates_of(jobs)} == {"second"}
+
+
+GRID = 'grid = { "recipe.options.loss" = ["mse", "l1"] }'
+
+
+def stages(first: str = "", second: str = "") -> tuple[str, str]:
+    """Two stages in place of the study's method, with these lines of their own."""
+    one = f'preset = "osman2022"\nname = "first"\ntarget = "FLAIR"\njudged = false\n{first}\n'
+    two = f'[[methods]]\npreset = "osman2022"\nname = "second"\nstart = "first"\n{second}'
+    return f'preset = "osman2022"\n{GRID}', one + two
+
+
+def test_a_second_stage_starts_from_the_job_of_its_seed_and_grid(make_study) -> None:  # type: ignore[no-untyped-def]
+    seeds = ('citation = "Nobody 2026"', "seeds = [0, 1]")
+    found = {job.name: job.start for job in jobs_of(make_study(seeds, stages(GRID, GRID)))}
+    assert found == {
+        **{f"first_loss-{loss}_seed-{seed}": "" for loss in ("mse", "l1") for seed in (0, 1)},
+        **{
+            f"second_loss-{loss}_seed-{seed}": f"first_loss-{loss}_seed-{seed}"
+            for loss in ("mse", "l1")
+            for seed in (0, 1)
+        },
+    }
+    found = {job.name: job.start for job in jobs_of(make_study(stages("", GRID)))}
+    assert found == {"first": "", "second_loss-mse": "first", "second_loss-l1": "first"}
+
+
+def test_a_second_stage_of_several_or_of_no_first_ones_is_refused(make_study) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ConfigError, match=r"for second there are 2 trainings of it \(first_loss-mse, first_loss-l1\)"):
+        jobs_of(make_study(stages(GRID)))
+    with pytest.raises(ConfigError, match="for second_loss-l1 there are 0 trainings of it"):
+        jobs_of(make_study(stages(GRID.replace(', "l1"', ""), GRID)))

@@ -37,3 +37,55 @@ def test_a_failed_job_does_not_stop_the_others(
     assert "nan after step 3" in trained.failed["T1w-T2w/osman2022_loss-mse"]
     assert trained.table["status"].tolist() == ["failed", "ok"]
     assert (tmp_path / "out" / run.TABLE).is_file()
+
+
+CHAIN = "".join(
+    f'[[methods]]\npreset = "osman2022"\nname = "{name}"\n{start}'
+    for name, start in (("two", 'start = "one"\n'), ("three", 'start = "two"\n'))
+)
+STAGES = (
+    'preset = "osman2022"\ngrid = { "recipe.options.loss" = ["mse", "l1"] }',
+    f'preset = "osman2022"\nname = "one"\n{CHAIN}',
+)
+
+
+def test_what_starts_from_a_failed_job_is_not_trained(
+    make_study,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,  # type: ignore[no-untyped-def]
+) -> None:
+    study = read_study(make_study(STAGES), "cpu")
+    jobs = plan_jobs(study, study.source(""), "cpu")
+    seen, broken = [], ["one"]
+
+    def train(settings):  # type: ignore[no-untyped-def]
+        seen.append((settings.run.name, [entry for entry in settings.set if entry.startswith("recipe.options.start")]))
+        folder = settings.run / "checkpoints" / "last"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "weights").write_text(settings.run.name)
+        (folder / "state.json").write_text('{"tensors": "weights"}')
+        if settings.run.name in broken:
+            raise TrainingError("the loss is nan after step 3")
+
+    monkeypatch.setattr(run, "train", train)
+    out = tmp_path / "out"
+    trained = run.run_jobs(jobs, tmp_path / "prepared", out, "cpu")
+    assert [name for name, _ in seen] == ["one"]  # it left a checkpoint, but it is not finished
+    assert trained.failed == {
+        "T1w-T2w/one": "the loss is nan after step 3",
+        "T1w-T2w/two": "one, which it starts from, failed: the loss is nan after step 3",
+        "T1w-T2w/three": "two, which it starts from, failed: one, which it starts from, failed: the loss is nan after "
+        "step 3",
+    }
+    assert trained.table["status"].tolist() == ["failed"] * 3
+    broken[:] = ["two"]
+    assert list(run.run_jobs(jobs, tmp_path / "prepared", out, "cpu").failed) == ["T1w-T2w/two", "T1w-T2w/three"]
+    broken.clear()
+    seen.clear()
+    assert not run.run_jobs(jobs, tmp_path / "prepared", out, "cpu").failed
+    runs = (out / "runs" / "T1w-T2w").resolve()
+    assert seen == [
+        ("one", []),
+        ("two", [f'recipe.options.start="{runs / "one"}"']),
+        ("three", [f'recipe.options.start="{runs / "two"}"']),
+    ]

@@ -9,7 +9,17 @@ import pytest
 
 from recontrast.errors import ConfigError, FormatError
 from recontrast.study.plan import candidates_of, plan_jobs
-from recontrast.study.select import Rule, best_by, choose, ranks_in_words, read_picks, rule_of, with_ranks
+from recontrast.study.score import Scoring
+from recontrast.study.select import (
+    Rule,
+    best_by,
+    choose,
+    ranks_in_words,
+    read_picks,
+    rule_of,
+    score_candidates,
+    with_ranks,
+)
 from recontrast.study.settings import Selection, read_study
 
 PROTOCOL = "recontrast-selection"
@@ -89,3 +99,19 @@ def test_picks_are_read_and_two_of_a_group_are_refused(tmp_path: Path) -> None:
     path.write_text("direction\tmethod\nT1w-T2w\tunit\n")
     with pytest.raises(FormatError, match="code"):
         read_picks(path)
+
+
+def test_weights_of_a_failed_training_are_not_judged(tmp_path: Path) -> None:
+    group, _ = group_of_three()
+    for candidate in group:
+        kept = [candidate.job.run(tmp_path) / "snapshots" / f"step-{step:08d}" for step in range(1, 5)]
+        for folder in kept:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "translator.json").write_text("{}")
+        assert candidate.translator(tmp_path) is not None
+    scoring = Scoring(tmp_path / "prepared", "validation", None, 1)
+    failed = {candidate.job.key for candidate in group}
+    table, absent = score_candidates(group, tmp_path, scoring, Selection(), failed)
+    assert table.empty
+    assert len(absent) == len(group)
+    assert all("the training failed" in reason for reason in absent.values())

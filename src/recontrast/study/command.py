@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -88,6 +88,8 @@ class _Work:
     data: DataSource
     cohort: PreparedCohort
     jobs: list[TrainingJob]
+    untrained: Collection[str]
+    """Jobs that failed in this call: weights that lie there are not those of these settings."""
 
 
 def study_paper(settings: StudySettings) -> Summary:
@@ -112,7 +114,7 @@ def study_paper(settings: StudySettings) -> Summary:
     write_provenance(settings.out, "study", settings, (), facts)
     cohort = cohorts.make_cohort(data, settings.prepared, settings.out, settings.bids, settings.case_workers)
     trained = run_jobs(jobs, settings.prepared, settings.out, settings.scale, settings.workers, settings.scheduler)
-    work = _Work(settings, description, data, cohort, jobs)
+    work = _Work(settings, description, data, cohort, jobs, trained.failed)
     failed = {f"prepare {key}": reason for key, reason in cohort.failed.items()}
     failed |= {f"train {key}": reason for key, reason in trained.failed.items()}
     choices = _select(work, picks, failed)
@@ -167,7 +169,7 @@ def _select(work: _Work, picks: dict[tuple[str, str], str], failed: dict[str, st
         rule = rule_of(selection, group[0].job.adversarial, settings.lpips_weights is not None)
         if len(group) > 1 and cases:
             log.info("selecting %s …", "/".join(name))
-            table, absent = score_candidates(group, settings.out, scoring, selection)
+            table, absent = score_candidates(group, settings.out, scoring, selection, work.untrained)
             failed |= {f"candidate {key}": reason for key, reason in absent.items()}
             write_sheet(group, cases, settings.out, selection.sheet_slices)
             if rule.reason not in said:
@@ -261,7 +263,7 @@ def _chosen(choice: Choice, study: Study) -> list[tuple[str, Candidate]]:
 
 def _evaluate(work: _Work, candidate: Candidate, scoring: Scoring) -> dict[str, Path]:
     translator = candidate.translator(work.settings.out)
-    if translator is None:
+    if translator is None or candidate.job.key in work.untrained:
         raise ConfigError("there are no weights: the training failed or ended before")
     folder = work.settings.out / TESTS / candidate.job.direction.label / candidate.name
     return {

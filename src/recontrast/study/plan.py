@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -30,7 +30,7 @@ class TrainingJob:
         overrides: `--set` entries, in their order.
         plan: The resolved preset.
         snapshots: Fraction of the run to the name of its snapshot folder; empty: the translator at the end alone.
-        start: Name of the job whose translator it starts from; empty: none.
+        start: Name of the job of the same direction whose last weights it starts from; empty: none.
     """
 
     direction: Direction
@@ -45,6 +45,11 @@ class TrainingJob:
     def key(self) -> str:
         """Direction and name."""
         return f"{self.direction.label}/{self.name}"
+
+    @property
+    def start_key(self) -> str:
+        """Key of the job it starts from; empty: none."""
+        return f"{self.direction.label}/{self.start}" if self.start else ""
 
     def run(self, out: Path) -> Path:
         """Folder of the run."""
@@ -107,7 +112,8 @@ def plan_jobs(study: Study, data: DataSource, scale: str, overrides: Sequence[st
         overrides: Preset settings of the command line, which win over all others.
 
     Raises:
-        ConfigError: Two candidates are the same, or a snapshot cannot be taken where the study wants it.
+        ConfigError: Two candidates are the same, a snapshot cannot be taken where the study wants it, or a method could
+            start from several trainings or from none.
         UnknownNameError: No such preset or setting.
 
     Example:
@@ -119,11 +125,12 @@ def plan_jobs(study: Study, data: DataSource, scale: str, overrides: Sequence[st
     directions = data.directions or study.directions
     jobs: list[TrainingJob] = []
     for direction, method in itertools.product(directions, study.methods):
-        for name, chosen in _combinations(method, study.seeds):
-            given = (*study.set, *method.set, *data.set, *_budget(study.budget), *chosen, *overrides)
+        for one in _combinations(method, study.seeds):
+            given = (*study.set, *method.set, *data.set, *_budget(study.budget), *one.given, *overrides)
             plan = read_plan(method.preset, scale, given)
             own = replace(direction, target=method.target, name=direction.label) if method.target else direction
-            jobs.append(TrainingJob(own, method, name, given, plan, _snapshots(study.budget, name), method.start))
+            start = _start_of(study, method, one)
+            jobs.append(TrainingJob(own, method, one.name, given, plan, _snapshots(study.budget, one.name), start))
     _refuse_doubles(jobs)
     return jobs
 
@@ -146,13 +153,43 @@ def groups_of(candidates: Sequence[Candidate]) -> dict[tuple[str, str], list[Can
     return groups
 
 
-def _combinations(method: Method, seeds: Sequence[int]) -> Iterator[tuple[str, tuple[str, ...]]]:
+@dataclass(frozen=True)
+class _Combination:
+    """A seed and a value for each setting of a method's grid."""
+
+    name: str
+    given: tuple[str, ...]
+    values: Mapping[str, Any]
+    seed: int
+
+
+def _combinations(method: Method, seeds: Sequence[int]) -> Iterator[_Combination]:
     for values in itertools.product(*method.grid.values()):
-        words = [f"{key.rpartition('.')[2]}-{_in_name(value)}" for key, value in zip(method.grid, values, strict=True)]
-        chosen = [f"{key}={json.dumps(value)}" for key, value in zip(method.grid, values, strict=True)]
+        grid = dict(zip(method.grid, values, strict=True))
+        words = [f"{key.rpartition('.')[2]}-{_in_name(value)}" for key, value in grid.items()]
+        chosen = [f"{key}={json.dumps(value)}" for key, value in grid.items()]
         for seed in seeds:
             named = [*words, f"seed-{seed}"] if len(seeds) > 1 else words
-            yield "_".join([method.label, *named]), (*chosen, f"loop.seed={seed}")
+            yield _Combination("_".join([method.label, *named]), (*chosen, f"loop.seed={seed}"), grid, seed)
+
+
+def _start_of(study: Study, method: Method, one: _Combination) -> str:
+    """Name of the job of the same seed and grid values whose weights a second stage starts from; empty: none."""
+    if not method.start:
+        return ""
+    first = next(other for other in study.methods if other.label == method.start)
+    shared = [key for key in first.grid if key in method.grid]
+    fits = [
+        other.name
+        for other in _combinations(first, study.seeds)
+        if other.seed == one.seed and all(other.values[key] == one.values[key] for key in shared)
+    ]
+    if len(fits) != 1:
+        raise ConfigError(
+            f"method {method.label} starts from {first.label}, but for {one.name} there are {len(fits)} trainings of "
+            f"it ({', '.join(fits) or 'none with these values'}): give both the same grid, or {first.label} none"
+        )
+    return fits[0]
 
 
 def _in_name(value: Any) -> str:

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from recontrast.execution.workers import Outcome, run_cases
+from recontrast.execution.workers import failures, run_cases
 from recontrast.io.tables import write_table
 from recontrast.reporting.curves import read_curves
 from recontrast.study.plan import TrainingJob
 from recontrast.study.settings import Scale
+from recontrast.study.start import start_override
 from recontrast.training.command import TrainSettings, train
 from recontrast.training.former import has_begun
 from recontrast.training.log import read_log
@@ -40,23 +41,24 @@ class Trained:
 def run_jobs(
     jobs: Sequence[TrainingJob], prepared: Path, out: Path, scale: Scale, workers: int = 1, scheduler: str = ""
 ) -> Trained:
-    """Train what is not finished yet. A job that fails is listed and the others go on.
+    """Train what is not finished yet. A job that fails is listed and the others go on, but those that start from it.
 
     Args:
-        jobs: From `plan_jobs`. Jobs that start from another's weights wait for it.
+        jobs: From `plan_jobs`. Jobs that start from another's weights wait until it is finished.
         prepared: Prepared folder.
         out: Folder of the study.
         scale: paper or cpu.
         workers: Trainings at the same time on this machine; 1: in turn.
         scheduler: Dask scheduler whose workers train instead.
     """
-    outcomes: dict[str, Outcome] = {}
-    for stage in (False, True):
-        ready = [job for job in jobs if bool(job.start) == stage]
+    failed: dict[str, str] = {}
+    for stage in _stages(jobs):
+        for job in stage:
+            if job.start_key in failed:
+                failed[job.key] = f"{job.start}, which it starts from, failed: {failed[job.start_key]}"
+        ready = [job for job in stage if job.key not in failed]
         cases = {job.key: (job, prepared, out, scale, number, len(ready)) for number, job in enumerate(ready, start=1)}
-        found = run_cases(train_job, cases, workers=workers, description="train", scheduler=scheduler)
-        outcomes |= {outcome.case: outcome for outcome in found}
-    failed = {key: str(outcome.error) for key, outcome in outcomes.items() if outcome.error is not None}
+        failed |= failures(run_cases(train_job, cases, workers=workers, description="train", scheduler=scheduler))
     table = pd.DataFrame([_row(job, out, failed.get(job.key, "")) for job in jobs])
     write_table(out / TABLE, table)
     return Trained(table, failed)
@@ -67,8 +69,7 @@ def train_job(job: TrainingJob, prepared: Path, out: Path, scale: Scale, number:
     begun = time.perf_counter()
     overrides = list(job.overrides)
     if job.start:
-        first = job.run(out).parent / job.start
-        overrides.append(f'recipe.options.start="{first}"')
+        overrides.append(start_override(job.run(out), job.run(out).parent / job.start))
     log.info("[%d/%d] train %s", number, total, job.key)
     train(
         TrainSettings(
@@ -83,6 +84,14 @@ def train_job(job: TrainingJob, prepared: Path, out: Path, scale: Scale, number:
         )
     )
     return time.perf_counter() - begun
+
+
+def _stages(jobs: Sequence[TrainingJob]) -> list[list[TrainingJob]]:
+    """Jobs that start from nothing, then those that start from these, and so on."""
+    depths: dict[str, int] = {}
+    for job in jobs:  # a job stands behind the one it starts from
+        depths[job.key] = depths[job.start_key] + 1 if job.start else 0
+    return [[job for job in jobs if depths[job.key] == depth] for depth in sorted(set(depths.values()))]
 
 
 def _row(job: TrainingJob, out: Path, error: str) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,9 +84,16 @@ def rule_of(selection: Selection, adversarial: bool, has_weights: bool) -> Rule:
 
 
 def score_candidates(
-    group: Sequence[Candidate], out: Path, scoring: Scoring, selection: Selection
+    group: Sequence[Candidate], out: Path, scoring: Scoring, selection: Selection, untrained: Collection[str] = ()
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """Validation scores of a group: one row a candidate, one column a metric (mean over subjects).
+
+    Args:
+        group: Candidates of one direction and method.
+        out: Folder of the study.
+        scoring: How.
+        selection: Its protocol and region.
+        untrained: Keys of the jobs that failed: their weights are not judged.
 
     Returns:
         The table, and candidate to reason for those that could not be scored.
@@ -94,7 +101,7 @@ def score_candidates(
     rows, failed = [], {}
     for candidate in group:
         translator = candidate.translator(out)
-        if translator is None:
+        if translator is None or candidate.job.key in untrained:
             failed[candidate.name] = "there are no weights: the training failed or ended before"
             continue
         folder = out / FOLDER / candidate.job.direction.label / candidate.name

@@ -1,0 +1,77 @@
+"""What a second stage starts from: the last weights of another job, the same ones each time it goes on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from recontrast.atomic import write_json
+from recontrast.errors import CheckpointError
+from recontrast.provenance import FILE_NAME, sha256_of
+from recontrast.training.former import LAST, STATE, has_begun
+from recontrast.translation.description import FOLDER
+
+RECORD = "started-from.json"
+"""File of a second stage's run: whose weights it began with, and their hash."""
+
+
+def start_override(run: Path, first: Path) -> str:
+    """The `--set` entry that lets a training start from another one's last weights.
+
+    Args:
+        run: Folder of the training.
+        first: Folder of the finished run it starts from.
+
+    Raises:
+        CheckpointError: There are no weights to start from, or the training began with other weights of that run.
+
+    Example:
+        >>> start_override(Path("out/runs/a/second"), Path("out/runs/a/first"))  # doctest: +SKIP
+        'recipe.options.start="/data/out/runs/a/first"'
+    """
+    _require_same_weights(run, first)
+    return f"recipe.options.start={json.dumps(_as_written(run, first), ensure_ascii=False)}"
+
+
+def _require_same_weights(run: Path, first: Path) -> None:
+    now, record = _weights_of(first), run / RECORD
+    if not has_begun(run) and not (run / FOLDER / "translator.json").is_file():
+        write_json(record, {"job": first.name, "sha256": now})
+        return
+    if record.is_file():
+        same = _content(record).get("sha256") == now
+    else:  # of an older version, which told only when each run was written last
+        same = str(_content(run / FILE_NAME).get("created", "")) >= str(_content(first / FILE_NAME).get("created", ""))
+    if not same:
+        raise CheckpointError(
+            f"{run}: began with other weights of {first.name} than that run has now (it was not finished then, or was "
+            "trained again since); remove this folder and start the study again"
+        )
+
+
+def _weights_of(first: Path) -> str:
+    """SHA-256 of the last checkpoint of a run."""
+    folder = first / LAST
+    name = _content(folder / STATE).get("tensors")
+    if not isinstance(name, str):
+        raise CheckpointError(f"{first}: there is no checkpoint to start from; remove this run and train it again")
+    return sha256_of(folder / Path(name).name)
+
+
+def _as_written(run: Path, first: Path) -> str:
+    """The first stage's folder; as the run's settings have it where they name the same folder in another way."""
+    known: Any = _content(run / FILE_NAME)
+    for name in ("plan", "recipe", "options", "start"):
+        known = known.get(name) if isinstance(known, dict) else None
+    there = str(first.resolve())
+    return known if isinstance(known, str) and known and str(Path(known).resolve()) == there else there
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """A JSON file's content; empty where it is absent or damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
