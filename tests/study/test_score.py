@@ -9,37 +9,49 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from recontrast.errors import DataError
+from recontrast.execution.workers import Summary
 from recontrast.study import score
+
+
+def write_cases(folder: Path, **failed: str) -> None:
+    """The table of an evaluation; `failed`: case to message."""
+    rows = [("ok", "ok", ""), *((case, "failed", message) for case, message in failed.items())]
+    pd.DataFrame(rows, columns=["case", "status", "message"]).to_csv(folder / "cases.tsv", sep="\t", index=False)
+
+
+def translator_of(folder: Path, weights: str = "a") -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "translator.json").write_text(json.dumps({"weights_sha256": weights}))
+    return folder
 
 
 def test_a_finished_evaluation_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
 
     def make(name: str) -> Any:
-        def stage(settings: Any) -> None:
+        def stage(settings: Any) -> Summary:
             calls.append(name)
-            settings.out.mkdir(parents=True)
+            write_cases(settings.out)
+            return Summary([])
 
         return stage
 
     monkeypatch.setattr(score, "translate", make("translate"))
     monkeypatch.setattr(score, "evaluate", make("evaluate"))
-    translator = tmp_path / "translator"
-    translator.mkdir()
-    description = translator / "translator.json"
-    description.write_text(json.dumps({"weights_sha256": "a"}))
+    translator = translator_of(tmp_path / "translator")
     scoring = score.Scoring(tmp_path / "prepared", "test", None, 1)
 
-    def run(protocol: str = "recontrast", controls: tuple[str, ...] = ()) -> Path:
+    def run(protocol: str = "recontrast", controls: tuple[str, ...] = ()) -> score.Scored:
         return score.score_translator(translator, tmp_path / "c", scoring, protocol, {"controls": controls})
 
-    assert run() == tmp_path / "c" / "evaluation-recontrast"
+    assert run() == score.Scored(tmp_path / "c" / "evaluation-recontrast", {})
     run()
     assert calls == ["translate", "evaluate"]
     run("osman2022")
     run(controls=("identity",))
     assert calls[2:] == ["evaluate", "evaluate"]
-    description.write_text(json.dumps({"weights_sha256": "b"}))
+    translator_of(translator, "b")
     run()
     assert calls[4:] == ["translate", "evaluate"]
 
@@ -49,9 +61,10 @@ def test_segmentations_of_references_are_shared_and_where_they_are_kept_decides_
 ) -> None:
     kept: list[Path | None] = []
 
-    def evaluate(settings: Any) -> None:
+    def evaluate(settings: Any) -> Summary:
         kept.append(settings.keep_labels)
-        settings.out.mkdir(parents=True)
+        write_cases(settings.out)
+        return Summary([])
 
     monkeypatch.setattr(score, "evaluate", evaluate)
     for labels in (tmp_path / "labels", tmp_path / "elsewhere"):
@@ -78,3 +91,89 @@ def test_expected_cases_without_scores_are_named(tmp_path: Path) -> None:
     assert score.unscored(tmp_path) == {
         "sub-02": "failed: the grids differ", "sub-03": "missing: no synthetic T2w in made",
     }  # fmt: skip
+
+
+class Stages:
+    """Stand-ins for `translate` and `evaluate`, in which some cases fail.
+
+    Attributes:
+        untranslated: Cases that cannot be translated now.
+        unscored: Cases that cannot be scored now.
+        made: What was translated, in order; an image that is there already is kept.
+        evaluated: How often an evaluation was made.
+    """
+
+    def __init__(self) -> None:
+        self.untranslated: set[str] = set()
+        self.unscored: set[str] = set()
+        self.made: list[str] = []
+        self.evaluated = 0
+
+    def translate(self, settings: Any) -> Summary:
+        for case in ("sub-01", "sub-02"):
+            path = settings.out / f"{case}_T2w.nii"
+            if case not in self.untranslated and not path.is_file():
+                path.write_text(case)
+                self.made.append(case)
+        return Summary([], dict.fromkeys(sorted(self.untranslated), "not enough memory"))
+
+    def evaluate(self, settings: Any) -> Summary:
+        self.evaluated += 1
+        failed = dict.fromkeys(sorted(self.unscored), "failed: the worker died")
+        for case in ("sub-01", "sub-02"):
+            if not (settings.synthetic / f"{case}_T2w.nii").is_file():
+                failed[case] = "missing: no synthetic T2w"
+        write_cases(settings.out, **failed)
+        return Summary([], failed)
+
+
+@pytest.fixture
+def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
+    made = Stages()
+    monkeypatch.setattr(score, "translate", made.translate)
+    monkeypatch.setattr(score, "evaluate", made.evaluate)
+    return made
+
+
+def test_what_failed_is_said_with_its_reason_and_tried_again(stages: Stages, tmp_path: Path) -> None:
+    translator = translator_of(tmp_path / "translator")
+    scoring = score.Scoring(tmp_path / "prepared", "test", None, 1)
+
+    def run() -> dict[str, str]:
+        return dict(score.score_translator(translator, tmp_path / "c", scoring, "recontrast", {}).failed)
+
+    stages.untranslated = {"sub-02"}
+    assert run() == {"sub-02": "not enough memory"}  # not only that its image is missing
+    assert run() == {"sub-02": "not enough memory"}
+    stages.untranslated = set()
+    assert run() == {}
+    assert stages.made == ["sub-01", "sub-02"]  # the first image was kept
+    assert stages.evaluated == 3
+    assert run() == {}
+    assert stages.evaluated == 3
+    stages.unscored = {"sub-01"}
+    translator_of(translator, "b")
+    assert run() == {"sub-01": "failed: the worker died"}
+    stages.unscored = set()
+    assert run() == {}
+    assert stages.made == ["sub-01", "sub-02"] * 2  # another translator's images were not kept
+
+
+def test_where_nothing_could_be_translated_the_reason_is_told(stages: Stages, tmp_path: Path) -> None:
+    stages.untranslated = {"sub-01", "sub-02"}
+    scoring = score.Scoring(tmp_path / "prepared", "test", None, 1)
+    with pytest.raises(DataError, match="not one of 2 cases could be translated: sub-01: not enough memory"):
+        score.score_translator(translator_of(tmp_path / "t"), tmp_path / "c", scoring, "recontrast", {})
+
+
+def test_failed_cases_of_an_evaluation_that_an_older_version_took_for_done_are_still_said(
+    stages: Stages, tmp_path: Path
+) -> None:
+    scoring = score.Scoring(tmp_path / "prepared", "test", None, 1)
+    stages.unscored = {"sub-01"}
+    out = score.score_images(tmp_path / "c", "a", scoring, "recontrast", {}).folder
+    begun = json.loads((out / ".begun.json").read_text())
+    (out / "done.json").write_text(json.dumps({"key": begun["key"]}))
+    found = score.score_images(tmp_path / "c", "a", scoring, "recontrast", {})
+    assert found.failed["sub-01"].startswith("failed: ")
+    assert stages.evaluated == 1

@@ -28,7 +28,7 @@ from recontrast.study.layouts import LAYOUTS
 from recontrast.study.pages import Findings, numbers_in_words, write_page
 from recontrast.study.plan import Candidate, TrainingJob, candidates_of, groups_of, plan_jobs
 from recontrast.study.run import run_jobs
-from recontrast.study.score import IMAGES, Scoring, score_images, score_translator, unscored
+from recontrast.study.score import IMAGES, Scored, Scoring, score_images, score_translator
 from recontrast.study.select import (
     TABLE,
     Choice,
@@ -201,18 +201,21 @@ def _test(work: _Work, choices: Sequence[Choice], failed: dict[str, str]) -> lis
         keep_labels=settings.out / REFERENCE_LABELS,
     )  # fmt: skip
     tested = []
+    scored: dict[str, dict[str, Scored]] = {}
     for choice in choices:
         for rule, candidate in _chosen(choice, work.study):
             direction, method = candidate.group
+            what = f"test {direction}/{candidate.name}"
             try:
-                log.info("testing %s/%s …", direction, candidate.name)
-                evaluations = _evaluate(work, candidate, scoring)
+                if what not in scored:  # several rules may choose the same one
+                    log.info("testing %s/%s …", direction, candidate.name)
+                    scored[what] = _evaluate(work, candidate, scoring)
             except RecontrastError as error:
-                failed[f"test {direction}/{candidate.name}"] = str(error)
+                failed[what] = str(error)
                 continue
-            failed |= _unscored(f"test {direction}/{candidate.name}", evaluations)
+            failed |= _failures(what, scored[what])
             tiers = source_tiers(settings.prepared, candidate.job.direction.source[0])
-            tested.append(Finding(direction, method, rule, candidate.name, evaluations, tiers))
+            tested.append(Finding(direction, method, rule, candidate.name, _folders(scored[what]), tiers))
     directions = {job.direction.label: job.direction for job in work.jobs}.values()
     given = [(d, name, label) for d in directions for name, label in work.study.images_as_they_are(d).items()]
     return [*tested, *(found for one in given if (found := _test_as_is(work, *one, scoring, failed)))]
@@ -229,7 +232,7 @@ def _test_as_is(
         absent = write_as_is(work.cohort.split("test"), label, direction.target, name, folder / IMAGES)
         origin = f"{name} {work.settings.prepared.resolve()} {label}"
         options = {"sources": direction.source, "controls": ()}
-        evaluations = {
+        scored = {
             evaluation.protocol: score_images(
                 folder, origin, scoring, evaluation.protocol, {**evaluation.options, **options}
             )
@@ -238,16 +241,18 @@ def _test_as_is(
     except RecontrastError as error:
         failed[what] = str(error)
         return None
-    failed |= _unscored(what, evaluations) | {f"{what} {case}": f"has no {label} or no target" for case in absent}
+    failed |= _failures(what, scored) | {f"{what} {case}": f"has no {label} or no target" for case in absent}
     tiers = source_tiers(work.settings.prepared, direction.source[0])
-    return Finding(direction.label, name, "", name, evaluations, tiers, learned=False)
+    return Finding(direction.label, name, "", name, _folders(scored), tiers, learned=False)
 
 
-def _unscored(what: str, evaluations: Mapping[str, Path]) -> dict[str, str]:
+def _failures(what: str, scored: Mapping[str, Scored]) -> dict[str, str]:
     """Cases without scores in any evaluation: the tables are of the others."""
-    return {
-        f"{what} {case}": reason for evaluation in evaluations.values() for case, reason in unscored(evaluation).items()
-    }
+    return {f"{what} {case}": reason for one in scored.values() for case, reason in one.failed.items()}
+
+
+def _folders(scored: Mapping[str, Scored]) -> dict[str, Path]:
+    return {protocol: one.folder for protocol, one in scored.items()}
 
 
 def _chosen(choice: Choice, study: Study) -> list[tuple[str, Candidate]]:
@@ -261,7 +266,7 @@ def _chosen(choice: Choice, study: Study) -> list[tuple[str, Candidate]]:
     return chosen
 
 
-def _evaluate(work: _Work, candidate: Candidate, scoring: Scoring) -> dict[str, Path]:
+def _evaluate(work: _Work, candidate: Candidate, scoring: Scoring) -> dict[str, Scored]:
     translator = candidate.translator(work.settings.out)
     if translator is None or candidate.job.key in work.untrained:
         raise ConfigError("there are no weights: the training failed or ended before")

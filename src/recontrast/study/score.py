@@ -1,4 +1,4 @@
-"""Translate and evaluate a candidate, once: a finished evaluation of the same weights and settings is kept."""
+"""Translate and evaluate a candidate, once: what nothing failed in is kept, for the same weights and settings."""
 
 from __future__ import annotations
 
@@ -12,17 +12,23 @@ from typing import Any
 
 import pandas as pd
 
-from recontrast.atomic import write_json
+from recontrast.atomic import make_folder, write_json
 from recontrast.config import build_settings
+from recontrast.errors import DataError
 from recontrast.evaluation.command import EvaluateSettings, evaluate
 from recontrast.evaluation.scores import SYNTHETIC
 from recontrast.io.bids import read_sidecar
 from recontrast.io.tables import read_table
 from recontrast.preparation.normalize import Scale
+from recontrast.provenance import version
 from recontrast.translation.command import TranslateSettings, translate
 
 IMAGES = "synthetic"
 _DONE = "done.json"
+"""File of a result in which nothing failed: it is kept as it is."""
+
+_BEGUN = ".begun.json"
+"""File of a result that was begun; hidden, for `translate` writes to no folder that holds other files."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +52,23 @@ class Scoring:
     keep_labels: Path | None = None
 
 
+@dataclass(frozen=True)
+class Scored:
+    """An evaluation, and what is missing in it.
+
+    Attributes:
+        folder: Evaluation folder.
+        failed: Case to reason, for cases that could not be translated, scored or segmented.
+    """
+
+    folder: Path
+    failed: Mapping[str, str]
+
+
 def score_translator(
     translator: Path, folder: Path, scoring: Scoring, protocol: str, options: Mapping[str, Any]
-) -> Path:
-    """Translate a split and evaluate it; return the evaluation folder.
+) -> Scored:
+    """Translate a split and evaluate it. What failed before is tried again; what was made is kept.
 
     Args:
         translator: Translator folder.
@@ -57,14 +76,22 @@ def score_translator(
         scoring: How.
         protocol: Name of the protocol.
         options: Further settings of `recontrast evaluate`.
+
+    Raises:
+        DataError: Not one case could be translated.
+        RecontrastError: Whatever else stops `translate` or `evaluate`.
     """
     weights = json.loads((translator / "translator.json").read_text(encoding="utf-8"))["weights_sha256"]
-    _translate_once(translator, folder, scoring, weights)
-    return score_images(folder, weights, scoring, protocol, options)
+    untranslated = _translate_once(translator, folder, scoring, weights)
+    if untranslated and not any((folder / IMAGES).rglob("*.nii*")):
+        case, reason = next(iter(untranslated.items()))
+        raise DataError(f"not one of {len(untranslated)} cases could be translated: {case}: {reason}")
+    scored = score_images(folder, weights, scoring, protocol, options)
+    return Scored(scored.folder, {**scored.failed, **untranslated})
 
 
-def score_images(folder: Path, origin: str, scoring: Scoring, protocol: str, options: Mapping[str, Any]) -> Path:
-    """Evaluate the images of a folder; return the evaluation folder.
+def score_images(folder: Path, origin: str, scoring: Scoring, protocol: str, options: Mapping[str, Any]) -> Scored:
+    """Evaluate the images of a folder.
 
     Args:
         folder: Where `synthetic` is and `evaluation-PROTOCOL` is written.
@@ -86,12 +113,14 @@ def score_images(folder: Path, origin: str, scoring: Scoring, protocol: str, opt
         "split": scoring.split,
     }
     key = _key(origin, {name: str(value) for name, value in values.items() if name != "workers"})
-    if not _is_done(out, key):
-        shutil.rmtree(out, ignore_errors=True)
-        kept = {"keep_labels": scoring.keep_labels, **values}
-        evaluate(build_settings(EvaluateSettings, kept, "the study's evaluation"))
+    if _is_done(out, key):
+        return Scored(out, unscored(out))  # an older version took an evaluation with failed cases for done
+    _open(out, key)
+    kept = {"keep_labels": scoring.keep_labels, **values}
+    summary = evaluate(build_settings(EvaluateSettings, kept, "the study's evaluation"))
+    if not summary.failed:
         write_json(out / _DONE, {"key": key})
-    return out
+    return Scored(out, summary.failed)
 
 
 def read_scores(evaluation: Path) -> pd.DataFrame:
@@ -126,14 +155,26 @@ def primary_region(evaluation: Path) -> str:
     return str(json.loads((evaluation / "evaluation.json").read_text(encoding="utf-8"))["primary_region"])
 
 
-def _translate_once(translator: Path, folder: Path, scoring: Scoring, weights: str) -> None:
+def _translate_once(translator: Path, folder: Path, scoring: Scoring, weights: str) -> Mapping[str, str]:
+    """Case to reason, for those that could not be translated."""
     images = folder / IMAGES
     key = _key(weights, {"prepared": str(scoring.prepared), "split": scoring.split})
     if _is_done(images, key):
-        return
-    shutil.rmtree(images, ignore_errors=True)
-    translate(TranslateSettings(run=translator, input=scoring.prepared, out=images, split=scoring.split))
-    write_json(images / _DONE, {"key": key})
+        return {}
+    _open(images, key)
+    summary = translate(TranslateSettings(run=translator, input=scoring.prepared, out=images, split=scoring.split))
+    if not summary.failed:
+        write_json(images / _DONE, {"key": key})
+    return summary.failed
+
+
+def _open(folder: Path, key: str) -> None:
+    """Make a folder for a result, or take it over where the same result was begun there; another one is removed."""
+    begun = {"key": key, "version": version()}
+    if _content(folder / _BEGUN) != begun:
+        shutil.rmtree(folder, ignore_errors=True)
+        make_folder(folder)
+        write_json(folder / _BEGUN, begun)
 
 
 def _key(weights: str, values: Mapping[str, str]) -> str:
@@ -141,5 +182,8 @@ def _key(weights: str, values: Mapping[str, str]) -> str:
 
 
 def _is_done(folder: Path, key: str) -> bool:
-    path = folder / _DONE
-    return path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("key") == key
+    return _content(folder / _DONE).get("key") == key
+
+
+def _content(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}

@@ -105,7 +105,7 @@ def score_candidates(
             failed[candidate.name] = "there are no weights: the training failed or ended before"
             continue
         folder = out / FOLDER / candidate.job.direction.label / candidate.name
-        evaluation = score_translator(translator, folder, scoring, selection.protocol, {"controls": ()})
+        evaluation = score_translator(translator, folder, scoring, selection.protocol, {"controls": ()}).folder
         scores, region = read_scores(evaluation), selection.region or primary_region(evaluation)
         labels = [use.label for use in PROTOCOLS.get(selection.protocol).metrics]
         values = {label: float(subject_values(scores, label, region).mean()) for label in labels}
