@@ -7,8 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from recontrast.errors import ConfigError
+from recontrast.errors import ConfigError, GeometryError
 from recontrast.io.tables import read_table
+from recontrast.study import command, select
 from recontrast.study.command import StudySettings, study_paper
 
 pytestmark = pytest.mark.slow
@@ -72,3 +73,20 @@ def test_a_study_from_file_to_page(make_study, make_prepared) -> None:  # type: 
     other = make_study(ONE, UNTRANSLATED, ("steps = 8", "steps = 4"), name="other.toml")
     with pytest.raises(ConfigError, match="another 'budget'"):
         study_paper(settings(other, prepared))
+
+
+def test_a_study_of_candidates_that_cannot_be_scored_has_a_page(
+    make_study,
+    make_prepared,
+    monkeypatch: pytest.MonkeyPatch,  # type: ignore[no-untyped-def]
+) -> None:
+    def score_translator(*_: object) -> None:
+        raise GeometryError("the grids differ")
+
+    for module in (select, command):
+        monkeypatch.setattr(module, "score_translator", score_translator)
+    wanted = settings(make_study(ONE), make_prepared(SPLITS))
+    summary = study_paper(wanted)
+    assert summary.failed["selection T1w-T2w/osman2022"] == "no candidate could be scored on the validation subjects"
+    assert summary.failed["candidate T1w-T2w/osman2022_loss-l1@0.5"] == "the grids differ"
+    assert "the grids differ" in (wanted.out / "study.html").read_text(encoding="utf-8")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from recontrast.errors import ConfigError, FormatError
+from recontrast.errors import ConfigError, FormatError, GeometryError
+from recontrast.study import select
 from recontrast.study.plan import candidates_of, plan_jobs
-from recontrast.study.score import Scoring
+from recontrast.study.score import Scored, Scoring
 from recontrast.study.select import (
     Rule,
     best_by,
@@ -101,17 +103,96 @@ def test_picks_are_read_and_two_of_a_group_are_refused(tmp_path: Path) -> None:
         read_picks(path)
 
 
-def test_weights_of_a_failed_training_are_not_judged(tmp_path: Path) -> None:
+def with_snapshots(out: Path):  # type: ignore[no-untyped-def]
+    """Three candidates of one training, whose weights are there."""
     group, _ = group_of_three()
     for candidate in group:
-        kept = [candidate.job.run(tmp_path) / "snapshots" / f"step-{step:08d}" for step in range(1, 5)]
-        for folder in kept:
+        for step in range(1, 5):
+            folder = candidate.job.run(out) / "snapshots" / f"step-{step:08d}"
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "translator.json").write_text("{}")
-        assert candidate.translator(tmp_path) is not None
+        assert candidate.translator(out) is not None
+    return group
+
+
+def test_weights_of_a_failed_training_are_not_judged(tmp_path: Path) -> None:
+    group = with_snapshots(tmp_path)
     scoring = Scoring(tmp_path / "prepared", "validation", None, 1)
     failed = {candidate.job.key for candidate in group}
     table, absent = score_candidates(group, tmp_path, scoring, Selection(), failed)
     assert table.empty
     assert len(absent) == len(group)
     assert all("the training failed" in reason for reason in absent.values())
+
+
+def write_evaluation(folder: Path, psnr: Mapping[str, float | None], ssim: float = 0.5) -> None:
+    """The scores of an evaluation: PSNR of each case, and one SSIM for all."""
+    folder.mkdir(parents=True)
+    (folder / "evaluation.json").write_text('{"primary_region": "brain"}')
+    rows = [
+        (case, case[:6], "synthetic", "brain", metric, value)
+        for case, value in psnr.items()
+        for metric, value in (("psnr", value), ("ssim_axial", ssim))
+    ]
+    columns = ["case", "subject", "estimator", "region", "metric", "value"]
+    pd.DataFrame(rows, columns=columns).to_csv(folder / "scores.tsv", sep="\t", index=False, na_rep="n/a")
+
+
+def test_candidates_are_compared_on_the_same_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    group = with_snapshots(tmp_path)
+    # The first collapsed on one of two subjects: by the other alone it would win. No candidate has a value of sub-03.
+    psnr = [
+        {"sub-01": 40.0, "sub-02": None, "sub-03": None},
+        {"sub-01": 30.0, "sub-02": 28.0, "sub-03": None},
+        {"sub-01": 29.0, "sub-02": 27.0, "sub-03": None},
+    ]
+    made = iter(psnr)
+
+    def score_translator(translator: Path, folder: Path, *_: object) -> Scored:
+        write_evaluation(folder, next(made))
+        return Scored(folder, {})
+
+    monkeypatch.setattr(select, "score_translator", score_translator)
+    scoring = Scoring(tmp_path / "prepared", "validation", None, 1)
+    table, failed = score_candidates(group, tmp_path, scoring, Selection())
+    assert not failed
+    assert table["psnr"].isna().tolist() == [True, False, False]
+    assert table["psnr"].tolist()[1:] == [29.0, 28.0]
+    assert table["ssim_axial"].tolist() == [0.5] * 3
+    ranked = with_ranks(table, PROTOCOL)
+    assert ranked["rank psnr"].tolist() == [3, 1, 2]
+    assert best_by(ranked, ["psnr"]) == 1
+
+
+def test_sessions_that_a_candidate_lacks_are_not_averaged_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    group = with_snapshots(tmp_path)[:2]
+    made = iter([{"sub-01_ses-1": 40.0, "sub-01_ses-2": None}, {"sub-01_ses-1": 30.0, "sub-01_ses-2": 28.0}])
+
+    def score_translator(translator: Path, folder: Path, *_: object) -> Scored:
+        write_evaluation(folder, next(made))
+        return Scored(folder, {})
+
+    monkeypatch.setattr(select, "score_translator", score_translator)
+    table, _ = score_candidates(group, tmp_path, Scoring(tmp_path, "validation", None, 1), Selection())
+    assert table["psnr"].isna().tolist() == [True, False]
+
+
+def test_a_candidate_that_cannot_be_scored_and_a_case_without_scores_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = with_snapshots(tmp_path)
+
+    def score_translator(translator: Path, folder: Path, *_: object) -> Scored:
+        if folder.name == group[1].name:
+            raise GeometryError("the grids differ")
+        write_evaluation(folder, {"sub-01": 30.0})
+        return Scored(folder, {"sub-02": "not enough memory"})
+
+    monkeypatch.setattr(select, "score_translator", score_translator)
+    table, failed = score_candidates(group, tmp_path, Scoring(tmp_path, "validation", None, 1), Selection())
+    assert table["candidate"].tolist() == [group[0].name, group[2].name]
+    direction, method = group[0].group
+    assert failed == {
+        f"candidate {direction}/{group[1].name}": "the grids differ",
+        f"validation {direction}/{method} sub-02": "not enough memory (2 of 3 candidates)",
+    }

@@ -170,8 +170,14 @@ def _select(work: _Work, picks: dict[tuple[str, str], str], failed: dict[str, st
         if len(group) > 1 and cases:
             log.info("selecting %s …", "/".join(name))
             table, absent = score_candidates(group, settings.out, scoring, selection, work.untrained)
-            failed |= {f"candidate {key}": reason for key, reason in absent.items()}
-            write_sheet(group, cases, settings.out, selection.sheet_slices)
+            failed |= absent
+            if table.empty:
+                failed[f"selection {'/'.join(name)}"] = "no candidate could be scored on the validation subjects"
+                continue
+            try:
+                write_sheet(group, cases, settings.out, selection.sheet_slices)
+            except RecontrastError as error:
+                failed[f"sheet {'/'.join(name)}"] = str(error)
             if rule.reason not in said:
                 log.info("selection: %s", rule.reason)
                 said.add(rule.reason)

@@ -145,6 +145,13 @@ def subject_values(scores: pd.DataFrame, metric: str, region: str, estimator: st
     return values
 
 
+def defined_cases(scores: pd.DataFrame, region: str, metric: str) -> set[str]:
+    """Cases whose synthetic image has a value of a metric."""
+    wanted = (scores["metric"] == metric) & (scores["region"] == region) & (scores["estimator"] == SYNTHETIC)
+    values = pd.to_numeric(scores.loc[wanted, "value"], errors="coerce")
+    return set(scores.loc[values.index[values.notna()], "case"])
+
+
 def synthetic_scale(path: Path) -> Scale:
     """The intensity scale a synthetic image declares in its sidecar: the one it is judged on."""
     return Scale.from_dict(read_sidecar(path)["Scale"])

@@ -9,11 +9,19 @@ from pathlib import Path
 
 import pandas as pd
 
-from recontrast.errors import ConfigError, FormatError
+from recontrast.errors import CheckpointError, ConfigError, FormatError, RecontrastError
 from recontrast.evaluation.protocols import PROTOCOLS
 from recontrast.io.tables import read_table, require_columns
 from recontrast.study.plan import Candidate
-from recontrast.study.score import Scoring, primary_region, read_scores, score_translator, subject_values
+from recontrast.study.score import (
+    Scored,
+    Scoring,
+    defined_cases,
+    primary_region,
+    read_scores,
+    score_translator,
+    subject_values,
+)
 from recontrast.study.settings import Selection
 
 FOLDER = "selection"
@@ -96,21 +104,47 @@ def score_candidates(
         untrained: Keys of the jobs that failed: their weights are not judged.
 
     Returns:
-        The table, and candidate to reason for those that could not be scored.
+        The table, and what went wrong: candidates that could not be scored, and validation cases that some lack.
+        A metric is undefined where a case has no value of it that another candidate's has: all are compared on the
+        same cases.
     """
-    rows, failed = [], {}
+    direction, method = group[0].group
+    found: dict[str, tuple[pd.DataFrame, str]] = {}
+    failed: dict[str, str] = {}
+    lacking: dict[str, list[str]] = {}
     for candidate in group:
-        translator = candidate.translator(out)
-        if translator is None or candidate.job.key in untrained:
-            failed[candidate.name] = "there are no weights: the training failed or ended before"
+        try:
+            scored = _score(candidate, out, scoring, selection, candidate.job.key in untrained)
+            region = selection.region or primary_region(scored.folder)
+            found[candidate.name] = read_scores(scored.folder), region
+        except RecontrastError as error:
+            failed[f"candidate {direction}/{candidate.name}"] = str(error)
             continue
-        folder = out / FOLDER / candidate.job.direction.label / candidate.name
-        evaluation = score_translator(translator, folder, scoring, selection.protocol, {"controls": ()}).folder
-        scores, region = read_scores(evaluation), selection.region or primary_region(evaluation)
-        labels = [use.label for use in PROTOCOLS.get(selection.protocol).metrics]
-        values = {label: float(subject_values(scores, label, region).mean()) for label in labels}
+        for case, reason in scored.failed.items():
+            lacking.setdefault(case, []).append(reason)
+    for case, reasons in lacking.items():
+        failed[f"validation {direction}/{method} {case}"] = f"{reasons[0]} ({len(reasons)} of {len(group)} candidates)"
+    labels = [use.label for use in PROTOCOLS.get(selection.protocol).metrics]
+    cases = {name: {label: defined_cases(*scores, label) for label in labels} for name, scores in found.items()}
+    expected = {label: set[str]().union(*(defined[label] for defined in cases.values())) for label in labels}
+    rows: list[dict[str, object]] = []
+    for candidate in group:
+        if candidate.name not in found:
+            continue
+        scores, region = found[candidate.name]
+        complete = [label for label in labels if cases[candidate.name][label] == expected[label]]
+        values = {label: float(subject_values(scores, label, region).mean()) for label in complete}
+        values = dict.fromkeys(labels, math.nan) | values
         rows.append({"candidate": candidate.name, "fraction": candidate.fraction, **values})
     return pd.DataFrame(rows), failed
+
+
+def _score(candidate: Candidate, out: Path, scoring: Scoring, selection: Selection, untrained: bool) -> Scored:
+    translator = candidate.translator(out)
+    if translator is None or untrained:
+        raise CheckpointError("there are no weights: the training failed or ended before")
+    folder = out / FOLDER / candidate.job.direction.label / candidate.name
+    return score_translator(translator, folder, scoring, selection.protocol, {"controls": ()})
 
 
 def with_ranks(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
@@ -136,7 +170,9 @@ def best_by(table: pd.DataFrame, metrics: Sequence[str]) -> int:
     columns = [f"rank {label}" for label in metrics]
     absent = [label for label, column in zip(metrics, columns, strict=True) if column not in table]
     if absent:
-        raise ConfigError(f"candidates cannot be chosen by {', '.join(absent)}: no candidate has a value of it")
+        raise ConfigError(
+            f"candidates cannot be chosen by {', '.join(absent)}: no candidate has a value of it for every case"
+        )
     return int(table[columns].sum(axis=1).to_numpy().argmin())
 
 
