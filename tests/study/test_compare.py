@@ -12,7 +12,7 @@ import pytest
 
 from recontrast.errors import ConfigError
 from recontrast.study.cohort import source_tiers
-from recontrast.study.compare import Finding, check_orderings, in_words, values_of
+from recontrast.study.compare import Finding, check_orderings, in_words, mean_over, values_by_direction
 from recontrast.study.settings import Ordering, Side
 
 
@@ -40,12 +40,16 @@ def tested(tmp_path: Path) -> list[Finding]:
     return found
 
 
+def values_of(tested: list[Finding], side: Side, metric: str) -> pd.Series[float] | None:
+    return mean_over(values_by_direction(tested, side, "recontrast", metric))
+
+
 def test_values_are_by_subject(tested: list[Finding]) -> None:
-    values = values_of(tested, Side(method="first"), "recontrast", "psnr")
+    values = values_of(tested, Side(method="first"), "psnr")
     assert values is not None
     assert values.tolist() == [30, 31, 32, 33]
-    assert values_of(tested, Side(method="third"), "recontrast", "psnr") is None
-    both = values_of(tested, Side(method="first", estimator="identity"), "recontrast", "psnr+mae")
+    assert values_of(tested, Side(method="third"), "psnr") is None
+    both = values_of(tested, Side(method="first", estimator="identity"), "psnr+mae")
     assert both is not None
     assert both.iloc[0] == pytest.approx((20 + 1 / 20) / 2)
 
@@ -78,7 +82,7 @@ def test_subjects_of_a_tier_alone(tested: list[Finding], tmp_path: Path) -> None
     rows = "".join(f"sub-{number}\tT1w\t{tier}\n" for number, tier in enumerate(("good", "low", "medium", "good")))
     (tmp_path / "quality.tsv").write_text(f"case\tcontrast\ttier\n{rows}")
     tested = [replace(item, tiers=source_tiers(tmp_path, "T1w")) for item in tested]
-    good = values_of(tested, Side(method="first", tier="good"), "recontrast", "psnr")
+    good = values_of(tested, Side(method="first", tier="good"), "psnr")
     assert good is not None
     assert good.tolist() == [30, 32, 33]
     claim = Ordering(claim="a", better=Side(method="first", tier="low"), worse=Side(method="second"))
@@ -159,3 +163,36 @@ def test_a_claim_of_any_method_is_listed_when_nothing_was_tested() -> None:
 
 def test_sides_in_words() -> None:
     assert in_words(Side(method="unit", rule="psnr")) == "unit chosen by psnr"
+
+
+def in_direction(item: Finding, direction: str, above: float) -> Finding:
+    """The same method in another direction, where every PSNR is higher."""
+    folder = item.evaluations["recontrast"].with_name(f"{item.method}-{direction}")
+    folder.mkdir()
+    scores = pd.read_csv(item.evaluations["recontrast"] / "scores.tsv", sep="\t")
+    scores.loc[scores["metric"] == "psnr", "value"] += above
+    scores.to_csv(folder / "scores.tsv", sep="\t", index=False)
+    (folder / "evaluation.json").write_text(json.dumps({"primary_region": "brain"}))
+    return replace(item, direction=direction, evaluations={"recontrast": folder})
+
+
+def test_a_claim_over_all_directions_compares_those_that_both_sides_have(tested: list[Finding]) -> None:
+    claim = Ordering(claim="a", better=Side(method="first"), worse=Side(method="second"))
+    alone = check_orderings([claim], tested).iloc[0]
+    assert alone["without"] == ""
+    # In the other direction the first was not trained, and everything is 40 dB better there.
+    easy = in_direction(tested[1], "T1w-FLAIR", 40)
+    row = check_orderings([claim], [*tested, easy]).iloc[0]
+    assert row["difference"] == pytest.approx(alone["difference"])
+    assert (row["verdict"], row["without"]) == ("agrees", "T1w-FLAIR")
+    both = check_orderings([claim], [*tested, easy, in_direction(tested[0], "T1w-FLAIR", 40)]).iloc[0]
+    assert both["difference"] == pytest.approx(alone["difference"])
+    assert both["better"] == pytest.approx(alone["better"] + 20)
+    assert both["without"] == ""
+
+
+def test_sides_without_a_common_direction_are_not_compared(tested: list[Finding]) -> None:
+    claim = Ordering(claim="a", better=Side(method="first"), worse=Side(method="second"))
+    row = check_orderings([claim], [tested[0], in_direction(tested[1], "T1w-FLAIR", 40)]).iloc[0]
+    assert (row["verdict"], row["subjects"]) == ("not tested", 0)
+    assert row["interval"] == "no direction was scored for both sides"

@@ -56,26 +56,32 @@ class Finding:
         return values
 
 
-def values_of(
+def values_by_direction(
     tested: Sequence[Finding], side: Side, protocol: str, metric: str, region: str = ""
-) -> pd.Series[float] | None:
-    """Values of one side, subject by subject; None where nothing that fits was scored.
+) -> dict[str, pd.Series[float]]:
+    """Values of one side, subject by subject, in each direction that it was scored for.
 
-    A side without a direction is the mean over all directions; one of several methods takes the first (a control is
-    the same for every method).
+    One of several methods takes the first (a control is the same for every method).
     """
-    parts = []
-    for direction in dict.fromkeys(item.direction for item in tested):
-        if side.direction not in ("", direction):
-            continue
+    parts = {}
+    for direction in directions_of(tested, side):
         fits = [t for t in tested if t.direction == direction and side.method in ("", t.method) and t.rule == side.rule]
         for item in fits[:1]:
             if protocol in item.evaluations:
-                parts.append(item.values(side, protocol, metric, region))
-    parts = [part for part in parts if len(part)]
+                parts[direction] = item.values(side, protocol, metric, region)
+    return {direction: values for direction, values in parts.items() if len(values)}
+
+
+def directions_of(tested: Sequence[Finding], side: Side) -> list[str]:
+    """The directions that a side stands for: its own, or all that anything was scored for."""
+    return [name for name in dict.fromkeys(item.direction for item in tested) if side.direction in ("", name)]
+
+
+def mean_over(parts: Mapping[str, pd.Series[float]]) -> pd.Series[float] | None:
+    """Mean over directions, of the subjects that all of them have; None where there is no direction."""
     if not parts:
         return None
-    return pd.concat(parts, axis=1).mean(axis=1, skipna=False).dropna()
+    return pd.concat(list(parts.values()), axis=1).mean(axis=1, skipna=False).dropna()
 
 
 def check_orderings(orderings: Sequence[Ordering], tested: Sequence[Finding]) -> pd.DataFrame:
@@ -84,7 +90,8 @@ def check_orderings(orderings: Sequence[Ordering], tested: Sequence[Finding]) ->
     Beside it, as papers print it: change of the mean in per cent, Wilcoxon's signed-rank p (two-sided, exact, not
     corrected for the number of claims) and Shapiro-Wilk's p of the differences.
 
-    A claim whose better side names no method is checked for each method by itself.
+    A claim whose better side names no method is checked for each method by itself. One over all directions is checked
+    over those that both sides were scored for; `without` names the others.
     """
     rows = []
     for ordering in orderings:
@@ -94,7 +101,7 @@ def check_orderings(orderings: Sequence[Ordering], tested: Sequence[Finding]) ->
             rows.append(_check(ordering, method, tested))
     columns = ["claim", "where", "method", "protocol", "region", "metric", "better", "worse", "subjects", "difference",
                "ci_low", "ci_high", "verdict", "interval", "change_percent", "wilcoxon_p", "shapiro_p",
-               "margin"]  # fmt: skip
+               "margin", "without"]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -111,11 +118,11 @@ def _check(ordering: Ordering, method: str, tested: Sequence[Finding]) -> dict[s
         "claim": ordering.claim, "where": ordering.where, "method": "" if ordering.better.method else method,
         "protocol": ordering.protocol,
         "metric": metric, "region": ordering.region or "primary", "verdict": ABSENT,
-        "margin": ordering.margin,
+        "margin": ordering.margin, "without": "",
     }  # fmt: skip
     try:
-        first, second = (
-            values_of(tested, side, ordering.protocol, metric, ordering.region) for side in (better, worse)
+        parts, others = (
+            values_by_direction(tested, side, ordering.protocol, metric, ordering.region) for side in (better, worse)
         )
         if is_volume(metric):
             higher = higher_is_better(metric)
@@ -123,6 +130,13 @@ def _check(ordering: Ordering, method: str, tested: Sequence[Finding]) -> dict[s
             higher = all(protocol.higher_is_better(label) for label in metric.split("+"))
     except RecontrastError as error:
         return row | {"interval": str(error), "subjects": 0}
+    if parts and others and not better.direction and not worse.direction:
+        both = [name for name in parts if name in others]
+        if not both:
+            return row | {"interval": "no direction was scored for both sides", "subjects": 0}
+        row["without"] = ", ".join(name for name in directions_of(tested, better) if name not in both)
+        parts, others = ({name: side[name] for name in both} for side in (parts, others))
+    first, second = mean_over(parts), mean_over(others)
     shared = first.index.intersection(second.index) if first is not None and second is not None else pd.Index([])
     if first is None or second is None or not len(shared):
         side = better if first is None else worse

@@ -402,12 +402,13 @@ def _found(row: Mapping[Any, Any]) -> str:
 def numbers_in_words(row: Mapping[Any, Any]) -> str:
     """Difference and interval of a checked claim; `no interval` where there is none.
 
-    >>> numbers_in_words({"subjects": 1, "difference": -0.5, "ci_low": float("nan")})
-    '-0.5, no interval'
+    >>> numbers_in_words({"subjects": 1, "difference": -0.5, "ci_low": float("nan"), "without": "T1w-T2w"})
+    '-0.5, no interval, without T1w-T2w'
     """
     if not row["subjects"] or pd.isna(row["difference"]):
         return "no value"
+    without = f", without {row['without']}" if row.get("without") else ""
     if pd.isna(row["ci_low"]):
-        return f"{row['difference']:+.4g}, no interval"
+        return f"{row['difference']:+.4g}, no interval{without}"
     allowed = f", a loss of {row['margin']:g} allowed" if row["margin"] else ""
-    return f"{row['difference']:+.4g} [{row['ci_low']:+.4g}, {row['ci_high']:+.4g}]{allowed}"
+    return f"{row['difference']:+.4g} [{row['ci_low']:+.4g}, {row['ci_high']:+.4g}]{allowed}{without}"

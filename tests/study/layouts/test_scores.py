@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from recontrast.study.compare import Finding
 from recontrast.study.layouts import LAYOUTS
 from recontrast.study.layouts.scores import title
 from recontrast.study.settings import Published, PublishedRow, Side
@@ -14,10 +15,11 @@ def test_theirs_beside_ours(monkeypatch: pytest.MonkeyPatch) -> None:
 
     from recontrast.study.layouts import scores as module
 
-    def values_of(tested, side, protocol, metric, region):  # type: ignore[no-untyped-def]
-        return pd.Series([1.0, 2.0, 3.0]) if side.method == "unit" and metric == "psnr" else None
+    def values_by_direction(tested, side, protocol, metric, region):  # type: ignore[no-untyped-def]
+        scored = side.method == "unit" and metric == "psnr"
+        return {"T1w-T2w": pd.Series([1.0, 2.0, 3.0])} if scored else {}
 
-    monkeypatch.setattr(module, "values_of", values_of)
+    monkeypatch.setattr(module, "values_by_direction", values_by_direction)
     published = Published(
         title="t",
         where="p. 1",
@@ -26,6 +28,9 @@ def test_theirs_beside_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     table = LAYOUTS.get("scores")(published, [])
     assert table.iloc[0].tolist() == ["UNIT", "27.5 ± 4.6", "2.000 ± 1.000 [−0.484, 4.484] n=3", "0.82", "—"]
+    tested = [Finding(direction, "unit", "", "unit", {}) for direction in ("T1w-T2w", "T1w-FLAIR")]
+    table = LAYOUTS.get("scores")(published, tested)  # a mean over fewer directions than others are says so
+    assert table.iloc[0, 2] == "2.000 ± 1.000 [−0.484, 4.484] n=3, 1 of 2 directions"
 
 
 def test_titles_have_unit_and_direction() -> None:

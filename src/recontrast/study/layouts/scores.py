@@ -10,7 +10,7 @@ from recontrast.evaluation.protocols import PROTOCOLS
 from recontrast.evaluation.statistics import bootstrap_interval
 from recontrast.reporting.numbers import Measure, decimals_for, interval, number
 from recontrast.study import volumes
-from recontrast.study.compare import Finding, values_of
+from recontrast.study.compare import Finding, directions_of, mean_over, values_by_direction
 from recontrast.study.layouts import LAYOUTS
 from recontrast.study.settings import Published
 from recontrast.study.volumes import is_volume
@@ -33,8 +33,8 @@ def scores(published: Published, tested: Sequence[Finding]) -> pd.DataFrame:
         for theirs, metric, column in zip(row.values, metrics, published.metrics, strict=False):
             name = title(column, published.protocol, mixed=mixed)
             line[f"{name}, paper"] = theirs
-            values = values_of(tested, row.ours, published.protocol, metric, published.region)
-            line[f"{name}, ours"] = entry(values)
+            parts = values_by_direction(tested, row.ours, published.protocol, metric, published.region)
+            line[f"{name}, ours"] = entry(mean_over(parts)) + share(len(parts), len(directions_of(tested, row.ours)))
         rows.append(line)
     return pd.DataFrame(rows).fillna("")
 
@@ -46,6 +46,15 @@ def title(label: str, protocol: str, *, mixed: bool = False) -> str:
     metric = PROTOCOLS.get(protocol).use(label.partition("+")[0]).metric
     measure = Measure(metric if mixed or "+" in label else label, metric)
     return measure.title
+
+
+def share(scored: int, directions: int) -> str:
+    """Over how many directions a row is the mean, where it lacks some: it is not comparable with rows of all.
+
+    >>> share(2, 3), share(3, 3)
+    (', 2 of 3 directions', '')
+    """
+    return f", {scored} of {directions} directions" if 0 < scored < directions else ""
 
 
 def entry(values: pd.Series[float] | None) -> str:
