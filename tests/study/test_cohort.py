@@ -10,7 +10,7 @@ import pytest
 from recontrast.errors import LayoutError
 from recontrast.execution.workers import Summary
 from recontrast.study import cohort
-from recontrast.study.settings import DataSource
+from recontrast.study.settings import DataSource, Direction
 
 
 def test_a_prepared_folder_is_read(make_prepared, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -51,6 +51,12 @@ def test_true_grades_of_a_simulated_warehouse_are_used(monkeypatch: pytest.Monke
     monkeypatch.setattr(cohort, "read_cohort", calls.append)
     cohort.make_cohort(DataSource(simulate={"contrasts": ["T1w"]}), tmp_path / "p", tmp_path / "out", None, 1)
     assert calls[0].grades == tmp_path / "out" / "cohort" / "derivatives" / "truth" / cohort.GRADES
+
+
+def test_cases_of_a_direction_have_its_sources_and_its_target(make_prepared) -> None:  # type: ignore[no-untyped-def]
+    cases = cohort.read_cohort(make_prepared(absent=(("01", "T2w"), ("02", "FLAIR"), ("03", "T1w")))).cases
+    direction = Direction(source=("T1w", "FLAIR"), target="T2w")
+    assert [case.key for case in cohort.complete_cases(cases, direction)] == ["sub-04"]
 
 
 def test_a_subject_is_low_when_one_of_its_sessions_is(tmp_path: Path) -> None:

@@ -24,13 +24,16 @@ def settings(study: Path, prepared: Path, **other: object) -> StudySettings:
 
 
 def test_a_study_from_file_to_page(make_study, make_prepared) -> None:  # type: ignore[no-untyped-def]
-    prepared = make_prepared({**SPLITS, "05": "test"}, absent=(("05", "T2w"),))
+    prepared = make_prepared({**SPLITS, "05": "test", "06": "test"}, absent=(("04", "T1w"), ("05", "T2w")))
     path = make_study(ONE, UNTRANSLATED)
     wanted = settings(path, prepared)
     summary = study_paper(wanted)
     # A test subject without scores is said, not left out of the means in silence.
-    assert {name.split()[-1] for name in summary.failed} == {"sub-05"}
+    assert {name.split()[-1] for name in summary.failed} == {"sub-04", "sub-05"}
     assert any("has no T2w" in reason for reason in summary.failed.values())
+    (untranslated,) = {v for k, v in summary.failed.items() if k.endswith("sub-04") and "/untranslated" not in k}
+    assert "T1w" in untranslated  # why it was not translated, not that its image is missing
+    assert "missing" not in untranslated
     assert summary.failed["test T1w-T2w/untranslated sub-05"] == "has no T1w or no target"
     out = wanted.out
     jobs = read_table(out / "jobs.tsv")

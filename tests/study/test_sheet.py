@@ -38,3 +38,19 @@ def test_sheet_and_key(make_study, make_prepared, tmp_path) -> None:  # type: ig
     assert "data:image/png" in page
     assert not any(candidate.name in page for candidate in group)
     assert codes_of(group) == codes_of(group)
+
+
+def test_cases_without_source_or_target_are_not_shown(make_study, make_prepared, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    study = read_study(make_study(), "cpu")
+    group = candidates_of(plan_jobs(study, study.source(""), "cpu"))
+    splits = {"01": "train", "02": "validation", "03": "validation", "04": "validation"}
+    cases = read_cohort(make_prepared(splits, absent=(("02", "T2w"), ("03", "T1w")))).split("validation")
+    out = tmp_path / "out"
+    for candidate in group:
+        folder = out / "selection" / "T1w-T2w" / candidate.name / "synthetic" / cases[2].case.folder / "anat"
+        folder.mkdir(parents=True)
+        path = folder / f"{cases[2].key}_desc-synthetic_T2w.nii.gz"
+        shutil.copy(cases[2].images["T2w"], path)
+        write_sidecar(path, {"Scale": Scale("percentile", 0.0, 2e3).to_dict()})
+    assert write_sheet(group, cases, out, 4) is not None
+    assert write_sheet(group, cases[:2], out, 4) is None

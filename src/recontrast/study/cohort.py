@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from recontrast.config import build_settings
@@ -10,10 +11,10 @@ from recontrast.errors import LayoutError
 from recontrast.io.bids import Case
 from recontrast.io.tables import read_table
 from recontrast.phantom.cohort import GRADES, SimulateSettings, simulate
-from recontrast.preparation.cohort import PreparedCohort, read_cohort
+from recontrast.preparation.cohort import PreparedCase, PreparedCohort, read_cohort
 from recontrast.preparation.pipeline import PrepareSettings, prepare
 from recontrast.relaxometry.derived import add_synthetic
-from recontrast.study.settings import DataSource
+from recontrast.study.settings import DataSource, Direction
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,20 @@ def make_cohort(data: DataSource, prepared: Path, out: Path, bids: Path | None, 
     settings = {"workers": workers, **given, **data.prepare, "bids": raw, "out": prepared}
     prepare(build_settings(PrepareSettings, settings, "the study's data, prepare"))
     return read_cohort(prepared)
+
+
+def complete_cases(cases: Sequence[PreparedCase], direction: Direction) -> list[PreparedCase]:
+    """Cases that have the sources and the target of a direction.
+
+    Args:
+        cases: Cases of a prepared folder.
+        direction: What is made from what.
+
+    Example:
+        >>> complete_cases((), Direction(source=("T1w",), target="T2w"))
+        []
+    """
+    return [case for case in cases if {*direction.source, direction.target} <= case.images.keys()]
 
 
 def source_tiers(prepared: Path, contrast: str) -> dict[str, str]:

@@ -26,6 +26,7 @@ from recontrast.reporting.page import Block, Facts, Heading, Headline, Picture, 
 from recontrast.reporting.planes import choose_slices, picture
 from recontrast.reporting.report import STATEMENT
 from recontrast.reporting.studies import plot_all_curves, plot_networks, plot_volume_differences
+from recontrast.study.cohort import complete_cases
 from recontrast.study.compare import ABSENT, AGREES, DISAGREES, UNDECIDED, Finding
 from recontrast.study.plan import TrainingJob
 from recontrast.study.score import IMAGES, read_scores, subject_values, synthetic_scale
@@ -180,7 +181,7 @@ def _networks(findings: Findings) -> Section:
     for direction in dict.fromkeys(item.direction for item in findings.tested):
         tested = [item for item in findings.tested if item.direction == direction and not item.rule]
         job = next(job for job in findings.jobs if job.direction.label == direction and job.method.judged)
-        cases = [case for case in findings.cohort.split("test") if job.direction.target in case.images]
+        cases = complete_cases(findings.cohort.split("test"), job.direction)
         if not cases or not tested:
             continue
         case = cases[len(cases) // 2]

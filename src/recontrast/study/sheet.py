@@ -19,6 +19,7 @@ from recontrast.reporting.figures import data_uri, png
 from recontrast.reporting.page import Headline, Picture, Section, Text, render
 from recontrast.reporting.planes import AXIAL, Slice, picture
 from recontrast.reporting.studies import plot_sheet
+from recontrast.study.cohort import complete_cases
 from recontrast.study.plan import Candidate
 from recontrast.study.score import IMAGES, synthetic_scale
 from recontrast.study.select import FOLDER
@@ -48,15 +49,18 @@ def write_sheet(group: Sequence[Candidate], cases: Sequence[PreparedCase], out: 
 
     Args:
         group: Candidates of one direction and method, translated for the validation cases.
-        cases: Validation cases; the slices are shared out among them.
+        cases: Validation cases; the slices are shared out among those that have sources and target.
         out: Folder of the study.
         slices: Slices of each candidate.
 
     Returns:
-        The page; None when no candidate has images.
+        The page; None when no case is complete or no candidate has images.
     """
     direction, method = group[0].group
     target = group[0].job.direction.target
+    cases = complete_cases(cases, group[0].job.direction)
+    if not cases:
+        return None
     codes = codes_of(group)
     shown = {code: name for name, code in sorted(codes.items(), key=lambda item: item[1])}
     wanted = _places(cases[:slices], slices)
