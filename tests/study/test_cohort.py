@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,27 @@ def test_cases_of_a_direction_have_its_sources_and_its_target(make_prepared) -> 
     cases = cohort.read_cohort(make_prepared(absent=(("01", "T2w"), ("02", "FLAIR"), ("03", "T1w")))).cases
     direction = Direction(source=("T1w", "FLAIR"), target="T2w")
     assert [case.key for case in cohort.complete_cases(cases, direction)] == ["sub-04"]
+
+
+def test_a_prepared_folder_is_known_by_what_is_in_it(make_prepared, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    folder = make_prepared()
+    (folder / "quality.tsv").write_text("case\tcontrast\timage_hash\nsub-01\tT1w\taa\n")
+    former = cohort.prepared_id(folder)
+    there = tmp_path / "elsewhere"
+    shutil.copytree(folder, there)
+    made = {"stage": "prepare", "created": "later", "settings": {"scale": {}, "bids": "raw", "workers": 8}}
+    (there / "provenance.json").write_text(json.dumps(made))
+    assert cohort.prepared_id(there) == former
+    for name, text in (
+        ("quality.tsv", "case\tcontrast\timage_hash\nsub-01\tT1w\tbb\n"),
+        ("splits.tsv", "subject\tsplit\n01\ttest\n"),
+        ("provenance.json", json.dumps({"stage": "prepare", "settings": {"scale": {}, "recipe": "brats"}})),
+        ("provenance.json", json.dumps({**made, "inputs": {"sub-01_T1w.nii": "another file"}})),
+    ):
+        before = (there / name).read_text()
+        (there / name).write_text(text)
+        assert cohort.prepared_id(there) != former
+        (there / name).write_text(before)
 
 
 def test_a_subject_is_low_when_one_of_its_sessions_is(tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from recontrast.errors import ConfigError, GeometryError
+from recontrast.errors import ConfigError, GeometryError, LayoutError
 from recontrast.io.tables import read_table
-from recontrast.study import command, select
+from recontrast.study import cohort, command, select
 from recontrast.study.command import StudySettings, study_paper
 
 pytestmark = pytest.mark.slow
@@ -93,3 +93,30 @@ def test_a_study_of_candidates_that_cannot_be_scored_has_a_page(
     assert summary.failed["selection T1w-T2w/osman2022"] == "no candidate could be scored on the validation subjects"
     assert summary.failed["candidate T1w-T2w/osman2022_loss-l1@0.5"] == "the grids differ"
     assert "the grids differ" in (wanted.out / "study.html").read_text(encoding="utf-8")
+
+
+def test_edited_data_are_refused_once_they_are_there(
+    make_study,
+    make_prepared,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,  # type: ignore[no-untyped-def]
+) -> None:
+    def make_cohort(*_: object) -> None:
+        raise LayoutError("stopped here")
+
+    monkeypatch.setattr(cohort, "make_cohort", make_cohort)
+
+    def start(prepared: Path, table: str, **other: object) -> None:
+        data = ("[budget]", f"[data.one]\nsimulate = {{ contrasts = ['T1w', 'T2w'] }}\n{table}\n[budget]")
+        study_paper(settings(make_study(data), prepared, **other))
+
+    for subject in ("03", "04"):  # there is no subject yet: a mistake may be mended
+        with pytest.raises(LayoutError, match="stopped here"):
+            start(tmp_path / "none", f"prepare = {{ test = ['{subject}'] }}")
+    there = make_prepared()
+    with pytest.raises(ConfigError, match=r"other data \('prepare' was .*04.*, is .*05"):
+        start(there, "prepare = { test = ['05'] }")
+    with pytest.raises(LayoutError, match="stopped here"):
+        start(there, "summary = 'in other words'\nprepare = { test = ['04'], workers = 1 }", data="one")
+    with pytest.raises(ConfigError, match="other data"):
+        start(there, "synthetic_mri = true\nprepare = { test = ['04'] }")

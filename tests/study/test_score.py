@@ -177,3 +177,22 @@ def test_failed_cases_of_an_evaluation_that_an_older_version_took_for_done_are_s
     found = score.score_images(tmp_path / "c", "a", scoring, "recontrast", {})
     assert found.failed["sub-01"].startswith("failed: ")
     assert stages.evaluated == 1
+
+
+def test_images_prepared_anew_are_scored_anew(stages: Stages, tmp_path: Path) -> None:
+    translator = translator_of(tmp_path / "translator")
+    scoring = score.Scoring(tmp_path / "prepared", "test", None, 1)
+    scoring.prepared.mkdir()
+    images = tmp_path / "c" / score.IMAGES
+    for hash_of_image in ("aa", "aa", "bb"):
+        (scoring.prepared / "quality.tsv").write_text(f"case\timage_hash\nsub-01\t{hash_of_image}\n")
+        score.score_translator(translator, tmp_path / "c", scoring, "recontrast", {})
+    assert (stages.made, stages.evaluated) == (["sub-01", "sub-02"] * 2, 2)
+    # An older version did not say which images it scored: what it made is kept.
+    for folder in (images, tmp_path / "c" / "evaluation-recontrast"):
+        done = json.loads((folder / "done.json").read_text())
+        (folder / "done.json").write_text(json.dumps({"key": done["key"]}))
+        (folder / ".begun.json").unlink()
+    (scoring.prepared / "quality.tsv").write_text("case\timage_hash\nsub-01\tcc\n")
+    score.score_translator(translator, tmp_path / "c", scoring, "recontrast", {})
+    assert stages.evaluated == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,10 +15,17 @@ from recontrast.io.tables import read_table
 from recontrast.phantom.cohort import GRADES, SimulateSettings, simulate
 from recontrast.preparation.cohort import PreparedCase, PreparedCohort, read_cohort
 from recontrast.preparation.pipeline import PrepareSettings, prepare
+from recontrast.provenance import FILE_NAME
 from recontrast.relaxometry.derived import add_synthetic
 from recontrast.study.settings import DataSource, Direction
 
 log = logging.getLogger(__name__)
+
+FREE_TO_CHANGE = ("workers", "memory_gb", "scheduler")
+"""Settings of `simulate` and `prepare` that do not change what is made."""
+
+_SEEN_ELSEWHERE = (*FREE_TO_CHANGE, "bids", "out", "regions", "splits", "slices", "grades")
+"""Paths among the settings of `prepare`: what they hold shows in the hashes of the raw files and in the tables."""
 
 
 def make_cohort(data: DataSource, prepared: Path, out: Path, bids: Path | None, workers: int) -> PreparedCohort:
@@ -74,6 +83,26 @@ def complete_cases(cases: Sequence[PreparedCase], direction: Direction) -> list[
         []
     """
     return [case for case in cases if {*direction.source, direction.target} <= case.images.keys()]
+
+
+def prepared_id(folder: Path) -> str:
+    """Hash of what tells one prepared folder from another: settings, raw files, splits, and figures of each image.
+
+    Prepared again with the same outcome, a folder keeps it; where it lies does not matter. Images are not read.
+
+    Args:
+        folder: Prepared folder.
+
+    Example:
+        >>> prepared_id(Path("none")) == prepared_id(Path("nothing"))
+        True
+    """
+    path = folder / FILE_NAME
+    made = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    settings = {name: value for name, value in made.get("settings", {}).items() if name not in _SEEN_ELSEWHERE}
+    tables = [folder / name for name in ("splits.tsv", "quality.tsv")]
+    content = [settings, made.get("inputs"), *(table.read_text("utf-8") if table.is_file() else "" for table in tables)]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def source_tiers(prepared: Path, contrast: str) -> dict[str, str]:

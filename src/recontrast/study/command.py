@@ -8,7 +8,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -26,7 +26,7 @@ from recontrast.study.compare import TABLE as ORDERINGS
 from recontrast.study.compare import Finding, check_orderings
 from recontrast.study.layouts import LAYOUTS
 from recontrast.study.pages import Findings, numbers_in_words, write_page
-from recontrast.study.plan import Candidate, TrainingJob, candidates_of, groups_of, plan_jobs
+from recontrast.study.plan import RUNS, Candidate, TrainingJob, candidates_of, groups_of, plan_jobs
 from recontrast.study.run import run_jobs
 from recontrast.study.score import IMAGES, Scored, Scoring, score_images, score_translator
 from recontrast.study.select import (
@@ -108,7 +108,7 @@ def study_paper(settings: StudySettings) -> Summary:
     jobs = plan_jobs(description, data, settings.scale, settings.set)
     picks = read_picks(settings.picks) if settings.picks is not None else {}
     facts = {"study": to_plain(description), "data": settings.data, "scale": settings.scale, "set": list(settings.set)}
-    _refuse_another(settings.out, facts)
+    _refuse_another(settings.out, settings.prepared, facts)
     make_folder(settings.out)
     write_settings(settings.out / "study.toml", description)
     write_provenance(settings.out, "study", settings, (), facts)
@@ -134,7 +134,7 @@ def study_paper(settings: StudySettings) -> Summary:
     return Summary([*_lines(findings), f"study: {page} ({minutes:.1f} min)"], failed)
 
 
-def _refuse_another(out: Path, facts: dict[str, object]) -> None:
+def _refuse_another(out: Path, prepared: Path, facts: Mapping[str, Any]) -> None:
     path = out / FILE_NAME
     if not path.is_file():
         return
@@ -143,15 +143,37 @@ def _refuse_another(out: Path, facts: dict[str, object]) -> None:
         raise ConfigError(f"{out} was made by `recontrast {former.get('stage')}`; choose another folder")
     # What is checked, shown and printed may change; what is trained may not.
     for name in ("directions", "methods", "seeds", "set", "budget"):
-        old, new = former["study"].get(name), to_plain(facts["study"]).get(name)
+        old, new = former["study"].get(name), facts["study"].get(name)
         if old != new:
             raise ConfigError(f"{out} holds a study with another '{name}' (was {old}, is {new}); choose another folder")
-    for name in ("data", "scale", "set"):
-        if former.get(name) != facts[name]:
+    names = [_name_of_data(each) for each in (former, facts)]
+    for name, old, new in (("data", *names), *((name, former.get(name), facts[name]) for name in ("scale", "set"))):
+        if old != new:
             raise ConfigError(
-                f"{out} holds a study with another '{name}' (was {former.get(name)!r}, is {facts[name]!r}); "
-                "choose another folder"
+                f"{out} holds a study with another '{name}' (was {old!r}, is {new!r}); choose another folder"
             )
+    if not (out / RUNS).is_dir() and not (prepared / "cases.tsv").is_file():
+        return  # no subject is there yet
+    before, now = (_table_of_data(each) for each in (former, facts))
+    for name, new in now.items():
+        if before.get(name) != new:
+            raise ConfigError(
+                f"{out} holds a study of other data ('{name}' was {before.get(name)}, is {new}); choose another folder, and "
+                "another prepared folder"
+            )
+
+
+def _name_of_data(facts: Mapping[str, Any]) -> str:
+    """Which of the data of a study are taken."""
+    return str(facts.get("data") or next(iter(facts["study"].get("data", {})), ""))
+
+
+def _table_of_data(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """How the data of a study are made; words and numbers of workers may change."""
+    made = {**to_plain(DataSource()), **facts["study"].get("data", {}).get(_name_of_data(facts), {})}
+    for name in ("simulate", "prepare"):
+        made[name] = {key: value for key, value in made[name].items() if key not in cohorts.FREE_TO_CHANGE}
+    return {name: value for name, value in made.items() if name != "summary"}
 
 
 def _select(work: _Work, picks: dict[tuple[str, str], str], failed: dict[str, str]) -> list[Choice]:

@@ -21,6 +21,7 @@ from recontrast.io.bids import read_sidecar
 from recontrast.io.tables import read_table
 from recontrast.preparation.normalize import Scale
 from recontrast.provenance import version
+from recontrast.study.cohort import prepared_id
 from recontrast.translation.command import TranslateSettings, translate
 
 IMAGES = "synthetic"
@@ -112,14 +113,14 @@ def score_images(folder: Path, origin: str, scoring: Scoring, protocol: str, opt
         "protocol": protocol,
         "split": scoring.split,
     }
-    key = _key(origin, {name: str(value) for name, value in values.items() if name != "workers"})
-    if _is_done(out, key):
+    facts = _facts(origin, {name: str(value) for name, value in values.items() if name != "workers"}, scoring)
+    if _is_done(out, facts):
         return Scored(out, unscored(out))  # an older version took an evaluation with failed cases for done
-    _open(out, key)
+    _open(out, facts)
     kept = {"keep_labels": scoring.keep_labels, **values}
     summary = evaluate(build_settings(EvaluateSettings, kept, "the study's evaluation"))
     if not summary.failed:
-        write_json(out / _DONE, {"key": key})
+        write_json(out / _DONE, facts)
     return Scored(out, summary.failed)
 
 
@@ -165,31 +166,34 @@ def primary_region(evaluation: Path) -> str:
 def _translate_once(translator: Path, folder: Path, scoring: Scoring, weights: str) -> Mapping[str, str]:
     """Case to reason, for those that could not be translated."""
     images = folder / IMAGES
-    key = _key(weights, {"prepared": str(scoring.prepared), "split": scoring.split})
-    if _is_done(images, key):
+    facts = _facts(weights, {"prepared": str(scoring.prepared), "split": scoring.split}, scoring)
+    if _is_done(images, facts):
         return {}
-    _open(images, key)
+    _open(images, facts)
     summary = translate(TranslateSettings(run=translator, input=scoring.prepared, out=images, split=scoring.split))
     if not summary.failed:
-        write_json(images / _DONE, {"key": key})
+        write_json(images / _DONE, facts)
     return summary.failed
 
 
-def _open(folder: Path, key: str) -> None:
+def _open(folder: Path, facts: Mapping[str, str]) -> None:
     """Make a folder for a result, or take it over where the same result was begun there; another one is removed."""
-    begun = {"key": key, "version": version()}
+    begun = {**facts, "version": version()}
     if _content(folder / _BEGUN) != begun:
         shutil.rmtree(folder, ignore_errors=True)
         make_folder(folder)
         write_json(folder / _BEGUN, begun)
 
 
-def _key(weights: str, values: Mapping[str, str]) -> str:
-    return hashlib.sha256(json.dumps([weights, values], sort_keys=True).encode()).hexdigest()
+def _facts(origin: str, values: Mapping[str, str], scoring: Scoring) -> dict[str, str]:
+    """What decides a result: what made it, its settings, and the prepared images."""
+    key = hashlib.sha256(json.dumps([origin, values], sort_keys=True).encode()).hexdigest()
+    return {"key": key, "prepared": prepared_id(scoring.prepared)}
 
 
-def _is_done(folder: Path, key: str) -> bool:
-    return _content(folder / _DONE).get("key") == key
+def _is_done(folder: Path, facts: Mapping[str, str]) -> bool:
+    """Whether a result with these facts is there; one of an older version does not say which images it is of."""
+    return {**facts, **_content(folder / _DONE)} == facts and (folder / _DONE).is_file()
 
 
 def _content(path: Path) -> dict[str, Any]:
