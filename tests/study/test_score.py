@@ -196,3 +196,17 @@ def test_images_prepared_anew_are_scored_anew(stages: Stages, tmp_path: Path) ->
     (scoring.prepared / "quality.tsv").write_text("case\timage_hash\nsub-01\tcc\n")
     score.score_translator(translator, tmp_path / "c", scoring, "recontrast", {})
     assert stages.evaluated == 2
+
+
+def test_a_case_that_was_not_prepared_is_listed_each_time_and_makes_nothing_again(
+    stages: Stages, tmp_path: Path
+) -> None:
+    translator = translator_of(tmp_path / "translator")
+    scoring = score.Scoring(tmp_path / "prepared", "test", None, 1)
+    scoring.prepared.mkdir()
+    write_cases(scoring.prepared, **{"sub-02": "no T2w"})
+    stages.untranslated = {"sub-02"}
+    for _ in range(2):
+        scored = score.score_translator(translator, tmp_path / "c", scoring, "recontrast", {})
+        assert scored.failed == {"sub-02": "not enough memory"}
+    assert stages.evaluated == 1

@@ -158,8 +158,8 @@ def _refuse_another(out: Path, prepared: Path, facts: Mapping[str, Any]) -> None
     for name, new in now.items():
         if before.get(name) != new:
             raise ConfigError(
-                f"{out} holds a study of other data ('{name}' was {before.get(name)}, is {new}); choose another folder, and "
-                "another prepared folder"
+                f"{out} holds a study of other data ('{name}' was {before.get(name)}, is {new}); choose another folder "
+                "and another prepared folder"
             )
 
 

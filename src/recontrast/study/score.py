@@ -26,7 +26,7 @@ from recontrast.translation.command import TranslateSettings, translate
 
 IMAGES = "synthetic"
 _DONE = "done.json"
-"""File of a result in which nothing failed: it is kept as it is."""
+"""File of a finished result, which is kept as it is."""
 
 _BEGUN = ".begun.json"
 """File of a result that was begun; hidden, for `translate` writes to no folder that holds other files."""
@@ -114,13 +114,13 @@ def score_images(folder: Path, origin: str, scoring: Scoring, protocol: str, opt
         "split": scoring.split,
     }
     facts = _facts(origin, {name: str(value) for name, value in values.items() if name != "workers"}, scoring)
-    if _is_done(out, facts):
-        return Scored(out, unscored(out))  # an older version took an evaluation with failed cases for done
+    before = _finished(out, facts)
+    if before is not None:
+        return Scored(out, {**unscored(out), **before})
     _open(out, facts)
     kept = {"keep_labels": scoring.keep_labels, **values}
     summary = evaluate(build_settings(EvaluateSettings, kept, "the study's evaluation"))
-    if not summary.failed:
-        write_json(out / _DONE, facts)
+    _finish(out, facts, summary.failed, scoring)
     return Scored(out, summary.failed)
 
 
@@ -129,9 +129,9 @@ def read_scores(evaluation: Path) -> pd.DataFrame:
     return read_table(evaluation / "scores.tsv", text_columns=("case", "subject", "session", "region", "status"))
 
 
-def unscored(evaluation: Path) -> dict[str, str]:
-    """Case to reason, for cases that were expected and have no scores."""
-    table = read_table(evaluation / "cases.tsv", text_columns=("case", "status", "message"))
+def unscored(folder: Path) -> dict[str, str]:
+    """Case to reason, for cases that an evaluation could not score, or a preparation not prepare."""
+    table = read_table(folder / "cases.tsv", text_columns=("case", "status", "message"))
     missing = table[table["status"] != "ok"]
     return {row["case"]: f"{row['status']}: {row['message']}" for row in missing.to_dict("records")}
 
@@ -167,12 +167,12 @@ def _translate_once(translator: Path, folder: Path, scoring: Scoring, weights: s
     """Case to reason, for those that could not be translated."""
     images = folder / IMAGES
     facts = _facts(weights, {"prepared": str(scoring.prepared), "split": scoring.split}, scoring)
-    if _is_done(images, facts):
-        return {}
+    before = _finished(images, facts)
+    if before is not None:
+        return before
     _open(images, facts)
     summary = translate(TranslateSettings(run=translator, input=scoring.prepared, out=images, split=scoring.split))
-    if not summary.failed:
-        write_json(images / _DONE, facts)
+    _finish(images, facts, summary.failed, scoring)
     return summary.failed
 
 
@@ -191,9 +191,22 @@ def _facts(origin: str, values: Mapping[str, str], scoring: Scoring) -> dict[str
     return {"key": key, "prepared": prepared_id(scoring.prepared)}
 
 
-def _is_done(folder: Path, facts: Mapping[str, str]) -> bool:
-    """Whether a result with these facts is there; one of an older version does not say which images it is of."""
-    return {**facts, **_content(folder / _DONE)} == facts and (folder / _DONE).is_file()
+def _finish(folder: Path, facts: Mapping[str, str], failed: Mapping[str, str], scoring: Scoring) -> None:
+    """Say that a result is finished, unless something failed in it that may go well the next time."""
+    cases = scoring.prepared / "cases.tsv"
+    hopeless = unscored(scoring.prepared) if cases.is_file() else {}  # not prepared
+    if failed.keys() <= hopeless.keys():
+        write_json(folder / _DONE, {**facts, "failed": dict(failed)})
+
+
+def _finished(folder: Path, facts: Mapping[str, str]) -> dict[str, str] | None:
+    """What failed in a finished result with these facts; None where there is no such result.
+
+    One of an older version says neither which prepared images it is of nor what failed in it.
+    """
+    found = _content(folder / _DONE)
+    same = found.get("key") == facts["key"] and found.get("prepared") in (None, facts["prepared"])
+    return dict(found.get("failed", {})) if same else None
 
 
 def _content(path: Path) -> dict[str, Any]:
