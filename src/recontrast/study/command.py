@@ -26,7 +26,7 @@ from recontrast.study.compare import TABLE as ORDERINGS
 from recontrast.study.compare import Finding, check_orderings
 from recontrast.study.layouts import LAYOUTS
 from recontrast.study.pages import Findings, numbers_in_words, write_page
-from recontrast.study.plan import RUNS, Candidate, TrainingJob, candidates_of, groups_of, plan_jobs
+from recontrast.study.plan import RUNS, Candidate, TrainingJob, candidates_of, groups_of, plan_jobs, weights_of
 from recontrast.study.run import run_jobs
 from recontrast.study.score import IMAGES, Scored, Scoring, score_images, score_translator
 from recontrast.study.select import (
@@ -295,9 +295,7 @@ def _chosen(choice: Choice, study: Study) -> list[tuple[str, Candidate]]:
 
 
 def _evaluate(work: _Work, candidate: Candidate, scoring: Scoring) -> dict[str, Scored]:
-    translator = candidate.translator(work.settings.out)
-    if translator is None or candidate.job.key in work.untrained:
-        raise ConfigError("there are no weights: the training failed or ended before")
+    translator = weights_of(candidate, work.settings.out, work.untrained)
     folder = work.settings.out / TESTS / candidate.job.direction.label / candidate.name
     return {
         evaluation.protocol: score_translator(translator, folder, scoring, evaluation.protocol, evaluation.options)

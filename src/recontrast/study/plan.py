@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from recontrast.config import to_plain
-from recontrast.errors import ConfigError
+from recontrast.errors import CheckpointError, ConfigError
 from recontrast.study.settings import Budget, DataSource, Direction, Method, Study
 from recontrast.training.plan import Plan, read_plan
 
@@ -133,6 +133,23 @@ def plan_jobs(study: Study, data: DataSource, scale: str, overrides: Sequence[st
             jobs.append(TrainingJob(own, method, one.name, given, plan, _snapshots(study.budget, one.name), start))
     _refuse_doubles(jobs)
     return jobs
+
+
+def weights_of(candidate: Candidate, out: Path, untrained: Collection[str] = ()) -> Path:
+    """Folder of a candidate's translator.
+
+    Args:
+        candidate: The candidate.
+        out: Folder of the study.
+        untrained: Keys of the jobs that failed: weights that lie there were not made as the study says.
+
+    Raises:
+        CheckpointError: There is none.
+    """
+    translator = candidate.translator(out)
+    if translator is None or candidate.job.key in untrained:
+        raise CheckpointError("there are no weights: the training failed or ended before")
+    return translator
 
 
 def candidates_of(jobs: Sequence[TrainingJob]) -> list[Candidate]:

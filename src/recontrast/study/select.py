@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from recontrast.errors import CheckpointError, ConfigError, FormatError, RecontrastError
+from recontrast.errors import ConfigError, FormatError, RecontrastError
 from recontrast.evaluation.protocols import PROTOCOLS
 from recontrast.io.tables import read_table, require_columns
-from recontrast.study.plan import Candidate
+from recontrast.study.plan import Candidate, weights_of
 from recontrast.study.score import (
-    Scored,
     Scoring,
     defined_cases,
     primary_region,
@@ -114,7 +113,9 @@ def score_candidates(
     lacking: dict[str, list[str]] = {}
     for candidate in group:
         try:
-            scored = _score(candidate, out, scoring, selection, candidate.job.key in untrained)
+            translator = weights_of(candidate, out, untrained)
+            folder = out / FOLDER / direction / candidate.name
+            scored = score_translator(translator, folder, scoring, selection.protocol, {"controls": ()})
             region = selection.region or primary_region(scored.folder)
             found[candidate.name] = read_scores(scored.folder), region
         except RecontrastError as error:
@@ -137,14 +138,6 @@ def score_candidates(
         values = dict.fromkeys(labels, math.nan) | values
         rows.append({"candidate": candidate.name, "fraction": candidate.fraction, **values})
     return pd.DataFrame(rows), failed
-
-
-def _score(candidate: Candidate, out: Path, scoring: Scoring, selection: Selection, untrained: bool) -> Scored:
-    translator = candidate.translator(out)
-    if translator is None or untrained:
-        raise CheckpointError("there are no weights: the training failed or ended before")
-    folder = out / FOLDER / candidate.job.direction.label / candidate.name
-    return score_translator(translator, folder, scoring, selection.protocol, {"controls": ()})
 
 
 def with_ranks(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
