@@ -89,3 +89,45 @@ def test_what_starts_from_a_failed_job_is_not_trained(
         ("two", [f'recipe.options.start="{runs / "one"}"']),
         ("three", [f'recipe.options.start="{runs / "two"}"']),
     ]
+
+
+PIXELWISE = """
+[[methods]]
+preset = "hagiwara2019"
+name = "one"
+target = "FLAIR"
+judged = false
+[[methods]]
+preset = "hagiwara2019"
+name = "two"
+start = "one"
+"""
+TINY = (
+    '"model.options.width=4", "model.options.depth=2", "model.options.dropout=[0.1]", "data.batch=4",',
+    '"model.options.width=4", "data.batch=4", "data.size=[16, 16]", "loop.ema=0.0", "loop.minutes=0",',
+)
+
+
+@pytest.mark.slow
+def test_two_stages_of_two_seeds_are_finished_wherever_the_study_is_called_from(
+    make_study,
+    make_prepared,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,  # type: ignore[no-untyped-def]
+) -> None:
+    path = make_study(
+        TINY,
+        ('citation = "Nobody 2026"', "seeds = [0, 1]"),
+        (f"[[methods]]\n{STAGES[0]}\n", PIXELWISE.lstrip()),
+        ("snapshots = [0.5, 1.0]\n", ""),
+    )
+    study = read_study(path, "cpu")
+    jobs = plan_jobs(study, study.source(""), "cpu")
+    prepared = make_prepared()
+    monkeypatch.chdir(tmp_path)
+    assert run.run_jobs(jobs, prepared, Path("out"), "cpu").failed == {}
+    logs = {path: path.read_bytes() for path in Path("out").glob("runs/**/log.jsonl")}
+    assert len(logs) == 4
+    monkeypatch.chdir("/")
+    assert run.run_jobs(jobs, prepared, tmp_path / "out", "cpu").failed == {}
+    assert {path: (tmp_path / path).read_bytes() for path in logs} == logs
