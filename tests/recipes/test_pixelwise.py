@@ -40,7 +40,7 @@ def test_stage_one_is_absolute_error_with_the_discriminator_beside(batch: Batch)
 
 def test_stage_two_is_the_discriminators_judgement_alone(batch: Batch) -> None:
     recipe = build(first_steps=1)
-    list(recipe.training_step(batch))
+    recipe.steps_taken.fill_(1)
     judged = list(recipe.training_step(batch))
     network = judged[1]
     assert (network.rate, network.betas) == (0.02, (0.5, 0.999))
@@ -97,7 +97,7 @@ def test_conditional_discriminators_see_the_source(batch: Batch) -> None:
 
 def test_the_stage_is_kept_with_the_weights(batch: Batch) -> None:
     recipe = build(first_steps=1)
-    list(recipe.training_step(batch))
+    recipe.steps_taken.fill_(1)
     again = build(first_steps=1)
     again.load_state_dict(recipe.state_dict())
     assert "adversarial" in list(again.training_step(batch))[1].parts
@@ -105,8 +105,10 @@ def test_the_stage_is_kept_with_the_weights(batch: Batch) -> None:
 
 def test_without_discriminator_there_is_one_stage(batch: Batch) -> None:
     recipe = build(first_steps=1, discriminator="none", discriminator_options={})
+    assert recipe.last_stage == 0
     (turn,) = recipe.training_step(batch)
     assert turn.optimizer == "network"
+    recipe.steps_taken.fill_(1)
     with pytest.raises(ConfigError, match="stage two"):
         list(recipe.training_step(batch))
 
@@ -146,7 +148,11 @@ def test_a_second_run_may_start_from_a_first_without_discriminator(batch: Batch,
 
 def test_the_discriminator_warms_up_alone(batch: Batch) -> None:
     recipe = build(first_steps=0, warm_steps=2)
-    names = [[turn.optimizer for turn in recipe.training_step(batch)] for _ in range(3)]
+    assert recipe.last_stage == 2
+    names = []
+    for step in range(3):
+        recipe.steps_taken.fill_(step)
+        names.append([turn.optimizer for turn in recipe.training_step(batch)])
     assert names == [["discriminator"], ["discriminator"], ["discriminator", "network"]]
 
 

@@ -216,3 +216,32 @@ def test_weights_of_another_training_leave_fitted_controls_when_asked_to() -> No
         assert torch.equal(after["head.weight"], weights["head.weight"])
     learner.take_over(weights)
     assert all(torch.equal(value, weights[name]) for name, value in learner.network.state_dict().items())
+
+
+def in_stages(recipe: str, accumulate: int) -> Learner:
+    """Three steps of the network, two of the discriminator alone, then both."""
+    lengths = {"first_steps": 3, "second_steps" if recipe == "adversarial" else "warm_steps": 2}
+    judge = GAN if recipe == "adversarial" else {"discriminator_options": {"width": 4, "downs": 2}}
+    plan = Plan(
+        model=MemberSettings(name="unet"),
+        recipe=MemberSettings(name=recipe, options={**judge, **lengths}),
+        loop=LoopSettings(steps=10, seed=1, accumulate=accumulate),
+    )
+    return Learner(Fabric(accelerator="cpu"), plan, OPTIONS, 10, "fp32")
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("recipe", ["adversarial", "pixelwise"])
+def test_a_stage_has_as_many_steps_however_many_parts_a_batch_has(recipe: str, accumulate: int) -> None:
+    first = {"adversarial": {"l1"}, "pixelwise": {"l1", "discriminator"}}[recipe]
+    second = {"adversarial": {"discriminator"}, "pixelwise": {"l1", "discriminator"}}[recipe]
+    learner, resumed = in_stages(recipe, accumulate), in_stages(recipe, accumulate)
+    for number, named in enumerate((*[first] * 3, *[second] * 2, {"l1", "discriminator", "adversarial"})):
+        assert learner.step(batch(number), number)[1].keys() == named, number
+        assert int(learner.tensors()["recipe.steps_taken"]) == number + 1
+        if number == 3:
+            resumed.restore(Checkpoint({n: v.clone().contiguous() for n, v in learner.tensors().items()}, {}))
+        elif number > 3:
+            resumed.step(batch(number), number)
+    for name, value in learner.tensors().items():
+        assert torch.equal(value, resumed.tensors()[name]), name

@@ -8,6 +8,9 @@ A recipe is an nn.Module that owns all networks of a way of learning, and their 
 - `training_step(batch)`: yields turns, in order. After each the named optimiser takes a step with the turn's loss; what
   comes later in the recipe sees the new weights. The last turn is the one that trains `network`, or follows it.
 - `predict(source)`: the synthetic image.
+
+One that learns in stages also has `steps_taken`, a buffer into which the learner writes the number of steps before this
+one, and `last_stage`, the number of steps before its last stage.
 """
 
 from __future__ import annotations

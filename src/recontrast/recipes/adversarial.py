@@ -26,7 +26,7 @@ class Adversarial(nn.Module):
     """Network and discriminator in turn, as in pix2pix; the discriminator goes first.
 
     Two stages may come before: the network alone, with the reconstruction loss, then the discriminator alone, against
-    the network as it is. The number of the step decides, and a resumed run goes on in the right stage.
+    the network as it is. The number of the step (`steps_taken`) decides, and a resumed run goes on in the right stage.
 
     All weights are for images on the scale [-1, 1], as published: an L1 of 0.01 on the scale [0, 1] counts as 0.02.
 
@@ -110,6 +110,11 @@ class Adversarial(nn.Module):
         wanted = perceptual != "none" and perceptual_weight
         self.perceptual = PerceptualLoss(perceptual, perceptual_weights) if wanted else None
 
+    @property
+    def last_stage(self) -> int:
+        """Steps before the stage in which both learn."""
+        return self.stages[1]
+
     def optimized(self) -> dict[str, list[nn.Module]]:
         """Two optimisers."""
         return {"discriminator": [self.discriminator], "network": [self.network]}
@@ -156,7 +161,6 @@ class Adversarial(nn.Module):
         if self.steps_taken is None:
             return False, False
         taken = int(self.steps_taken)
-        self.steps_taken += 1
         return taken < self.stages[0], self.stages[0] <= taken < self.stages[1]
 
     def _judge(self, source: Tensor, image: Tensor) -> Any:

@@ -30,7 +30,7 @@ OBJECTIVES = ("minimax", "cross_entropy", "least_squares", "hinge")
 
 @RECIPES.register("pixelwise")
 class PixelwiseRecipe(nn.Module):
-    """Two stages around one network; the number of the step decides, and a resumed run goes on in the right stage.
+    """Two stages around one network; the number of the step (`steps_taken`) decides, also when a run is resumed.
 
     In stage one the network minimises an absolute error (to the target, or to a CSF-suppressed synthetic FLAIR when
     that is the target of the run), and the discriminator learns on its images. In stage two the network has the
@@ -117,6 +117,11 @@ class PixelwiseRecipe(nn.Module):
         if start:
             _start_from(self, Path(start))
 
+    @property
+    def last_stage(self) -> int:
+        """Steps before the network learns from the discriminator; 0 where there is none."""
+        return 0 if self.discriminator is None else self.first_steps + self.warm_steps
+
     def optimized(self) -> dict[str, list[nn.Module]]:
         """An optimiser for the network, and one for the discriminator where there is one."""
         judge = {} if self.discriminator is None else {"discriminator": [self.discriminator]}
@@ -131,7 +136,6 @@ class PixelwiseRecipe(nn.Module):
                 f"recipe pixelwise: stage two begins after {self.first_steps} steps and needs a discriminator; raise "
                 "recipe.options.first_steps to loop.steps, or name a discriminator"
             )
-        self.steps_taken += 1
         estimate = self.network(batch.source)
         with torch.autocast(estimate.device.type, enabled=False):
             error = self.loss(batch.target, estimate, batch.mask if self.masked else None)

@@ -162,6 +162,7 @@ class Learner:
         self.rate = learning_rate(self.loop, number, self.total_steps, used)
         torch.manual_seed(_seed_of(self.loop.seed, number, self.fabric.global_rank))
         self.recipe.train()
+        self._tell(number)
         loss = math.nan
         parts: dict[str, float] = {}
         steps = [self.recipe.training_step(part) for part in self._shares(batch)]  # type: ignore[operator]
@@ -173,7 +174,14 @@ class Learner:
         if self.averaged is not None:
             network: nn.Module = self.recipe.network  # type: ignore[assignment]
             _average(self.averaged, network, min(self.loop.ema, (1 + number) / (10 + number)))
+        self._tell(number + 1)
         return loss, parts
+
+    def _tell(self, steps: int) -> None:
+        """Tell a recipe that learns in stages how many steps were taken: it cannot count parts of a batch as steps."""
+        taken = getattr(self.recipe, "steps_taken", None)
+        if taken is not None:
+            taken.fill_(steps)
 
     def _shares(self, batch: Batch) -> Iterator[Batch]:
         """The batch on the device, in as many parts as gradients are added up from."""
