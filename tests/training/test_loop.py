@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from tests.training.conftest import Stopped, stop_at
 
-from recontrast.errors import IntensityError, OutputError, TrainingError
+from recontrast.errors import IntensityError, OutputError, RecontrastWarning, TrainingError
 from recontrast.io.tables import read_table
 from recontrast.training import loop as loop_module
 from recontrast.training.checkpoint import load_checkpoint
@@ -361,3 +362,18 @@ def test_compiled_network_learns_the_same(learn_from: Callable[..., Path]) -> No
     compiled = learn_from("compiled", *short, "loop.compiled=true")
     losses = [[e["loss"] for e in read_log(run) if e["event"] == "step"] for run in (eager, compiled)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+@pytest.mark.parametrize(("steps", "said"), [(2, True), (3, False)])
+def test_a_training_that_ends_before_the_last_stage_begins_says_so(
+    play: Callable[..., Path], steps: int, said: bool
+) -> None:
+    stages = ("recipe.options.first_steps=1", "recipe.options.second_steps=1", f"loop.steps={steps}")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", RecontrastWarning)
+        run = play("adversarial", "run", *stages)
+    lines = [str(one.message) for one in caught if issubclass(one.category, RecontrastWarning)]
+    assert (
+        any("the last stage of the recipe begins after step 2, and the training ends after" in n for n in lines) is said
+    )
+    assert read_log(run)[-1]["reason"].endswith("which begins after step 2, was not reached") is said

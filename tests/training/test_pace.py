@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from recontrast.datasets.patches import Batch
 from recontrast.training.learner import Learner
 from recontrast.training.pace import seconds_of_step
 from recontrast.training.plan import read_plan
@@ -45,3 +46,19 @@ def test_a_step_is_timed_with_the_threads_of_the_training(monkeypatch: pytest.Mo
                                      "model.options.blocks=[1,1]", "loop.precision=fp32"))  # fmt: skip
     seconds_of_step(plan, model_options(plan, 1), (16, 16))
     assert used == [3]
+
+
+def test_of_a_recipe_in_stages_the_last_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken, step = [], Learner.step
+
+    def watched(self: Learner, batch: Batch, number: int) -> tuple[float, dict[str, float]]:
+        taken.append(set((result := step(self, batch, number))[1]))
+        return result
+
+    monkeypatch.setattr(Learner, "step", watched)
+    plan = read_plan("hagiwara2019", "paper", ("loop.accelerator=cpu", "data.batch=1", "model.options.width=4",
+                                               "recipe.options.discriminator_options={width=4,downs=2}",
+                                               "recipe.options.warm_steps=50"))  # fmt: skip
+    seconds_of_step(plan, model_options(plan, 1), (16, 16))
+    assert len(taken) >= 5
+    assert all(named == {"l1", "discriminator", "adversarial"} for named in taken)

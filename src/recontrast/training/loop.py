@@ -6,6 +6,7 @@ import dataclasses
 import os
 import statistics
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
@@ -21,7 +22,7 @@ from recontrast.datasets.cases import CachedCase, cache_cases
 from recontrast.datasets.patches import Batch, SliceBatches
 from recontrast.datasets.unpaired import UnpairedBatches
 from recontrast.datasets.volumes import VolumeBatches
-from recontrast.errors import TrainingError
+from recontrast.errors import RecontrastWarning, TrainingError
 from recontrast.io.tables import write_table
 from recontrast.preparation.cohort import PreparedCase
 from recontrast.training.any_to_any import build_validator
@@ -187,6 +188,7 @@ class _Training:
         self.snapshots = {round((n + 1) * self.total_steps / self.loop.snapshots) for n in range(self.loop.snapshots)}
         self.validate_every = self.loop.validate_every or batches.epoch_length
         self.learner = Learner(fabric, job.plan, job.description.model.options, self.total_steps, job.precision)
+        self.last_stage = getattr(self.learner.recipe, "last_stage", 0)
         self.state = State()
         resumed = job.resume and has_checkpoint(job.run / LAST)
         if resumed:
@@ -202,6 +204,7 @@ class _Training:
             resumed_at = self.state.step if resumed else None
             self.log = RunLog(job.run, tensorboard=self.loop.tensorboard, resumed_at=resumed_at)
             self._log_start(resumed_at)
+            self._warn_of_stages()
         self.times: list[float] = []
         self.saved_at = time.perf_counter()
         self.started_at = began - self.state.seconds
@@ -220,6 +223,17 @@ class _Training:
             if weights is not None:
                 self.learner.take_over(weights, keep_controls=True)
 
+    def _warn_of_stages(self) -> None:
+        """Say beforehand that the steps end before the last stage of the recipe begins."""
+        if 0 < self.total_steps <= self.last_stage:
+            warnings.warn(
+                f"{self.job.run}: the last stage of the recipe begins after step {self.last_stage}, and the training "
+                f"ends after step {self.total_steps}: give it more steps or minutes, or make the stages before "
+                "shorter (recipe.options.first_steps)",
+                RecontrastWarning,
+                stacklevel=4,
+            )
+
     def run(self) -> str:
         """Steps until there is a reason to end, which is returned."""
         reason = self._reason_to_end()
@@ -236,6 +250,8 @@ class _Training:
                 reason = reason or self._reason_to_end()
             elif time.perf_counter() - self.saved_at >= 60 * self.loop.checkpoint_minutes:
                 self._save()
+        if self.state.step <= self.last_stage > 0:
+            reason += f"; the last stage of the recipe, which begins after step {self.last_stage}, was not reached"
         if self.chief and (self.loop.keep == "last" or self.state.best_score is None):
             # Last weights were asked for, nothing was validated, or no value was defined.
             self.state.best_step = self.state.step

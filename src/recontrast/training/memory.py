@@ -107,7 +107,7 @@ def _recipe(plan: Plan, contrasts: int) -> tuple[Any, nn.Module]:
             module.size = 0
     if recipe._buffers.get("steps_taken") is not None:
         del recipe.steps_taken  # a tensor without value cannot be asked for the stage
-        recipe.steps_taken = 10**9 if getattr(recipe, "discriminator", None) is not None else 0  # the fullest stage
+        recipe.steps_taken = recipe.last_stage  # the fullest: all networks take part
     return recipe, network
 
 

@@ -25,6 +25,8 @@ _FEWEST, _MOST, _ENOUGH_SECONDS = 5, 12, 2.0
 def seconds_of_step(plan: Plan, model_options: dict[str, Any], size: Sequence[int]) -> float:
     """Median wall-clock seconds of a step of one process, after two that do not count.
 
+    Of a recipe that learns in stages the last one is timed: all its networks take part.
+
     Args:
         plan: The resolved preset.
         model_options: All options of the network, channels included.
@@ -44,9 +46,10 @@ def seconds_of_step(plan: Plan, model_options: dict[str, Any], size: Sequence[in
     source = torch.rand(count, model_options["in_channels"], *size)
     target = torch.rand(count, 1, *size)
     batch = Batch(source, target, torch.ones_like(target, dtype=torch.bool), torch.ones(count, len(size)))
+    last_stage = getattr(learner.recipe, "last_stage", 0)
     times: list[float] = []
     while len(times) < _FEWEST or (sum(times) < _ENOUGH_SECONDS and len(times) < _MOST):
         started = time.perf_counter()
-        learner.step(batch, len(times))  # ends by reading the loss, so the device is done
+        learner.step(batch, last_stage + len(times))  # ends by reading the loss, so the device is done
         times.append(time.perf_counter() - started)
     return statistics.median(times[_WARM:])
