@@ -72,6 +72,13 @@ def test_steps_fit_into_the_time() -> None:
     few, reason = fit_steps(plan, 3.0, False, lambda _: 60.0)
     assert few.loop.steps == 2
     assert "too few to learn much" in reason
+    asked = dataclasses.replace(
+        plan, loop=dataclasses.replace(plan.loop, patience=7, warmup_steps=90, validate_every=5)
+    )
+    kept, _ = fit_steps(asked, 3.0, True, lambda _: 0.5, {"patience", "warmup_steps", "validate_every", "seed"})
+    assert (kept.loop.patience, kept.loop.warmup_steps, kept.loop.validate_every) == (7, 90, 5)
+    given_way, _ = fit_steps(asked, 3.0, True, lambda _: 0.5)
+    assert (given_way.loop.patience, given_way.loop.warmup_steps, given_way.loop.validate_every) == (0, 27, 68)
     with pytest.raises(ConfigError, match="give it some"):
         decide(dataclasses.replace(HEADS, minutes=0.0))
 

@@ -6,16 +6,19 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+from tests.training.conftest import Stopped
 
 from recontrast.config import read_toml
 from recontrast.datasets.patches import SliceBatches
 from recontrast.errors import ConfigError
 from recontrast.io.nifti import read_volume
 from recontrast.preparation.cohort import read_cohort
-from recontrast.training import loop, pace
+from recontrast.training import command, loop, memory, pace
 from recontrast.training.command import TrainSettings, train
 from recontrast.training.plan import read_plan
 from recontrast.training.planning import model_options
@@ -89,6 +92,30 @@ def test_a_kept_plan_is_used_again_and_can_be_edited(
     train(again)
     assert read_description(again.run).trained_steps == 3
     assert not (again.run / "plan.toml").exists()
+
+
+@pytest.mark.filterwarnings("ignore:.*no validation subject")
+def test_what_was_set_is_kept_and_the_same_command_finds_the_same_plan(
+    settings: Callable[..., TrainSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def plan_of(given: TrainSettings) -> dict[str, Any]:
+        with pytest.raises(Stopped):
+            train(given)
+        plan: dict[str, Any] = json.loads((given.run / "provenance.json").read_text())["plan"]
+        return plan
+
+    monkeypatch.setattr(command, "_launch", lambda _: (_ for _ in ()).throw(Stopped))
+    need = {1: 0.0, 2: 1e15, 4: 1e15}  # of a batch: only one image at a time fits
+    monkeypatch.setattr(memory, "training_memory", lambda plan, *_: SimpleNamespace(most=need[plan.data.batch]))
+    given = settings(set=(*TINY, "data.batch=4", "loop.validate_every=5", "loop.patience=3", "loop.warmup_steps=4"))
+    first = plan_of(given)
+    assert [first["loop"][name] for name in ("steps", "validate_every", "patience", "warmup_steps")] == [16, 5, 3, 4]
+    assert first["data"]["batch"] == 1
+    assert plan_of(given) == first
+    longer = dataclasses.replace(given, set=(*given.set, "loop.steps=20"))
+    for _ in range(2):  # what is new counts however often it is said
+        assert plan_of(longer) == {**first, "loop": {**first["loop"], "steps": 20}}
+    assert plan_of(given) == first
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -157,16 +157,20 @@ def seen_size(data: DataSettings, about: Fingerprint) -> tuple[int, ...]:
     return tuple(-(-n // 16) * 16 for n in around)
 
 
-def fit_steps(plan: Plan, minutes: float, validated: bool, seconds: Callable[[Plan], float]) -> tuple[Plan, str]:
+def fit_steps(
+    plan: Plan, minutes: float, validated: bool, seconds: Callable[[Plan], float], asked: Collection[str] = ()
+) -> tuple[Plan, str]:
     """The plan with as many steps as fit into the time, and the reason in words.
 
-    Whatever the plan says of steps, epochs and patience gives way; the rate falls over the new number of steps.
+    Whatever the preset says of steps, epochs, patience, warm-up and validation gives way to the time, but not what the
+    user asked for; the rate falls over the new number of steps.
 
     Args:
         plan: Any plan.
         minutes: Wall-clock budget.
         validated: Whether there are validation subjects.
         seconds: Seconds of one step of a plan, as measured on this machine.
+        asked: Settings of the loop that the user named.
     """
     pace = seconds(plan)
     steps = max(1, int(60 * minutes * _SHARE_OF_TIME[validated] / pace))
@@ -174,10 +178,10 @@ def fit_steps(plan: Plan, minutes: float, validated: bool, seconds: Callable[[Pl
     if steps < _FEWEST_STEPS:
         words += ", too few to learn much; more minutes, or a smaller model.options.width or data.batch, would help"
         log.warning("%s", words)
-    loop = dataclasses.replace(
-        plan.loop, steps=steps, epochs=0, patience=0, minutes=minutes,
-        warmup_steps=min(plan.loop.warmup_steps, steps // 10), validate_every=-(-steps // _VALIDATIONS),
-    )  # fmt: skip
+    fitted: dict[str, Any] = {"patience": 0, "warmup_steps": min(plan.loop.warmup_steps, steps // 10),
+                              "validate_every": -(-steps // _VALIDATIONS)}  # fmt: skip
+    given = {name: value for name, value in fitted.items() if name not in asked}
+    loop = dataclasses.replace(plan.loop, steps=steps, epochs=0, minutes=minutes, **given)
     return dataclasses.replace(plan, loop=loop), words
 
 

@@ -133,7 +133,8 @@ def train(settings: TrainSettings) -> Summary:
         beginning.warn_of_differences(cohort.scale_settings, cohort.preparation, planned.plan.data.plane)
     make_folder(settings.run)
     planned.write(settings.run)
-    write_settings(settings.run / "config.toml", {"train": settings, "plan": planned.plan})
+    config = {"train": settings, "plan": planned.plan, "planned_with": planned.made_with}
+    write_settings(settings.run / "config.toml", config)
     inputs = (settings.prepared / FILE_NAME, settings.prepared / "splits.tsv")
     write_provenance(settings.run, "train", settings, inputs, facts)
     learned = _launch(job)

@@ -49,11 +49,19 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan, and where it was made here (not read) from what and why."""
+    """A plan, and where it was made here (not read) from what and why.
+
+    Attributes:
+        plan: The plan.
+        about: What was known when it was made now; None: it was read.
+        reasons: Setting to reason.
+        made_with: Overrides that it was made with, now or when the run was begun; None: it is the preset.
+    """
 
     plan: Plan
     about: Fingerprint | None = None
     reasons: dict[str, str] = field(default_factory=dict)
+    made_with: tuple[str, ...] | None = None
 
     def write(self, run: Path) -> None:
         """Keep a plan that was made in the run's folder; one that was read stays as it is."""
@@ -82,10 +90,8 @@ def plan_run(wanted: Wanted, plan: Plan, train: Sequence[PreparedCase], validati
         return Planned(plan)
     kept = wanted.run / PLAN_FILE
     if kept.is_file():
-        return Planned(_kept_plan(wanted, kept))
-    given: dict[str, Any] = {}
-    for override in parsed(wanted.overrides):
-        given |= override.get("loop", {})
+        return _kept_plan(wanted, kept)
+    given = _combined(wanted.overrides).get("loop", {})
     if wanted.minutes and given.get("minutes", wanted.minutes) != wanted.minutes:
         raise ConfigError(f"--minutes {wanted.minutes:g} and --set loop.minutes={given['minutes']}: give one of them")
     minutes = wanted.minutes or float(given.get("minutes", 0)) or MINUTES
@@ -109,11 +115,11 @@ def plan_run(wanted: Wanted, plan: Plan, train: Sequence[PreparedCase], validati
                 of, model_options(of, len(wanted.sources), wanted.targets), seen_size(of.data, about)
             )
 
-        plan, reasons["loop.steps"] = fit_steps(plan, minutes, bool(validation), seconds)
+        plan, reasons["loop.steps"] = fit_steps(plan, minutes, bool(validation), seconds, given.keys())
         log.info("%s", reasons["loop.steps"])
     elif wanted.minutes:
         plan = dataclasses.replace(plan, loop=dataclasses.replace(plan.loop, minutes=minutes))
-    return Planned(plan, about, reasons)
+    return Planned(plan, about, reasons, wanted.overrides)
 
 
 def makes_several(plan: Plan) -> bool:
@@ -160,11 +166,16 @@ def model_options(plan: Plan, contrasts: int, targets: int = 1) -> dict[str, Any
     return {**plan.model.options, **fixed}
 
 
-def _kept_plan(wanted: Wanted, path: Path) -> Plan:
-    """The plan that lies in the run folder."""
-    plan = read_plan(str(path), wanted.scale, wanted.overrides)
+def _kept_plan(wanted: Wanted, path: Path) -> Planned:
+    """The plan that lies in the run folder.
+
+    Overrides that it was made with are in it already, as far as time and memory allowed; only others count.
+    """
     config = wanted.run / "config.toml"
-    before = read_toml(config).get("train", {}) if config.is_file() else {}
+    content = read_toml(config) if config.is_file() else {}
+    before = content.get("train", {})
+    made_with = tuple(content.get("planned_with", before.get("set", ())))
+    plan = read_plan(str(path), wanted.scale, (), _changes(_combined(wanted.overrides), _combined(made_with)))
     former = before.get("preset", wanted.preset)
     if former != wanted.preset:
         raise ConfigError(f"{path} is the plan of preset {former}, not {wanted.preset}; train in another folder")
@@ -180,4 +191,29 @@ def _kept_plan(wanted: Wanted, path: Path) -> Plan:
             "loop.steps there, or train in another folder"
         )
     log.info("%s: the plan that lies there is used", path)
-    return plan
+    return Planned(plan, made_with=made_with)
+
+
+def _combined(overrides: Sequence[str]) -> dict[str, Any]:
+    """Overrides as nested settings, of several of one name the last."""
+    combined: dict[str, Any] = {}
+    for given in parsed(overrides):
+        combined = merge(combined, given)
+    return combined
+
+
+def _changes(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested settings without those that are the same in others.
+
+    >>> _changes({"loop": {"steps": 9, "seed": 1}, "data": {"batch": 2}}, {"loop": {"seed": 1}, "data": {"batch": 2}})
+    {'loop': {'steps': 9}}
+    """
+    found: dict[str, Any] = {}
+    for name, value in now.items():
+        old = before.get(name)
+        if isinstance(value, Mapping) and isinstance(old, Mapping):
+            if changed := _changes(value, old):
+                found[name] = changed
+        elif name not in before or value != old:
+            found[name] = value
+    return found
