@@ -86,10 +86,9 @@ def test_a_resumed_log_counts_the_later_line() -> None:
 
 def test_best_step_comes_from_the_end_else_from_the_marks() -> None:
     log = events([20, 24, 23, 22])
-    marked, ended = read_curves(log), read_curves([*log, {"event": "end", "best_step": 30}])
-    assert marked is not None
-    assert ended is not None
-    assert (marked.best_step, ended.best_step) == (20, 30)
+    older, last = {"event": "end", "best_step": 30}, {"event": "end", "kept_step": 40, "best_step": 20}
+    found = [read_curves(events) for events in (log, [*log, older], [*log, last], [*log, {**last, "best_step": None}])]
+    assert [curves.best_step for curves in found if curves is not None] == [20, 30, 40, 40]
 
 
 def test_long_logs_are_thinned_and_empty_ones_give_nothing() -> None:

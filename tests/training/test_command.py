@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,8 @@ from recontrast.io.nifti import read_volume
 from recontrast.preparation.cohort import read_cohort
 from recontrast.training import command
 from recontrast.training.command import TrainSettings, train
+from recontrast.training.log import read_log
+from recontrast.training.validation import Validator
 from recontrast.translation.description import read_description, subject_hash
 from recontrast.translation.translator import load_translator
 
@@ -95,6 +98,23 @@ def test_settings_are_kept_resolved(make_prepared: MakePrepared, settings: MakeS
     assert provenance["stage"] == "train"
     assert provenance["train_cases"] == ["sub-01", "sub-02"]
     assert provenance["result"]["step"] == 3
+
+
+def test_last_weights_are_not_called_those_of_the_best_validation(
+    make_prepared: MakePrepared, settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores, original = iter([20.0, 25.0, 19.0]), Validator.summarise
+    monkeypatch.setattr(
+        Validator, "summarise", lambda self, values: dataclasses.replace(original(self, values), score=next(scores))
+    )
+    given = settings(make_prepared(), "loop.keep=last", "loop.validate_every=1")
+    said = [line for line in train(given).done if "best validation" in line]
+    assert said == ["weights of the last step; best validation at step 2: psnr in brain 25"]
+    end, result = read_log(given.run)[-1], json.loads((given.run / "provenance.json").read_text())["result"]
+    for record in (end, result):
+        assert (record["step"], record["kept_step"], record["best_step"]) == (3, 3, 2)
+    assert result["best_score"] == 25.0
+    assert read_description(given.run).trained_steps == 3
 
 
 def test_finished_run_is_left_alone(make_prepared: MakePrepared, settings: MakeSettings) -> None:

@@ -205,7 +205,7 @@ def test_patience_ends_the_run_and_the_best_weights_are_kept(
     monkeypatch.setattr(Validator, "summarise", scripted)
     run = learn_from("run", "loop.patience=2", "loop.steps=40")
     end = read_log(run)[-1]
-    assert (end["step"], end["best_step"]) == (16, 8)
+    assert (end["step"], end["best_step"], end["kept_step"]) == (16, 8, 8)
     assert "no better validation in 2" in end["reason"]
     assert load_checkpoint(run / "checkpoints/best").state["step"] == 8
     best = load_checkpoint(run / "checkpoints/best").part("network")
@@ -220,7 +220,8 @@ def test_undefined_validations_leave_the_last_weights(
     run = learn_from("run", "loop.patience=2", "loop.ema=0")
     events = read_log(run)
     assert [e["metrics"]["psnr"] for e in events if e["event"] == "validation"] == [None, None]
-    assert events[-1]["best_step"] == events[-1]["step"] == 8
+    assert events[-1]["kept_step"] == events[-1]["step"] == 8
+    assert events[-1]["best_step"] is None
     last = load_checkpoint(run / "checkpoints/last").part("recipe.network")
     saved = load_file(run / "translator/weights.safetensors")
     assert all(torch.equal(saved[name], value) for name, value in last.items())

@@ -126,9 +126,11 @@ def read_curves(events: Sequence[Mapping[str, Any]]) -> Curves | None:
 
 
 def _best_step(events: Sequence[Mapping[str, Any]], ordered: Sequence[Mapping[str, Any]]) -> int | None:
-    ends = [e for e in events if e.get("event") == "end" and isinstance(e.get("best_step"), int)]
-    if ends:
-        return int(ends[-1]["best_step"])
+    # In logs of older versions the best step of the end is the one that was kept.
+    ends = [e.get("kept_step", e.get("best_step")) for e in events if e.get("event") == "end"]
+    known = [step for step in ends if isinstance(step, int)]
+    if known:
+        return known[-1]
     marked = [int(e["step"]) for e in ordered if e.get("best")]
     return marked[-1] if marked else None
 

@@ -396,7 +396,8 @@ def _save(job: Job, learned: Learned) -> dict[str, Any]:
     unwatched = keep_distribution(job.run / FOLDER, description, told, network) if signals is None else ""
     if not job.plan.data.keep_cache:
         shutil.rmtree(job.run / CACHE, ignore_errors=True)
-    result = {**dataclasses.asdict(learned.state), "reason": learned.reason, "precision": learned.precision}
+    result = {**dataclasses.asdict(learned.state), "kept_step": learned.kept_step, "reason": learned.reason}
+    result["precision"] = learned.precision
     result |= {"error_bars": said} if said else {}
     result |= {"distance": unwatched} if unwatched else {}
     return result if learned.share is None else {**result, "kept_share": learned.share}
@@ -407,7 +408,8 @@ def _lines(job: Job, learned: Learned, said: Sequence[str]) -> list[str]:
     speed = f"{learned.seconds_per_step:.2f} s a step, {learned.precision}, {learned.parameters:,} parameters"
     lines = [f"{direction}: {learned.reason}, {state.seconds / 60:.1f} min ({speed})"]
     if state.best_score is not None:
-        lines.append(f"best validation at step {state.best_step}: {learned.metric} {state.best_score:.4g}")
+        best = f"best validation at step {state.best_step}: {learned.metric} {state.best_score:.4g}"
+        lines.append(best if learned.kept_step == state.best_step else f"weights of the last step; {best}")
     if learned.share is not None:
         lines.append(
             f"kept of what the network adds to the control, by data it did not learn from: {learned.share:.0%}"

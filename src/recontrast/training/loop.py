@@ -42,7 +42,7 @@ SNAPSHOTS = Path("checkpoints", "snapshots")
 """Weights kept on the way (loop.snapshots), a folder for each."""
 
 VALIDATION_TABLE = "validation.tsv"
-"""Scores of the best weights, case by case."""
+"""Scores of the best validation, case by case."""
 
 CACHE = Path("cache")
 """Memory-mapped slices; can always be made again."""
@@ -95,7 +95,7 @@ class State:
         step: Steps done.
         seconds: Time spent in the loop, all resumed parts together.
         best_score: Best validation so far; None before the first.
-        best_step: Its step.
+        best_step: Its step; 0 before the first.
         waited: Validations since then.
     """
 
@@ -112,6 +112,7 @@ class Learned:
 
     Attributes:
         state: How far it came.
+        kept_step: Step whose weights became the translator: that of the best validation, or the last.
         reason: Why it ended.
         metric: Metric and region that chose the best weights; "" without validation.
         precision: "fp32" or "bf16".
@@ -124,6 +125,7 @@ class Learned:
     """
 
     state: State
+    kept_step: int
     reason: str
     metric: str
     precision: str
@@ -166,6 +168,7 @@ def learn(fabric: Any, job: Job) -> Learned:
     i, j, k = np.median([case.spacing_ras(case.plane) for case in batches.cases], axis=0).tolist()
     return Learned(
         state=training.state,
+        kept_step=training.kept_step,
         reason=reason,
         metric=f"{validator.labels[0]} in {validator.region}" if validator is not None else "",
         precision=job.precision,
@@ -252,14 +255,25 @@ class _Training:
                 self._save()
         if self.state.step <= self.last_stage > 0:
             reason += f"; the last stage of the recipe, which begins after step {self.last_stage}, was not reached"
-        if self.chief and (self.loop.keep == "last" or self.state.best_score is None):
-            # Last weights were asked for, nothing was validated, or no value was defined.
-            self.state.best_step = self.state.step
+        if self.chief and self._keeps_last:
             self._save_weights(BEST)
         if self.log is not None:
             state = self.state
-            self.log.write("end", step=state.step, reason=reason, seconds=state.seconds, best_step=state.best_step)
+            self.log.write(
+                "end", step=state.step, reason=reason, seconds=state.seconds, kept_step=self.kept_step,
+                best_step=state.best_step or None,
+            )  # fmt: skip
         return reason
+
+    @property
+    def _keeps_last(self) -> bool:
+        """Whether the last weights were asked for, nothing was validated, or no value was defined."""
+        return self.loop.keep == "last" or self.state.best_score is None
+
+    @property
+    def kept_step(self) -> int:
+        """Step of the weights that become the translator, once the loop has ended."""
+        return self.state.step if self._keeps_last else self.state.best_step
 
     def share_to_keep(self, judged: Sequence[CachedCase]) -> float | None:
         """Part of what the best weights add to the control that is kept: the one of least squared error on held data.
