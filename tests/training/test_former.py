@@ -51,6 +51,14 @@ def test_another_training_is_not_mixed_in(run: Path, facts: dict[str, object], s
         is_finished(run, facts, resume=True)
 
 
+def test_a_result_without_checkpoints_is_compared_too(run: Path) -> None:
+    (run / "provenance.json").write_text(json.dumps({"stage": "train", **FACTS, "result": {}}))
+    (run / "checkpoints" / "last" / "state.json").unlink()
+    assert is_finished(run, FACTS, resume=False)
+    with pytest.raises(ConfigError, match=r"sources differ: sources was \['T1w'\], is \['T2w'\]"):
+        is_finished(run, {**FACTS, "sources": ["T2w"]}, resume=False)
+
+
 def test_damaged_record_is_named(run: Path) -> None:
     (run / "provenance.json").write_text("{")
     with pytest.raises(ConfigError, match=r"provenance\.json: not valid JSON"):

@@ -57,7 +57,7 @@ def is_finished(run: Path, facts: dict[str, Any], *, resume: bool) -> bool:
     if former.get("stage") != "train":
         raise ConfigError(f"{run} was made by `recontrast {former.get('stage')}`; train in another folder")
     different = [key for key in facts if _without_budgets(former.get(key)) != _without_budgets(facts[key])]
-    if different and begun:
+    if different and (begun or "result" in former):
         raise ConfigError(
             f"{run} holds a training with other settings ({', '.join(different)} differ: "
             f"{_difference(former, facts, different[0])}); train in another folder, or remove this one"
