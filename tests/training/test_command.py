@@ -20,6 +20,7 @@ from recontrast.errors import (
     RecontrastWarning,
     UnknownNameError,
 )
+from recontrast.io.bids import read_sidecar, write_sidecar
 from recontrast.io.nifti import read_volume
 from recontrast.preparation.cohort import read_cohort
 from recontrast.training import command
@@ -132,6 +133,21 @@ def test_other_settings_are_not_mixed_in(make_prepared: MakePrepared, settings: 
         train(settings(prepared, "loop.seed=1", resume=True))
     with pytest.raises(ConfigError, match=r"other settings \(sources differ"):
         train(settings(prepared, source=("FLAIR",)))
+
+
+def test_images_that_were_prepared_anew_are_noticed(make_prepared: MakePrepared, settings: MakeSettings) -> None:
+    prepared = make_prepared()
+    given = settings(prepared)
+    train(given)
+    image = read_cohort(prepared).cases[0].images["T1w"]
+    write_sidecar(image, {**read_sidecar(image), "Scale": {"name": "percentile", "offset": 0.0, "factor": 99.0}})
+    for resume in (False, True):
+        with pytest.raises(ConfigError, match="prepared differ: it learned from other images: they were prepared anew"):
+            train(dataclasses.replace(given, resume=resume))
+    path = given.run / "provenance.json"
+    older = {name: fact for name, fact in json.loads(path.read_text()).items() if name != "prepared"}
+    path.write_text(json.dumps(older))
+    assert "nothing was done" in train(given).done[0]
 
 
 @pytest.mark.slow

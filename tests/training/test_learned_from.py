@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 
 from recontrast.errors import ConfigError, LayoutError, MissingContrastError, RecontrastWarning
+from recontrast.io.bids import read_sidecar, write_sidecar
+from recontrast.io.tables import write_table
 from recontrast.preparation.cohort import read_cohort
-from recontrast.training.learned_from import choose_cases, require_contrasts, require_several
+from recontrast.training.learned_from import choose_cases, describe_prepared, require_contrasts, require_several
 
 MakePrepared = Callable[..., Path]
 
@@ -72,3 +77,41 @@ def test_a_target_that_is_the_only_source(make_prepared: MakePrepared) -> None:
 def test_a_contrast_that_is_nowhere_is_answered_with_those_that_are(make_prepared: MakePrepared) -> None:
     with pytest.raises(MissingContrastError, match="no case has PDw; there is: FLAIR, T1w, T2w"):
         require_contrasts(read_cohort(make_prepared({"01": "train"})), ("T1w", "PDw"))
+
+
+def test_prepared_images_are_told_apart_by_what_was_noted_of_them(make_prepared: MakePrepared) -> None:
+    folder = make_prepared()
+
+    def note(t1w: str, flair: str = "aa") -> None:
+        rows = {"case": ["sub-01", "sub-01"], "contrast": ["T1w", "FLAIR"], "image_hash": [t1w, flair]}
+        write_table(folder / "quality.tsv", pd.DataFrame(rows))
+
+    def told() -> dict[str, Any]:
+        cohort = read_cohort(folder)
+        return describe_prepared(cohort, cohort.split("train"), ("T1w", "T2w"))
+
+    def rewrite(**changes: Any) -> None:
+        (image,) = [case.images["T1w"] for case in read_cohort(folder).cases if case.key == "sub-01"]
+        write_sidecar(image, {**read_sidecar(image), **changes})
+
+    unmeasured = told()
+    note("0012")
+    first = told()
+    assert unmeasured["sha256_of_images"] != first["sha256_of_images"]
+    note("0012", flair="bb")  # another contrast
+    rewrite(Sources=["sub-01/anat/renamed_T1w.nii.gz"])
+    assert told() == first
+    note("12")  # a hash is no number
+    other = told()
+    assert other["sha256_of_images"] != first["sha256_of_images"]
+    assert other | {"sha256_of_images": ""} == first | {"sha256_of_images": ""}
+    note("0012")
+    assert told() == first
+    rewrite(Scale={"name": "percentile", "offset": 0.0, "factor": 99.0})
+    scaled = told()["sha256_of_images"]
+    next((folder / "sub-01").glob("**/*desc-brain_mask.nii.gz")).unlink()
+    assert len({first["sha256_of_images"], scaled, told()["sha256_of_images"]}) == 3
+    settings = {"scale": {"high": 99.0}, "recipe": "t1-linear"}
+    (folder / "provenance.json").write_text(json.dumps({"stage": "prepare", "settings": settings}))
+    assert (told()["scale"]["high"], first["scale"]["high"]) == (99.0, 99.9)
+    assert (told()["preparation"]["recipe"], first["preparation"]["recipe"]) == ("t1-linear", "native")

@@ -27,8 +27,14 @@ from recontrast.preparation.normalize import Scale
 from recontrast.provenance import FILE_NAME, write_provenance
 from recontrast.training.automatic import AUTO
 from recontrast.training.beginning import Beginning, read_beginning
-from recontrast.training.former import is_finished
-from recontrast.training.learned_from import Cases, choose_cases, require_contrasts, require_several
+from recontrast.training.former import PREPARED_IMAGES, is_finished
+from recontrast.training.learned_from import (
+    Cases,
+    choose_cases,
+    describe_prepared,
+    require_contrasts,
+    require_several,
+)
 from recontrast.training.levels import at_source_levels, source_levels
 from recontrast.training.plan import Plan, read_plan
 from recontrast.training.planning import Wanted, makes_several, model_options, plan_run
@@ -124,7 +130,7 @@ def train(settings: TrainSettings) -> Summary:
     planned = plan_run(wanted, plan, cases.train, cases.validation)
     job = _job(settings, planned.plan, cohort, cases, beginning, several=several)
     _check_members(job)
-    facts = _facts(job)
+    facts = _facts(job, cohort)
     if is_finished(settings.run, facts, resume=settings.resume):
         return Summary([f"{settings.run / FOLDER}: finished before, with these settings; nothing was done"])
     if beginning is not None:
@@ -305,16 +311,19 @@ def _median_scale(scales: Sequence[Scale]) -> Scale:
     )
 
 
-def _facts(job: Job) -> dict[str, Any]:
+def _facts(job: Job, cohort: PreparedCohort) -> dict[str, Any]:
     """What decides how the training goes; a run is only continued when these are the same."""
+    about, cases = job.description, (*job.train, *job.validation)
+    targets = about.bank.targets if about.bank else (about.target,)
     return {
         "plan": to_plain(job.plan),
-        "sources": list(job.description.sources),
-        "target": list(job.description.bank.targets) if job.description.bank else job.description.target,
+        "sources": list(about.sources),
+        "target": list(targets) if about.bank else about.target,
         "train_cases": [case.key for case in job.train],
         "validation_cases": [case.key for case in job.validation],
         "seed": job.plan.loop.seed,
         "start_from": job.beginning.description.weights_sha256 if job.beginning is not None else None,
+        PREPARED_IMAGES: describe_prepared(cohort, cases, tuple(dict.fromkeys((*about.sources, *targets)))),
     }
 
 

@@ -19,6 +19,9 @@ LAST = Path("checkpoints", "last")
 STATE = "state.json"
 """File of a checkpoint that is written last: where it is, the checkpoint is whole."""
 
+PREPARED_IMAGES = "prepared"
+"""Fact that tells the prepared images; runs of older versions have none, and are taken to have learned from these."""
+
 
 def has_begun(run: Path) -> bool:
     """Whether a run folder holds a checkpoint that a training can go on from.
@@ -56,7 +59,10 @@ def is_finished(run: Path, facts: dict[str, Any], *, resume: bool) -> bool:
         raise ConfigError(f"{path}: not valid JSON ({error}); train in another folder") from error
     if former.get("stage") != "train":
         raise ConfigError(f"{run} was made by `recontrast {former.get('stage')}`; train in another folder")
-    different = [key for key in facts if _without_budgets(former.get(key)) != _without_budgets(facts[key])]
+    compared = [key for key in facts if key in former or key != PREPARED_IMAGES]
+    different = [key for key in compared if _without_budgets(former.get(key)) != _without_budgets(facts[key])]
+    if {"sources", "target", "train_cases", "validation_cases"} & set(different):
+        different = [key for key in different if key != PREPARED_IMAGES]  # of other images other things were noted
     if different and (begun or "result" in former):
         raise ConfigError(
             f"{run} holds a training with other settings ({', '.join(different)} differ: "
@@ -88,4 +94,6 @@ def _difference(former: dict[str, Any], facts: dict[str, Any], key: str) -> str:
         names = [n for n in sorted({*old, *new}) if _without_budgets(old.get(n)) != _without_budgets(new.get(n))]
         names = [name for name in names if not (path == "plan.loop" and name in BUDGETS)]
         old, new, path = old.get(names[0]), new.get(names[0]), f"{path}.{names[0]}"
+    if path == f"{PREPARED_IMAGES}.sha256_of_images":
+        return "it learned from other images: they were prepared anew, or are those of another folder"
     return f"{path} was {old}, is {new}"

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+from recontrast.config import to_plain
 from recontrast.errors import ConfigError, LayoutError, MissingContrastError, RecontrastWarning
+from recontrast.io.bids import read_sidecar
+from recontrast.io.tables import read_table
 from recontrast.preparation.bank import makeable, usable
 from recontrast.preparation.cohort import PreparedCase, PreparedCohort
 
@@ -65,6 +72,47 @@ def choose_cases(
             stacklevel=3,
         )
     return Cases(learn_from, validation)
+
+
+def describe_prepared(
+    cohort: PreparedCohort, cases: Iterable[PreparedCase], contrasts: Sequence[str]
+) -> dict[str, Any]:
+    """How the images of these cases were scaled and placed, and one digest of all that was noted of them.
+
+    No image is read: `prepare` noted a hash of each raw image (`quality.tsv`) and what became of it (its sidecar).
+
+    Args:
+        cohort: The prepared folder.
+        cases: Its cases that are learned from or validated on.
+        contrasts: Contrasts that count.
+
+    Raises:
+        FormatError: A table or sidecar is damaged.
+    """
+    raw = _hashes_of_raw(cohort.folder / "quality.tsv")
+    noted: list[Any] = []
+    for case in cases:
+        noted.append([case.key, sorted({"head", "brain"} & case.regions.keys())])
+        for label in contrasts:
+            if label in case.images:
+                sidecar = read_sidecar(case.images[label])
+                became = {name: value for name, value in sidecar.items() if name != "Sources"}  # a file may be renamed
+                noted.append([label, raw.get((case.key, label)), became])
+    return {
+        "preparation": to_plain(cohort.preparation),
+        "scale": to_plain(cohort.scale_settings),
+        "sha256_of_images": hashlib.sha256(json.dumps(noted, sort_keys=True).encode()).hexdigest(),
+    }
+
+
+def _hashes_of_raw(path: Path) -> dict[tuple[str, str], str]:
+    """Case and contrast to the hash of the raw image; empty where no quality was measured."""
+    columns = ("case", "contrast", "image_hash")
+    table = read_table(path, text_columns=columns) if path.is_file() else None
+    if table is None or not set(columns) <= set(table.columns):
+        return {}
+    known = table.dropna(subset=list(columns))
+    return {(case, label): digest for case, label, digest in zip(*(known[name] for name in columns), strict=True)}
 
 
 def require_contrasts(cohort: PreparedCohort, wanted: Sequence[str]) -> None:
