@@ -32,6 +32,15 @@ def test_thick_slices_are_taken_as_they_were_acquired(spacing: tuple[float, floa
     assert plan.data.held_out == (0.06 if plane == "axial" else 0)
 
 
+def test_a_plane_that_was_set_is_planned_for() -> None:
+    long = dataclasses.replace(HEADS, head=(60, 300, 60))
+    plan = read_plan("auto", "cpu", ("data.plane=coronal",), decide(long, "coronal").values)
+    assert (plan.data.plane, plan.data.held_out) == ("coronal", 0.0)
+    assert plan.data.batch == 64_000 // (80 * 80) > plan_for(long).data.batch
+    thick = dataclasses.replace(HEADS, spacing_mm=(4.0, 0.7, 0.7))
+    assert decide(thick, "axial").values["data"]["held_out"] == 0.06
+
+
 def test_more_time_and_cores_give_a_wider_network() -> None:
     widths = [
         plan_for(dataclasses.replace(HEADS, minutes=minutes, cores=cores, accelerator=kind)).model.options["width"]

@@ -45,6 +45,14 @@ def settings(
     return make
 
 
+def plan_of(given: TrainSettings) -> dict[str, Any]:
+    """Plan of a training that is stopped before its first step."""
+    with pytest.raises(Stopped):
+        train(given)
+    plan: dict[str, Any] = json.loads((given.run / "provenance.json").read_text())["plan"]
+    return plan
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*no validation subject")
 def test_the_default_plans_trains_and_translates(settings: Callable[..., TrainSettings]) -> None:
@@ -98,12 +106,6 @@ def test_a_kept_plan_is_used_again_and_can_be_edited(
 def test_what_was_set_is_kept_and_the_same_command_finds_the_same_plan(
     settings: Callable[..., TrainSettings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def plan_of(given: TrainSettings) -> dict[str, Any]:
-        with pytest.raises(Stopped):
-            train(given)
-        plan: dict[str, Any] = json.loads((given.run / "provenance.json").read_text())["plan"]
-        return plan
-
     monkeypatch.setattr(command, "_launch", lambda _: (_ for _ in ()).throw(Stopped))
     need = {1: 0.0, 2: 1e15, 4: 1e15}  # of a batch: only one image at a time fits
     monkeypatch.setattr(memory, "training_memory", lambda plan, *_: SimpleNamespace(most=need[plan.data.batch]))
@@ -116,6 +118,15 @@ def test_what_was_set_is_kept_and_the_same_command_finds_the_same_plan(
     for _ in range(2):  # what is new counts however often it is said
         assert plan_of(longer) == {**first, "loop": {**first["loop"], "steps": 20}}
     assert plan_of(given) == first
+
+
+@pytest.mark.filterwarnings("ignore:.*no validation subject")
+def test_the_default_plans_for_the_plane_that_was_set(
+    settings: Callable[..., TrainSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "_launch", lambda _: (_ for _ in ()).throw(Stopped))
+    plan = plan_of(settings(set=(*TINY, "data.plane=coronal")))
+    assert (plan["data"]["plane"], plan["data"]["held_out"]) == ("coronal", 0.0)
 
 
 @pytest.mark.slow

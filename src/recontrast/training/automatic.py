@@ -71,8 +71,12 @@ class Decision:
     reasons: Mapping[str, str]
 
 
-def decide(about: Fingerprint) -> Decision:
+def decide(about: Fingerprint, plane: str = "") -> Decision:
     """Planes, slices, batch and width for these data, this machine and this time.
+
+    Args:
+        about: What is known of them.
+        plane: Plane of the slices that the user named; empty: it is decided here.
 
     Raises:
         ConfigError: There is no time.
@@ -89,7 +93,7 @@ def decide(about: Fingerprint) -> Decision:
 
     if about.minutes <= 0:
         raise ConfigError(f"the training may take {about.minutes:g} minutes: give it some (--minutes 10)")
-    data, reasons = _slices(about)
+    data, reasons = _slices(about, plane)
     model: dict[str, Any] = {}
     work = about.minutes * (200 if about.accelerator == "cuda" else about.cores)
     model["width"] = max([width for least, width in _WIDTHS if work >= least], default=16)
@@ -113,14 +117,17 @@ def decide(about: Fingerprint) -> Decision:
     return Decision({"data": data, "model": {"options": model}, "loop": loop}, reasons)
 
 
-def _slices(about: Fingerprint) -> tuple[dict[str, Any], dict[str, str]]:
+def _slices(about: Fingerprint, plane: str) -> tuple[dict[str, Any], dict[str, str]]:
     """Planes, neighbours and batch."""
     spacing = about.spacing_mm
     thickest = max(range(3), key=lambda axis: spacing[axis])
     words = " x ".join(f"{mm:g}" for mm in spacing)
     data: dict[str, Any] = {}
     reasons: dict[str, str] = {}
-    if max(spacing) <= _NEARLY_CUBES * min(spacing):
+    if plane in PLANES:
+        data["plane"] = plane
+        reasons["data.plane"] = "as it was set"
+    elif max(spacing) <= _NEARLY_CUBES * min(spacing):
         data["plane"] = "axial"
         reasons["data.plane"] = f"voxels of {words} mm are nearly cubes: any plane would do"
     else:

@@ -91,14 +91,15 @@ def plan_run(wanted: Wanted, plan: Plan, train: Sequence[PreparedCase], validati
     kept = wanted.run / PLAN_FILE
     if kept.is_file():
         return _kept_plan(wanted, kept)
-    given = _combined(wanted.overrides).get("loop", {})
+    set_by_user = _combined(wanted.overrides)
+    given = set_by_user.get("loop", {})
     if wanted.minutes and given.get("minutes", wanted.minutes) != wanted.minutes:
         raise ConfigError(f"--minutes {wanted.minutes:g} and --set loop.minutes={given['minutes']}: give one of them")
     minutes = wanted.minutes or float(given.get("minutes", 0)) or MINUTES
     about = take_fingerprint(train, validation, wanted.sources, minutes, plan.loop.accelerator)
     reasons: dict[str, str] = {}
     if automatic:
-        decision = decide(about)
+        decision = decide(about, str(set_by_user.get("data", {}).get("plane", "")))
         reasons |= decision.reasons
         if wanted.begins:
             reasons["model.options.width"] = "that of the weights it begins with"
