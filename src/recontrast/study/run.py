@@ -105,7 +105,7 @@ def _row(job: TrainingJob, out: Path, error: str) -> dict[str, object]:
         "job": job.name,
         "status": "failed" if error else "ok",
         "steps": ends[-1]["step"] if ends else None,
-        "best_step": ends[-1]["best_step"] if ends else None,
+        "kept_step": ends[-1].get("kept_step", ends[-1]["best_step"]) if ends else None,  # older logs have one of both
         "seconds": ends[-1]["seconds"] if ends else None,
         "ended": ends[-1]["reason"] if ends else "not finished",
         "parameters": starts[-1]["parameters"] if starts else None,
