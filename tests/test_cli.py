@@ -109,6 +109,27 @@ def test_value_of_the_wrong_type_in_a_settings_file_is_named(
     assert "'subjects'" in line_of(capsys)
 
 
+def test_a_table_of_settings_in_a_settings_file_keeps_the_defaults_of_its_option(tmp_path: Path) -> None:
+    from recontrast.preparation.pipeline import BY_RECIPE
+
+    (tmp_path / "prepare.toml").write_text("[scale]\nhigh = 99.5\n")
+    arguments = ["bids", "out", "--config", str(tmp_path / "prepare.toml")]
+    settings, _ = cli._parse("prepare", cli.COMMANDS["prepare"], arguments)
+    assert (settings.scale.name, settings.scale.high) == (BY_RECIPE, 99.5)
+    settings, _ = cli._parse("prepare", cli.COMMANDS["prepare"], [*arguments, "--scale.high", "99"])
+    assert (settings.scale.name, settings.scale.high) == (BY_RECIPE, 99.0)
+
+
+@pytest.mark.parametrize("value", ['"zscore"', "3"])
+def test_a_value_where_a_settings_file_needs_a_table_is_named(
+    value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "prepare.toml").write_text(f"scale = {value}\n")
+    arguments = ["prepare", str(tmp_path), str(tmp_path / "out"), "--config", str(tmp_path / "prepare.toml")]
+    assert cli.run(arguments) == cli.MENDABLE
+    assert "'scale': must be a table" in line_of(capsys)
+
+
 def test_absent_settings_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["simulate", str(tmp_path), "--config", str(tmp_path / "no.toml")]) == cli.MENDABLE
     assert "does not exist" in line_of(capsys)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from recontrast.config import build_settings, merge, read_toml, to_plain, write_settings
+from recontrast.config import build_settings, check_keys, merge, read_toml, to_plain, write_settings
 from recontrast.errors import ConfigError, UnknownNameError
 
 
@@ -25,6 +26,15 @@ class Outer:
     limit: float | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Tables:
+    several: tuple[Inner, ...] = ()
+    listed: list[Inner] = field(default_factory=list)
+    named: dict[str, Inner] = field(default_factory=dict)
+    slow: Inner = field(default_factory=lambda: Inner(rate=0.001))
+    perhaps: Inner | None = None
+
+
 def test_values_fill_nested_fields_and_keep_other_defaults() -> None:
     settings = build_settings(Outer, {"out": "x", "inner": {"steps": 3}, "names": ["a", "b"]}, "here.toml")
     assert settings == Outer(out=Path("x"), names=("a", "b"), inner=Inner(steps=3))
@@ -33,6 +43,36 @@ def test_values_fill_nested_fields_and_keep_other_defaults() -> None:
 def test_unknown_key_at_depth_names_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match=r"here\.toml.*'inner\.stesp'.*did you mean 'inner\.steps'"):
         build_settings(Outer, {"out": "x", "inner": {"stesp": 3}}, "here.toml")
+
+
+@pytest.mark.parametrize(
+    ("values", "place"),
+    [
+        ({"several": [{"steps": 1}, {"stesp": 3}]}, r"several\[1\]\.stesp"),
+        ({"listed": [{"stesp": 3}]}, r"listed\[0\]\.stesp"),
+        ({"named": {"first": {"stesp": 3}}}, r"named\.first\.stesp"),
+        ({"perhaps": {"stesp": 3}}, r"perhaps\.stesp"),
+    ],
+)
+def test_unknown_keys_in_lists_of_tables_and_in_named_tables_are_refused(values: dict[str, Any], place: str) -> None:
+    near = place.replace("stesp", "steps")
+    with pytest.raises(UnknownNameError, match=f"'{place}'.*did you mean '{near}'"):
+        build_settings(Tables, values, "here.toml")
+    assert build_settings(Tables, {"several": [{"steps": 1}]}, "here.toml").several == (Inner(steps=1),)
+
+
+def test_a_table_given_in_part_keeps_the_defaults_of_its_own_field() -> None:
+    settings = build_settings(Tables, {"slow": {"steps": 3}, "perhaps": {"steps": 3}}, "here.toml")
+    assert settings.slow == Inner(steps=3, rate=0.001)
+    assert settings.perhaps == Inner(steps=3)
+
+
+@pytest.mark.parametrize("value", ["zscore", 3, [1]])
+def test_a_value_where_a_table_is_needed_is_named(value: Any) -> None:
+    with pytest.raises(ConfigError, match=r"here\.toml: setting 'slow': must be a table of settings"):
+        build_settings(Tables, {"slow": value}, "here.toml")
+    with pytest.raises(ConfigError, match=r"here\.toml: must be a table"):
+        check_keys(Tables, value, "here.toml")
 
 
 def test_wrong_type_is_named_with_its_place() -> None:

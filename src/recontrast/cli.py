@@ -245,11 +245,9 @@ def _parse(name: str, command: Command, arguments: list[str]) -> tuple[Any, Shar
     config = _config_path(arguments)
     default = None
     if config is not None:
-        from recontrast.config import check_keys, read_toml
+        from recontrast.config import read_toml
 
-        values = read_toml(config)
-        check_keys(cls, values, str(config))
-        default = joined(settings=_partial(cls, values, str(config)), shared=SharedOptions())
+        default = joined(settings=_partial(cls, read_toml(config), str(config)), shared=SharedOptions())
     options: Any = tyro.cli(
         joined,
         prog=f"recontrast {name}",
@@ -281,22 +279,15 @@ def _config_path(arguments: Sequence[str]) -> Path | None:
 def _partial(cls: type[Any], values: Mapping[str, Any], where: str) -> Any:
     """Settings with `values` filled in and required fields still open, to be closed by the command line."""
     import tyro
-    from pydantic import TypeAdapter, ValidationError
 
-    from recontrast.config import nested_dataclass
+    from recontrast.config import complete, read_value
 
     settings = object.__new__(cls)  # checks of the class run when it is complete, not here
     hints = typing.get_type_hints(cls)
+    given = complete(cls, values, where)
     for field in dataclasses.fields(cls):
-        inner = nested_dataclass(hints[field.name])
-        if field.name in values and inner is not None:
-            content: Any = _partial(inner, values[field.name], where)
-        elif field.name in values:
-            try:
-                content = TypeAdapter(hints[field.name]).validate_python(values[field.name])
-            except ValidationError as error:
-                reason = error.errors()[0]["msg"].lower()
-                raise ConfigError(f"{where}: '{field.name}': {reason} (got {values[field.name]!r})") from None
+        if field.name in given:
+            content: Any = read_value(hints[field.name], given[field.name], where, field.name)
         elif field.default is not dataclasses.MISSING:
             content = field.default
         elif field.default_factory is not dataclasses.MISSING:

@@ -53,43 +53,92 @@ def build_settings(cls: type[S], values: Mapping[str, Any], where: str) -> S:
     Example:
         >>> build_settings(cls, {"steps": 100}, "train.toml")  # doctest: +SKIP
     """
-    check_keys(cls, values, where)
+    settings: S = read_value(cls, complete(cls, values, where), where)
+    return settings
+
+
+def read_value(hint: Any, value: Any, where: str, name: str = "") -> Any:
+    """A value as its type hint wants it.
+
+    Args:
+        hint: A type hint, or a class of settings.
+        value: What stands in the file; tables of settings as `complete` gives them.
+        where: Where it comes from; stands in messages.
+        name: Setting it is of; stands in messages.
+
+    Raises:
+        ConfigError: It has the wrong type, or a needed one in it is missing.
+    """
     try:
-        kind: Any = cls
-        settings: S = _adapter(kind).validate_python(dict(values))
-        return settings
+        return _adapter(hint).validate_python(value)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{where}: setting '{key}': {first['msg'].lower()} (got {first['input']!r})") from None
+        key = ".".join(str(part) for part in (name, *first["loc"]) if part != "")
+        reason = "must be a table of settings" if first["type"] == "dataclass_type" else first["msg"].lower()
+        raise ConfigError(f"{where}: setting '{key}': {reason} (got {first['input']!r})") from None
 
 
 @functools.cache
-def _adapter(cls: type[Any]) -> TypeAdapter[Any]:
-    """Pydantic's view of a class; making it takes longer than using it."""
-    return TypeAdapter(cls)
+def _adapter(hint: Any) -> TypeAdapter[Any]:
+    """Pydantic's view of a type; making it takes longer than using it."""
+    return TypeAdapter(hint)
 
 
-def check_keys(cls: type[Any], values: Mapping[str, Any], where: str, prefix: str = "") -> None:
+def check_keys(cls: type[Any], values: Mapping[str, Any], where: str) -> None:
     """Raise `UnknownNameError` for the first key of `values`, at any depth, that is not a field of `cls`."""
+    complete(cls, values, where)
+
+
+def complete(cls: type[Any], values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """`values`, in which tables of settings that are given in part have the rest from the default of their own field.
+
+    A field may have another default than its class has: what a table leaves out is as when there were no table.
+
+    Args:
+        cls: A dataclass.
+        values: Field names to values; fields that are not there stay away.
+        where: Where the values come from; stands in messages.
+
+    Raises:
+        UnknownNameError: A key is not a field of its class, at any depth, also in lists of tables and in named tables.
+        ConfigError: `values` are not a table.
+    """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where}: must be a table of settings (got {values!r})")
+    return _complete_table(cls, values, None, where, "")
+
+
+def _complete_table(cls: type[Any], values: Mapping[str, Any], default: Any, where: str, prefix: str) -> dict[str, Any]:
     hints = typing.get_type_hints(cls)
-    names = [field.name for field in dataclasses.fields(cls)]
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    filled = {name: getattr(default, name) for name in fields} if isinstance(default, cls) else {}
     for key, value in values.items():
-        if key not in names:
-            raise UnknownNameError.among(f"setting in {where}:", prefix + key, [prefix + name for name in names])
-        inner = nested_dataclass(hints[key])
-        if inner is not None and isinstance(value, Mapping):
-            check_keys(inner, value, where, f"{prefix}{key}.")
+        if key not in fields:
+            raise UnknownNameError.among(f"setting in {where}:", prefix + key, [prefix + name for name in fields])
+        own = filled[key] if key in filled else _default_of(fields[key])
+        filled[key] = _complete_value(hints[key], value, own, where, prefix + key)
+    return filled
 
 
-def nested_dataclass(hint: Any) -> type[Any] | None:
-    """The dataclass inside a type hint (`X` or `X | None`), or None; `dict[str, X]` is a mapping."""
+def _complete_value(hint: Any, value: Any, default: Any, where: str, place: str) -> Any:
+    """A value in which every table that stands for a dataclass is complete: one, a list of them, or named ones."""
     union = typing.get_origin(hint) in (typing.Union, types.UnionType)
-    candidates = typing.get_args(hint) if union else (hint,)
-    for candidate in candidates:
-        if isinstance(candidate, type) and dataclasses.is_dataclass(candidate):
-            return candidate
-    return None
+    for option in typing.get_args(hint) if union else (hint,):
+        origin, inner = typing.get_origin(option), typing.get_args(option)
+        if isinstance(value, Mapping) and isinstance(option, type) and dataclasses.is_dataclass(option):
+            return _complete_table(option, value, default, where, f"{place}.")
+        if isinstance(value, Mapping) and origin in (dict, Mapping):
+            return {key: _complete_value(inner[1], part, None, where, f"{place}.{key}") for key, part in value.items()}
+        if isinstance(value, list | tuple) and (origin is list or (origin is tuple and inner[-1:] == (Ellipsis,))):
+            return [_complete_value(inner[0], part, None, where, f"{place}[{n}]") for n, part in enumerate(value)]
+    return value
+
+
+def _default_of(field: dataclasses.Field[Any]) -> Any:
+    """The default of a field, None where it has none."""
+    if field.default is not dataclasses.MISSING:
+        return field.default
+    return field.default_factory() if field.default_factory is not dataclasses.MISSING else None
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
