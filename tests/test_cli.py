@@ -172,19 +172,20 @@ def test_program_and_module_are_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "restarts"),
+    ("program", "arguments", "restarts"),
     [
-        (["train", "prepared", "run"], True),
-        (["train", "prepared", "run", "--no-tuned-allocator"], False),
-        (["train", "prepared", "run", "--no_tuned_allocator"], False),
-        (["train", "--help"], False),
-        (["evaluate", "synthetic", "prepared", "out"], False),
-        (["readers", "new"], False),
-        ([], False),
+        ("recontrast", ["train", "prepared", "run"], ["-P", "-m"]),
+        ("/src/recontrast/__main__.py", ["train", "prepared", "run"], ["-m"]),
+        ("recontrast", ["train", "prepared", "run", "--no-tuned-allocator"], []),
+        ("recontrast", ["train", "prepared", "run", "--no_tuned_allocator"], []),
+        ("recontrast", ["train", "--help"], []),
+        ("recontrast", ["evaluate", "synthetic", "prepared", "out"], []),
+        ("recontrast", ["readers", "new"], []),
+        ("recontrast", [], []),
     ],
 )
 def test_only_the_program_itself_is_started_again(
-    arguments: list[str], restarts: bool, monkeypatch: pytest.MonkeyPatch
+    program: str, arguments: list[str], restarts: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from recontrast.execution import runtime
 
@@ -194,11 +195,21 @@ def test_only_the_program_itself_is_started_again(
     monkeypatch.setattr(cli, "run", lambda words, **how: alone.append(how["alone"]) or cli.DONE)
     monkeypatch.setattr(runtime, "allocator_environment", lambda: {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"})
     monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
-    monkeypatch.setattr(sys, "argv", ["recontrast", *arguments])
+    monkeypatch.setattr(sys, "argv", [program, *arguments])
     with pytest.raises(SystemExit):
         cli.main()
-    assert started == ([[sys.executable, "-m", "recontrast", *arguments]] if restarts else [])
+    assert started == ([[sys.executable, *restarts, "recontrast", *arguments]] if restarts else [])
     with pytest.raises(SystemExit):
         cli.main(["train", "prepared", "run"])
-    assert len(started) == restarts
+    assert len(started) == bool(restarts)
     assert alone == [True, False]
+
+
+def test_a_module_in_the_working_folder_is_not_run(tmp_path: Path) -> None:
+    (tmp_path / "statistics.py").write_text("open('was-run', 'w')\nraise SystemExit('planted')\n")
+    program = Path(sys.executable).with_name("recontrast")
+    command = [program, "train", "nowhere", "run", "--source", "T1w", "--target", "T2w"]
+    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert finished.returncode == cli.MENDABLE, finished.stderr
+    assert "nowhere" in finished.stderr
+    assert not (tmp_path / "was-run").exists()

@@ -316,7 +316,11 @@ def _restart_with_tuned_allocator(arguments: Sequence[str]) -> None:
     if is_tuned() or not extra or "GLIBC_TUNABLES" in os.environ or sys.argv[0] in ("", "-c"):
         return
     sys.stdout.flush()
-    os.execve(sys.executable, [sys.executable, "-m", "recontrast", *arguments], {**os.environ, **extra})
+    # -m alone looks for every module in the working folder first, and runs a statistics.py that lies beside the data.
+    # Whoever says `python -m recontrast` has done so already, perhaps because the package lies there.
+    by_module = Path(sys.argv[0]).name == "__main__.py" and not sys.flags.safe_path
+    words = [sys.executable, *(() if by_module else ("-P",)), "-m", "recontrast", *arguments]
+    os.execve(sys.executable, words, {**os.environ, **extra})
 
 
 def _set_up_messages(verbose: bool, quiet: bool) -> None:
