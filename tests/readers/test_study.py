@@ -19,6 +19,8 @@ files = "{case}_s.nii"
 """
 
 GRADE = '[[questions]]\nname = "g1"\ntext = "?"\nkind = "grade"\nchoices = ["a", "b"]\n'
+MARKS = '[[questions]]\nname = "m1"\ntext = "?"\nkind = "marks"\n'
+WHICH = 'mode = "side-by-side"\n[[questions]]\nname = "w"\ntext = "?"\nkind = "which"\n'
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -59,6 +61,9 @@ def test_designs_of_the_papers_ask_what_the_papers_asked(tmp_path: Path) -> None
         (f'title = "x"\nreaders = ["A"]\n{GRADE}key = "Z"', "one small letter"),
         (f'title = "x"\nreaders = ["A"]\n{GRADE}key = "z"\n{GRADE.replace("g1", "g2")}key = "z"', "two questions"),
         (f'title = "x"\nreaders = ["A"]\n{GRADE}first = 9', "0 to 9"),
+        (f'title = "x"\nreaders = ["A"]\n{MARKS}{MARKS.replace("m1", "m2")}', "'m1' and 'm2' are of kind 'marks'"),
+        (f'title = "x"\nreaders = ["A"]\n{WHICH}choices = ["a", "b", "c", "d"]', "2 to 3 choices .*neither.*, 4 are"),
+        (f'title = "x"\nreaders = ["A"]\n{WHICH}choices = ["a"]', "2 to 3 choices"),
     ],
 )
 def test_what_does_not_fit_is_said(text: str, said: str, tmp_path: Path) -> None:
@@ -69,5 +74,7 @@ def test_what_does_not_fit_is_said(text: str, said: str, tmp_path: Path) -> None
 def test_unknown_names_give_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'mta'"):
         read_study(written(tmp_path, 'design = "mtaa"\nreaders = ["A"]\n'))
+    with pytest.raises(UnknownNameError, match=r"did you mean 'questions\[0\]\.choices'"):
+        read_study(written(tmp_path, f'title = "x"\nreaders = ["A"]\n{GRADE.replace("choices", "choicez")}'))
     with pytest.raises(UnknownNameError, match="washout_days"):
         read_study(written(tmp_path, 'design = "mta"\nreaders = ["A"]\nwashout_day = 3\n'))

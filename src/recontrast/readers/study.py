@@ -35,9 +35,11 @@ class Question:
     """what the reader sees"""
     kind: Kind = "choice"
     """choice: one of `choices`; grade: like choice, but the first stands until a key raises it; marks: clicks into the
-    image; text: free words; origin: acquired or computed; which: one of the two images of an item"""
+    image, in one question of a study at most; text: free words; origin: acquired or computed; which: one of the two
+    images of an item"""
     choices: tuple[str, ...] = ()
-    """labels of the values, the lowest first"""
+    """labels of the values, the lowest first; of kind which: the first image, the second image, and, where there is a
+    third, neither"""
     first: int = 0
     """value of the first choice"""
     sides: tuple[str, ...] = ()
@@ -196,6 +198,12 @@ def check_study(study: Study, where: str) -> Study:
         _check_day(day, where)
     for question in study.questions:
         _check_question(question, study, where)
+    marked = [f"'{question.name}'" for question in study.questions if question.kind == "marks"]
+    if len(marked) > 1:
+        raise ConfigError(
+            f"{where}: {' and '.join(marked)} are of kind 'marks', and a mark does not tell to which it belongs; "
+            "keep one, and make a study for each other"
+        )
     keys = [question.key for question in study.questions if question.key]
     twice = next((key for key in keys if keys.count(key) > 1), "")
     if twice:
@@ -223,8 +231,12 @@ def _check_day(day: str, where: str) -> None:
 def _check_question(question: Question, study: Study, where: str) -> None:
     place = f"{where}: question '{question.name}'"
     _check_names("side", question.sides, place)
-    if question.kind in ("choice", "grade", "which") and not 2 <= len(question.choices) <= 10:
-        raise ConfigError(f"{place}: kind '{question.kind}' needs 2 to 10 choices, {len(question.choices)} are given")
+    most = {"choice": 10, "grade": 10, "which": 3}.get(question.kind)
+    if most is not None and not 2 <= len(question.choices) <= most:
+        told = " (the first image, the second, neither)" if question.kind == "which" else ""
+        raise ConfigError(
+            f"{place}: kind '{question.kind}' needs 2 to {most} choices{told}, {len(question.choices)} are given"
+        )
     if (question.kind == "which") != study.paired and question.kind in ("which", "origin", "marks"):
         raise ConfigError(f"{place}: kind '{question.kind}' does not fit mode '{study.mode}'")
     if question.kind == "marks" and (study.mode == "sheet" or question.sides):
@@ -236,5 +248,5 @@ def _check_question(question: Question, study: Study, where: str) -> None:
             f"{place}: key '{question.key}' must be one small letter, and not one of the page's own: "
             + " ".join(sorted(PAGE_KEYS))
         )
-    if question.kind in ("choice", "grade", "which") and not 0 <= question.first <= 10 - len(question.choices):
+    if most is not None and not 0 <= question.first <= 10 - len(question.choices):
         raise ConfigError(f"{place}: values must lie within 0 to 9, so that each has a digit; lower `first`")
