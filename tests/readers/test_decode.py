@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from recontrast.errors import FormatError
 from recontrast.readers.answers import Record
 from recontrast.readers.decode import counting, decode, read_answers
 from recontrast.readers.folder import Plan, read_plan
+from recontrast.readers.study import read_study
 
 
 def record(plan: Plan, place: int, content: dict[str, Any], kind: str = "answer") -> Record:
@@ -53,4 +55,50 @@ def test_tables_made_elsewhere_are_checked(tmp_path: Path, make_study: Any) -> N
     for row, said in wrong.items():
         path.write_text(f"reader\tcase\tarm\tquestion\tvalue\n{row}\n")
         with pytest.raises(FormatError, match=said):
+            read_answers(path, study)
+
+
+ASKED = """
+title = "x"
+readers = ["A"]
+{mode}
+[[arms]]
+name = "acquired"
+[[arms]]
+name = "computed"
+[[questions]]
+name = "q"
+text = "?"
+{question}
+"""
+
+
+@pytest.mark.parametrize(
+    ("question", "arm", "good", "bad", "said"),
+    [
+        ('kind = "origin"', "acquired", ["computed"], ["real", "n/a", "Acquired"], "is not one of acquired, computed"),
+        ('kind = "which"\nchoices = ["1", "2"]', "computed,acquired", ["acquired"], ["neither", "first", "n/a"],
+         "is not one of computed, acquired"),
+        ('kind = "which"\nchoices = ["1", "2", "no"]', "computed,acquired", ["neither", "computed"], ["2"],
+         "is not one of computed, acquired, neither"),
+        ('kind = "marks"', "acquired", ["[]", "[[1, -2.5, 3]]"],
+         ["n/a", "none", "NaN", "[1, 2, 3]", "[[1, 2]]",
+          "[[NaN, 0, 0]]", '["123"]', '{"123": 1}', f"[[1{'0' * 400}, 0, 0]]"],
+         "is not a list of marks"),
+    ],
+)  # fmt: skip
+def test_values_made_elsewhere_are_those_that_the_question_knows(
+    question: str, arm: str, good: list[str], bad: list[str], said: str, tmp_path: Path
+) -> None:
+    mode = 'mode = "side-by-side"' if "which" in question else ""
+    (tmp_path / "study.toml").write_text(ASKED.format(mode=mode, question=question))
+    study, path = read_study(tmp_path / "study.toml"), tmp_path / "a.tsv"
+    for value in good:
+        path.write_text(f"reader\tcase\tarm\tquestion\tvalue\nA\t1\t{arm}\tq\t{value}\n")
+        assert read_answers(path, study)["value"].tolist() == [value]
+    for value in bad:
+        quoted = '"' + value.replace('"', '""') + '"' if '"' in value else value
+        path.write_text(f"reader\tcase\tarm\tquestion\tvalue\nA\t0\t{arm}\tq\t{good[0]}\nA\t1\t{arm}\tq\t{quoted}\n")
+        place = rf"a\.tsv: row 2 \(A 1 {arm}\): question 'q': value '{re.escape(value)}' {said}"
+        with pytest.raises(FormatError, match=place):
             read_answers(path, study)

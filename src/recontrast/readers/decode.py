@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from recontrast.errors import FormatError
-from recontrast.io.tables import read_table, require_columns
+from recontrast.io.tables import ABSENT, read_table, require_columns
 from recontrast.readers.answers import Record
 from recontrast.readers.folder import Item, Plan
 from recontrast.readers.progress import current_records
-from recontrast.readers.study import ORIGINS, Study
+from recontrast.readers.study import ORIGINS, Question, Study
 
 COLUMNS = (
     "reader", "session", "place", "item", "case", "arm", "training", "repeat", "question", "side", "value",
@@ -24,6 +24,9 @@ COLUMNS = (
 """Columns of `answers.tsv`; marks are JSON lists of world coordinates (RAS+ mm), two arms are `first,second`."""
 
 NEEDED = ("reader", "case", "arm", "question", "value")
+
+NEITHER = "neither"
+"""Value of a question of kind `which` when its third choice was taken."""
 
 
 def decode(plan: Plan, records: Sequence[Record]) -> pd.DataFrame:
@@ -47,7 +50,8 @@ def read_answers(path: Path, study: Study) -> pd.DataFrame:
     """A table of answers made elsewhere: reader, case, arm, question, value, and side where the question has sides.
 
     Raises:
-        FormatError: It cannot be read, or names a question that the design does not have.
+        FormatError: It cannot be read, names a question that the design does not have, or holds a value that is no
+            answer to its question.
     """
     table = read_table(path, text_columns=("reader", "case", "arm", "question", "side", "value"))
     require_columns(path, table, NEEDED)
@@ -76,7 +80,15 @@ def read_answers(path: Path, study: Study) -> pd.DataFrame:
         row = twice.iloc[0]
         answer = " ".join(str(row[key]) for key in keys[:5]).rstrip()
         raise FormatError(f"{path}: two rows for {answer}; keep one, or mark the second reading in a column `repeat`")
-    table["value"] = [_typed(study, row) for row in table[["question", "value"]].to_dict("records")]
+    values = []
+    for number, given in enumerate(table.to_dict("records"), start=1):
+        try:
+            value = ABSENT if pd.isna(given["value"]) else str(given["value"])
+            values.append(_typed(study.question(given["question"]), value, str(given["arm"]).split(",")))
+        except FormatError as error:
+            who = " ".join(str(given[key]) for key in ("reader", "case", "arm"))
+            raise FormatError(f"{path}: row {number} ({who}): question '{given['question']}': {error}") from None
+    table["value"] = values
     return table[list(COLUMNS)]
 
 
@@ -105,7 +117,7 @@ def _rows(plan: Plan, reader: str, place: int, item: Item, record: Record) -> li
             value = ORIGINS[value]
         elif question.kind == "which":
             place_of = question.values.index(value)
-            value = item.arms[place_of] if place_of < len(item.arms) else "neither"
+            value = item.arms[place_of] if place_of < len(item.arms) else NEITHER
         rows.append(
             {
                 "reader": reader, "session": item.session, "place": place, "item": item.id, "case": item.case,
@@ -125,15 +137,51 @@ def _world(marks: Sequence[Sequence[float]], affine: Any) -> list[list[float]]:
     return [[round(float(value), 2) for value in point] for point in points]
 
 
-def _typed(study: Study, row: Mapping[Any, Any]) -> Any:
-    question = study.question(row["question"])
-    if question.kind not in ("choice", "grade"):
-        return str(row["value"])
+def _typed(question: Question, value: str, arms: Sequence[str]) -> Any:
+    """A value made elsewhere as `decode` would give it.
+
+    Args:
+        question: What was asked.
+        value: What the table holds.
+        arms: Arms of the row.
+
+    Raises:
+        FormatError: No answer to this question is like that; the message says which are.
+    """
+    if question.kind in ("choice", "grade"):
+        return _grade(question, value)
+    if question.kind == "text":
+        return "" if value == ABSENT else value
+    if question.kind == "marks":
+        return json.dumps(_marks(value))
+    neither = [NEITHER] if len(question.choices) > 2 else []
+    allowed = [*ORIGINS] if question.kind == "origin" else [*arms, *neither]
+    if value not in allowed:
+        raise FormatError(f"value '{value}' is not one of {', '.join(allowed)}")
+    return value
+
+
+def _grade(question: Question, value: str) -> int:
     try:
-        value = float(row["value"])
-    except (TypeError, ValueError):
-        raise FormatError(f"value '{row['value']}' of question '{row['question']}' is not a number") from None
-    if value not in question.values:
+        number = float(value)
+    except ValueError:
+        raise FormatError(f"value '{value}' is not a number") from None
+    if number not in question.values:
         grades = ", ".join(map(str, question.values))
-        raise FormatError(f"value '{row['value']}' of question '{row['question']}' is not one of its grades: {grades}")
-    return int(value)
+        raise FormatError(f"value '{value}' is not one of its grades: {grades}")
+    return int(number)
+
+
+def _marks(value: str) -> list[list[float]]:
+    """World coordinates from JSON."""
+    try:
+        marks = json.loads(value)
+    except (ValueError, RecursionError):
+        marks = None
+    if not isinstance(marks, list) or not all(map(_is_point, marks)):
+        raise FormatError(f"value '{value}' is not a list of marks: [[x, y, z], …] in mm of the world, [] for none")
+    return marks
+
+
+def _is_point(mark: Any) -> bool:
+    return isinstance(mark, list) and len(mark) == 3 and all(type(v) in (int, float) and -1e9 < v < 1e9 for v in mark)
