@@ -2,38 +2,55 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
+from recontrast.errors import RecontrastWarning
 from recontrast.preparation.tiers import GRADES, grade_image
 from recontrast.readers.decode import counting, of
 from recontrast.readers.study import Study
+
+_VALUES = (0, 1, 2)
+"""What a grade of quality can be."""
 
 
 def grade_table(answers: pd.DataFrame, study: Study) -> pd.DataFrame:
     """One row a scan and reader: grades, tier (worst grade), gadolinium, reject; empty where nothing was graded.
 
-    Bottani 2024: any 2 makes a scan low, else any 1 medium, else it is good; a rejected scan has no tier.
+    Bottani 2024: any 2 makes a scan low, else any 1 medium, else it is good; a rejected scan has no tier. What was not
+    asked or not answered stays open: gadolinium is missing then, and a scan that lacks a grade, or the word whether it
+    is rejected, has no row, which is said.
     """
-    names = [question.name for question in study.questions if question.kind == "grade"]
-    if not set(GRADES) <= set(names):
+    asked = [q for q in study.questions if q.kind in ("choice", "grade") and not q.sides]
+    names = [question.name for question in asked]
+    if not set(GRADES) <= {q.name for q in asked if set(q.values) <= set(_VALUES)}:
         return pd.DataFrame()
     counted = pd.concat([counting(answers, name) for name in names])
+    needed = [*GRADES, *(["reject"] if "reject" in names else [])]
     rows: list[dict[str, Any]] = []
+    lacking: list[str] = []
     for (reader, case, arm), own in counted.groupby(["reader", "case", "arm"], sort=True):
-        given = dict(zip(own["question"], own["value"], strict=True))
-        human = {name: int(given[name]) for name in GRADES if name in given}
-        human["gadolinium"] = "yes" if given.get("gadolinium") else "no"  # type: ignore[assignment]
-        graded = grade_image({}, str(arm), declared=False, human=human)
-        rejected = bool(given.get("reject", 0))
-        rows.append(
-            {
-                "case": case, "contrast": arm, "reader": reader, **{name: graded[name] for name in GRADES},
-                "tier": "reject" if rejected else graded["tier"], "gadolinium": graded["gadolinium"],
-            }
+        given = {str(name): int(value) for name, value in zip(own["question"], own["value"], strict=True)}
+        rejected = bool(given.get("reject"))
+        missing = [name for name in needed if name not in given]
+        if missing and not rejected:
+            lacking.append(f"{reader} {case} {arm} ({', '.join(missing)})")
+            continue
+        grades = {name: given.get(name) for name in GRADES}
+        gadolinium = None if "gadolinium" not in given else "yes" if given["gadolinium"] else "no"
+        tier = "reject" if rejected else _tier(grades, str(arm))
+        rows.append({"case": case, "contrast": arm, "reader": reader, **grades, "tier": tier, "gadolinium": gadolinium})
+    if lacking:
+        warnings.warn(
+            f"{len(lacking)} ratings are left out of the table of quality, for a grade is missing: "
+            + "; ".join(lacking[:5]) + ("; …" if len(lacking) > 5 else ""),
+            RecontrastWarning,
+            stacklevel=2,
         )  # fmt: skip
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).astype(dict.fromkeys(GRADES, "Int64")) if rows else pd.DataFrame()
 
 
 def grades_for_prepare(grades: pd.DataFrame) -> pd.DataFrame:
@@ -43,10 +60,14 @@ def grades_for_prepare(grades: pd.DataFrame) -> pd.DataFrame:
         if (own["tier"] == "reject").any():
             continue
         worst = {name: int(own[name].max()) for name in GRADES}
-        seen = "yes" if (own["gadolinium"] == "yes").any() else "no"
-        tier = grade_image({}, str(contrast), declared=False, human=worst)["tier"]
+        seen = next((word for word in ("yes", "no") if (own["gadolinium"] == word).any()), None)
+        tier = _tier(worst, str(contrast))
         rows.append({"case": case, "contrast": contrast, **worst, "tier": tier, "gadolinium": seen})
     return pd.DataFrame(rows, columns=["case", "contrast", *GRADES, "tier", "gadolinium"])
+
+
+def _tier(grades: Mapping[str, Any], contrast: str) -> str:
+    return str(grade_image({}, contrast, declared=False, human=grades)["tier"])
 
 
 def candidate_table(answers: pd.DataFrame, study: Study) -> pd.DataFrame:
