@@ -40,6 +40,22 @@ def test_no_arm_has_gaps_between_its_grey_levels(files: dict[str, Path]) -> None
     assert 0.8 < used[0] / used[1] < 1.25
 
 
+def test_integers_of_different_steps_leave_no_comb(tmp_path: Path) -> None:
+    places = np.stack(np.meshgrid(*[np.arange(40) * 3.0 - 58.5] * 3, indexing="ij"))
+    radius = np.sqrt((places**2).sum(axis=0))
+    files = {}
+    for arm, step in (("acquired", 5.0), ("computed", 7.0)):
+        rng = np.random.default_rng(int(step))
+        smooth = np.where(radius < 55, 1000 + 20 * radius + 150 * rng.standard_normal(radius.shape), 0)
+        files[arm] = tmp_path / f"{arm}.nii.gz"
+        write_volume(files[arm], Volume((np.abs(smooth) / step).astype(np.int16), np.diag([3.0, 3.0, 3.0, 1.0])))
+    periods = np.arange(2.5, 20, 0.01)
+    for arm, levels in blind_case("c", files, "acquired").images.items():
+        inner = levels[radius < 50].astype(np.float64)
+        combs = [np.abs(np.exp(2j * np.pi * inner / period).mean()) for period in periods]
+        assert max(combs) < 0.03, (arm, periods[int(np.argmax(combs))])
+
+
 def test_axes_are_put_right(files: dict[str, Path]) -> None:
     # The computed file is stored LPS; the bright half lies at high i (right) in both.
     blind = blind_case("sub-00", files, "acquired")

@@ -69,8 +69,9 @@ def blind_case(
     """Read the images of a case and make everything equal that is not the picture itself.
 
     The grid is that of the acquired image with axes along RAS; the head is what is head in all arms. Values between the
-    0.5th and 99.5th percentile of the inner head become levels 0 to 2700. Before rounding, uniform noise as wide as the
-    coarsest step between grey levels of any arm is added to every arm, so that no arm has gaps in its histogram.
+    0.5th and 99.5th percentile of the inner head become levels 0 to 2700. Before rounding, every arm gets the same
+    noise: for each step between the grey levels of an arm, uniform noise as wide as that step. Noise of its own step
+    closes the gaps in an arm's histogram evenly, and more noise opens none.
 
     Args:
         case: Name, for messages.
@@ -95,12 +96,14 @@ def blind_case(
         if not high > low:
             raise IntensityError(f"case {case}, arm '{arm}': is constant inside the head ({files[arm]})")
         scaled[arm] = (np.asarray(volume.data, dtype=np.float64) - low) * (WHITE / (high - low))
-    step = max(1.0, *(grey_step(values[head]) for values in scaled.values()))
+    steps = {step for values in scaled.values() if (step := grey_step(values[head])) > 0}
+    steps |= set() if max(steps, default=0) >= 1 else {1.0}  # the step of rounding
     images = {}
     for arm in sorted(scaled):
         digest = hashlib.sha256(f"{seed}/{case}/{arm}".encode()).digest()
-        noise = np.random.default_rng(int.from_bytes(digest[:8], "big")).uniform(-0.5, 0.5, scaled[arm].shape)
-        levels = np.clip(np.rint(scaled[arm] + step * noise), 0, LEVELS - 1).astype(np.uint16)
+        generator = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+        values = scaled[arm] + sum(step * generator.uniform(-0.5, 0.5, scaled[arm].shape) for step in sorted(steps))
+        levels = np.clip(np.rint(values), 0, LEVELS - 1).astype(np.uint16)
         if mask_background:
             levels[~head] = 0
         images[arm] = levels
