@@ -201,6 +201,23 @@ def test_the_ruler_by_keys_measures_millimetres(make_study: Any, serving: Any, t
         page.wait(f"document.querySelector('#position').textContent.includes('{expected}')")
 
 
+@pytest.mark.browser
+@pytest.mark.slow
+def test_an_item_that_stood_open_for_days_is_stored(make_study: Any, serving: Any, tab: Any) -> None:
+    study = make_study("mta", cases=2)
+    with serving(study) as server:
+        page = tab()
+        item = begin(page, server.link("A"))
+        page.evaluate(
+            "{ const now = performance.now.bind(performance); performance.now = () => now() + 3 * 86400000; }"
+        )
+        for key in ("1", "1", "Enter"):
+            page.key(key)
+        next_item(page, item)
+    records = read_records(study.folder / "answers.sqlite")
+    assert [record.milliseconds for record in records if record.item == item] == [86400000] * 3
+
+
 SPOT = """import('/planes.js').then(({ PLANES, isMirrored, lookup, paint, sides }) => {
   const shape = [5, 7, 9], volume = new Uint16Array(5 * 7 * 9), found = {};
   volume[1 + 5 * (5 + 7 * 6)] = 4000; // right is high: voxel 1 of 5 is on the left, 5 of 7 in front, 6 of 9 above

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.resources
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from recontrast.errors import DataError
 from recontrast.readers.folder import Grid
 from recontrast.readers.study import study_from
-from recontrast.readers.validation import check_values
+from recontrast.readers.validation import LONGEST_READING_MS, check_values
 
 GRID = Grid((4, 5, 6), (1, 1, 1), ((1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1)))
 STUDY = study_from(
@@ -51,3 +52,9 @@ def test_everything_else_is_refused(values: Any) -> None:
 def test_what_is_missing_is_named() -> None:
     with pytest.raises(DataError, match=r"'mta\.left' is not answered"):
         check_values(STUDY, {"mta.right": 1, "origin": 0}, GRID, whole=True)
+
+
+def test_the_page_tells_no_longer_reading_than_is_taken() -> None:
+    page = (importlib.resources.files("recontrast.readers") / "page" / "api.js").read_text(encoding="utf-8")
+    assert f"LONGEST_READING = {LONGEST_READING_MS};" in page
+    assert "milliseconds: Math.min(LONGEST_READING," in page

@@ -1,5 +1,7 @@
 // What goes to the server and comes back. Every record has a random token: sent twice, it is stored once.
 
+const LONGEST_READING = 86400000; // ms in a day; the server refuses more, and a tab may stay open over a weekend
+
 export class Refused extends Error {
   constructor(status, message) { super(message); this.status = status; }
 }
@@ -29,7 +31,7 @@ export class Api {
 
   // Stores a record, however long the server is away; resolves to the new state.
   record(item, kind, values, milliseconds) {
-    const body = JSON.stringify({ token: randomToken(), item, kind, values, milliseconds: Math.round(milliseconds) });
+    const body = JSON.stringify({ token: randomToken(), item, kind, values, milliseconds: Math.min(LONGEST_READING, Math.round(milliseconds)) });
     this.keep([...this.kept(), body]);
     return this.send(body);
   }
