@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from recontrast.errors import ConfigError, IntensityError, UnknownNameError
-from recontrast.phantom.sequences import SpoiledGradientEcho
+from recontrast.phantom.sequences import SaturationRecovery, SpoiledGradientEcho, TurboSpinEcho
 from recontrast.relaxometry.channels import check_order, series_scale, to_channels
 from recontrast.relaxometry.design import synthetic_mri_sequences
 
@@ -71,6 +71,38 @@ def test_flip_angles_have_an_order_too(tissue) -> None:
     images = np.tile(np.stack([s.signal(tissue) for s in series], axis=-1), (10, 1))
     assert check_order(images, series).misfit < 1e-3
     with pytest.raises(IntensityError, match="in the order 4, 3, 2, 1"):
+        check_order(images[:, ::-1], series)
+
+
+@pytest.mark.parametrize(
+    "series",
+    [
+        [SpoiledGradientEcho(0.004, 0.0, angle) for angle in (3.0, 15.0)],
+        [SpoiledGradientEcho(0.02, echo, angle) for angle in (3.0, 15.0) for echo in (0.002, 0.008)],
+        [TurboSpinEcho(6.0, 0.02, 0.0, 1, inversion_time_s=time) for time in (0.3, 1.2)],
+    ],
+    ids=["two angles", "two angles, two echoes", "two inversion times"],
+)
+def test_too_few_images_are_not_judged_by_rounding(series, tissue, rng: np.random.Generator) -> None:
+    images = np.tile(np.stack([np.abs(s.signal(tissue)) for s in series], axis=-1), (10, 1))
+    for noise in (0.0, 0.003):
+        noisy = images + noise * rng.standard_normal(images.shape)
+        with pytest.raises(ConfigError, match=r"sub-01: too few images to check their order .*give --no-check"):
+            check_order(noisy, series, where="sub-01")
+
+
+@pytest.mark.parametrize(
+    "series",
+    [
+        [TurboSpinEcho(3.0, echo, 0.0, 1) for echo in (0.02, 0.08)],
+        [SaturationRecovery(4.0, delay, 0.017) for delay in (0.5, 2.0)],
+    ],
+    ids=["two echoes", "two delays"],
+)
+def test_two_images_whose_signal_must_fall_or_rise_are_enough(series, tissue) -> None:
+    images = np.tile(np.stack([s.signal(tissue) for s in series], axis=-1), (10, 1))
+    assert check_order(images, series).misfit < 1e-3
+    with pytest.raises(IntensityError, match="in the order 2, 1"):
         check_order(images[:, ::-1], series)
 
 

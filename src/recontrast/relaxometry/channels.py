@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from recontrast.errors import ConfigError, IntensityError, UnknownNameError
 from recontrast.phantom.sequences import Sequence
+from recontrast.phantom.tissues import Relaxation, tissues_at
 from recontrast.relaxometry.design import read_design
 from recontrast.relaxometry.fitting import fit_maps
 
@@ -28,6 +29,9 @@ _CLEARLY = 1.25
 """Another order must fit this much worse than the declared one, and the declared one this much worse to be refused."""
 _WORST = 0.2
 """Misfit over signal above which no order explains the images."""
+_SAME = 1e-3
+"""Misfit over signal below which another order explains images without noise."""
+_TISSUES = ("GM", "WM", "CSF", "lesion")
 
 
 def to_channels(images: NDArray[Any], representation: str = "magnitude", scale: float = 1.0) -> NDArray[np.float32]:
@@ -120,7 +124,8 @@ def check_order(
         where: Stands at the start of messages.
 
     Raises:
-        ConfigError: Number of images and sequences differ (seven or nine channels).
+        ConfigError: Number of images and sequences differ (seven or nine channels), or there are so few images that
+            another order would fit without noise as well (two flip angles, two inversion times).
         IntensityError: Another order fits better, none fits, or the images do not tell (too few voxels, one tissue).
 
     Example:
@@ -137,14 +142,30 @@ def check_order(
         raise ConfigError(
             f"{where}: {images.shape[-1]} images, but {count} sequences are declared; give each image its sequence"
         )
+    orders = list(_orders(sequences))
+    _require_telling(orders, sequences, where)
     sample = _sample(images, mask, where)
     declared = tuple(range(count))
-    misfits = _misfits(sample, list(_orders(sequences)), sequences)
+    misfits = _misfits(sample, orders, sequences)
     own = misfits.pop(declared)
     best = min(misfits, key=lambda order: misfits[order])
     evidence = OrderEvidence(own, tuple(number + 1 for number in best), misfits[best], len(sample))
     _require_clear(evidence, where)
     return evidence
+
+
+def _require_telling(orders: Many[tuple[int, ...]], sequences: Many[Sequence], where: str) -> None:
+    """Refuse a series that does not tell its order: with as many unknowns as images, rounding would decide."""
+    tissues = Relaxation.of([tissues_at(3.0)[name] for name in _TISSUES])
+    ideal = np.stack([np.abs(sequence.signal(tissues)) for sequence in sequences], axis=-1)
+    misfits = _misfits(ideal, orders, sequences)
+    same = next((order for order in orders[1:] if misfits[order] < _SAME), None)
+    if same:
+        listed = ", ".join(str(number + 1) for number in same)
+        raise ConfigError(
+            f"{where}: too few images to check their order ({len(sequences)}; in the order {listed} they fit as well); "
+            "see that their sidecars are right, and give --no-check"
+        )
 
 
 def _require_clear(evidence: OrderEvidence, where: str) -> None:
