@@ -10,6 +10,7 @@ import pytest
 from recontrast.errors import LayoutError
 from recontrast.io.bids import read_sidecar, write_sidecar
 from recontrast.io.nifti import read_volume, write_volume
+from recontrast.phantom.sequences import SpoiledGradientEcho
 from recontrast.phantom.tissues import Relaxation, tissues_at
 from recontrast.relaxometry.derived import MAPS, SUPPRESSED, SYNTHETIC, SYNTHETIC_T1W, add_synthetic
 from recontrast.relaxometry.design import synthetic_mri_sequences
@@ -95,3 +96,11 @@ def test_what_is_there_is_kept_and_a_bad_case_fails_alone(tmp_path: Path, obliqu
 def test_a_folder_without_raw_series_is_named(tmp_path: Path) -> None:
     with pytest.raises(LayoutError, match="no raw series"):
         add_synthetic(tmp_path)
+
+
+def test_gradient_echoes_are_refused(tmp_path: Path, oblique_affine: np.ndarray) -> None:
+    for number, angle in enumerate((5.0, 15.0)):
+        path = tmp_path / "sub-01" / "anat" / f"sub-01_flip-{number}_VFA.nii.gz"
+        write_volume(path, Volume(np.ones(SHAPE, np.float32), oblique_affine))
+        write_sidecar(path, SpoiledGradientEcho(0.03, 0.003, angle).sidecar())
+    assert "tell T2*" in add_synthetic(tmp_path, workers=1).failed["sub-01"]

@@ -10,7 +10,9 @@ import pytest
 from recontrast.errors import ConfigError
 from recontrast.io.bids import read_sidecar, write_sidecar
 from recontrast.io.nifti import read_volume, write_volume
+from recontrast.phantom.sequences import SpoiledGradientEcho
 from recontrast.phantom.tissues import Relaxation, tissues_at
+from recontrast.relaxometry.command import SynthesizeSettings, synthesize
 from recontrast.relaxometry.design import synthetic_mri_sequences
 from recontrast.relaxometry.files import find_map_files, read_maps
 from recontrast.relaxometry.quantify import QuantifySettings, quantify
@@ -91,3 +93,34 @@ def test_seven_images_and_images_without_phase_fail_with_a_line(raw: Path, tmp_p
     summary = quantify(QuantifySettings(raw=raw, out=tmp_path / "maps", workers=1))
     assert "combinations are missing" in summary.failed["sub-01"]
     assert not (tmp_path / "maps" / "sub-01").exists()
+
+
+def write_gradient_echoes(folder: Path, affine: np.ndarray, suffix: str, angles: tuple[float, ...]) -> None:
+    """A block of four tissues in air, each angle with two echoes."""
+    tissue = Relaxation.of([tissues_at(3.0)[name] for name in NAMES])
+    labels = np.full(SHAPE, 4)
+    labels[3:-3, 3:-3, 3:-3] = np.arange(8 * 10 * 6).reshape(8, 10, 6) % 4
+    for angle in angles:
+        for echo in (0.003, 0.012):
+            sequence = SpoiledGradientEcho(0.03, echo, angle)
+            values = np.append(sequence.signal(tissue), 0.0)[labels] * 1000
+            name = f"sub-01_acq-angle{angle:g}echo{1000 * echo:g}_{suffix}.nii.gz"
+            write_volume(folder / "sub-01" / "anat" / name, Volume(values.astype(np.float32), affine))
+            write_sidecar(folder / "sub-01" / "anat" / name, sequence.sidecar())
+
+
+def test_gradient_echoes_give_maps_of_t2_star_from_which_no_spin_echo_is_made(
+    tmp_path: Path, oblique_affine: np.ndarray
+) -> None:
+    write_gradient_echoes(tmp_path / "raw", oblique_affine, "VFA", (5.0, 15.0, 40.0))
+    summary = quantify(QuantifySettings(raw=tmp_path / "raw", out=tmp_path / "maps", workers=1))
+    assert summary.done[0].endswith("PD, R1, R2star, T1, T2star")
+    anat = tmp_path / "maps" / "sub-01" / "anat"
+    assert (anat / "sub-01_desc-error_R2starmap.nii.gz").is_file()
+    assert not [path.name for path in anat.iterdir() if "_T2map" in path.name or "_R2map" in path.name]
+    made = synthesize(SynthesizeSettings(maps=tmp_path / "maps", out=tmp_path / "flair", workers=1))
+    assert "no T2 map" in made.failed["sub-01"]
+    write_gradient_echoes(tmp_path / "echoes", oblique_affine, "MEGRE", (15.0,))
+    quantify(QuantifySettings(raw=tmp_path / "echoes", out=tmp_path / "more", workers=1))
+    star = read_volume(tmp_path / "more" / "sub-01" / "anat" / "sub-01_T2starmap.nii.gz").data[3:-3, 3:-3, 3:-3]
+    assert np.median(star.reshape(-1)[0::4]) == pytest.approx(tissues_at(3.0)["GM"].t2star_s, rel=0.01)

@@ -73,6 +73,8 @@ def _is_there(raw: Path, series: RawSeries, literal: bool, parts: bool) -> bool:
 
 
 def _one_case(series: RawSeries, *, raw: Path, literal: bool, parts: bool) -> None:
+    if series.gradient_echoes:
+        raise IntensityError("gradient echoes tell T2*, synthetic contrasts of spin echoes need T2; leave out --beside")
     images, grid = read_series(series)
     if parts and not np.iscomplexobj(images):
         raise IntensityError("real and imaginary parts need phase images, and there are none; leave out --parts")

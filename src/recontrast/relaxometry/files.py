@@ -21,6 +21,9 @@ from recontrast.volume import Volume, require_same_grid
 SERIES_SUFFIXES = ("MESE", "VFA", "IRT1", "MEGRE")
 """BIDS suffixes of series that relaxometry can use."""
 
+_GRADIENT = ("VFA", "MEGRE")
+"""Those that BIDS keeps for gradient echoes."""
+
 _MAPS = {"T1": ("T1map", "R1map"), "T2": ("T2map", "R2map"), "PD": ("PDmap",)}
 _UNITS = {"s": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "1/s": 1.0, "s^-1": 1.0, "hz": 1.0}
 
@@ -53,6 +56,12 @@ class RawSeries:
     magnitudes: tuple[Path, ...]
     phases: tuple[Path, ...]
     sequences: tuple[Sequence, ...]
+
+    @property
+    def gradient_echoes(self) -> bool:
+        """Whether the images are gradient echoes, which decay with T2* and do not tell T2."""
+        named = any(BidsName.parse(path.name).suffix in _GRADIENT for path in self.magnitudes)
+        return named or any(isinstance(sequence, SpoiledGradientEcho) for sequence in self.sequences)
 
 
 def find_map_files(root: Path) -> list[MapFiles]:

@@ -27,7 +27,9 @@ from recontrast.relaxometry.maps import Array, ParameterMaps
 from recontrast.relaxometry.transmit import transmit_field
 from recontrast.volume import Volume
 
-_RELATIVE = {"r1": "R1map", "r2": "R2map", "pd": "PDmap", "b1": "TB1map"}
+_ERRORS = {"r1": "R1map", "r2": "R2map", "pd": "PDmap"}
+_STAR = {"T2map": "T2starmap", "R2map": "R2starmap"}
+"""What maps of the decay are called where gradient echoes tell it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +59,7 @@ def quantify(settings: QuantifySettings) -> Summary:
     """Fit maps of relaxation times and proton density, with the standard error of each.
 
     Written are T1map and T2map (s), R1map and R2map (1/s), PDmap (units of the images), `desc-error` maps of R1, R2
-    and PD, and TB1map (percent) when it is fitted.
+    and PD, and TB1map (percent) when it is fitted. Gradient echoes tell T2* in place of T2: T2starmap and R2starmap.
 
     Args:
         settings: What to fit.
@@ -108,10 +110,10 @@ def _one_case(series: RawSeries, *, settings: QuantifySettings) -> list[str]:
 def _write(series: RawSeries, maps: ParameterMaps, grid: Volume, settings: QuantifySettings) -> list[str]:
     sources = [path.relative_to(settings.raw).as_posix() for path in (*series.magnitudes, *series.phases)]
     written = []
-    for suffix, units, error, values in _images(maps):
+    for name, units, error, values in _images(maps):
+        suffix = _STAR.get(name, name) if series.gradient_echoes else name
         described = {"desc": "error"} if error else {}
-        name = BidsName.of(series.case, suffix, **described)
-        path = settings.out / series.case.folder / "anat" / name.filename
+        path = settings.out / series.case.folder / "anat" / BidsName.of(series.case, suffix, **described).filename
         write_volume(path, grid.with_data(values), like=series.magnitudes[0])
         write_sidecar(path, {"Units": units, "Sources": sources, "Synthetic": False, "SkullStripped": False})
         written.append(suffix)
@@ -132,4 +134,4 @@ def _images(maps: ParameterMaps) -> Iterator[tuple[str, str, bool, Array]]:
     for name, values in maps.errors.items():
         if name != "b1":
             units: dict[str, Any] = {"pd": "arbitrary"}
-            yield _RELATIVE[name], units.get(name, "1/s"), True, np.nan_to_num(values, posinf=0.0)
+            yield _ERRORS[name], units.get(name, "1/s"), True, np.nan_to_num(values, posinf=0.0)
