@@ -15,6 +15,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from recontrast import demonstration
+from recontrast.execution.workers import Summary
 from recontrast.io.tables import read_table
 from recontrast.volume import Volume, same_grid
 
@@ -96,6 +98,20 @@ def test_running_the_demo_again_changes_nothing(whole_way: Path) -> None:
     before = [(path, path.read_bytes()) for path in images]
     recontrast("demo", whole_way, *SMALL)
     assert [(path, path.read_bytes()) for path in images] == before
+
+
+def test_a_demo_that_was_killed_while_it_trained_goes_on(whole_way: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    provenance = whole_way / "run" / "provenance.json"
+    content = json.loads(provenance.read_text())
+    del content["result"]  # stands there once the training has ended; its last checkpoint is older
+    provenance.write_text(json.dumps(content))
+    for stage in ("simulate", "prepare", "translate", "evaluate", "report"):
+        monkeypatch.setattr(demonstration, stage, lambda settings: Summary([]))
+    small = ("loop.steps=30", "model.options.width=4", "loop.precision=fp32")
+    demonstration.demo(
+        demonstration.DemoSettings(out=whole_way, subjects=6, spacing_mm=6, preset="osman2022", minutes=0, set=small)
+    )
+    assert "result" in json.loads(provenance.read_text())
 
 
 def test_a_missing_source_fails_that_case_and_finishes_the_others(whole_way: Path, tmp_path: Path) -> None:

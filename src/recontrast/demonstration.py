@@ -15,6 +15,7 @@ from recontrast.preparation.pipeline import PrepareSettings, prepare
 from recontrast.reporting.report import ReportSettings, report
 from recontrast.training.automatic import AUTO
 from recontrast.training.command import TrainSettings, train
+from recontrast.training.former import has_begun
 from recontrast.translation.command import TranslateSettings, translate
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,8 @@ class DemoSettings:
 
 def demo(settings: DemoSettings) -> Summary:
     """Run every stage in order; each stage reads what the one before wrote, as on the command line.
+
+    A stopped demonstration goes on where it stopped, in the middle of the training as well.
 
     Raises:
         RecontrastError: A stage could not do its work.
@@ -98,6 +101,7 @@ def demo(settings: DemoSettings) -> Summary:
                 preset=settings.preset,
                 minutes=settings.minutes,
                 set=(f"loop.seed={settings.seed}", *settings.set),
+                resume=has_begun(run),
             )
         ),
         "translate": lambda: translate(TranslateSettings(run=run, input=prepared, out=synthetic, split="test")),

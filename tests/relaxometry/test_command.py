@@ -83,3 +83,19 @@ def test_places_where_nothing_must_be_written(maps: Path, tmp_path: Path) -> Non
     with pytest.raises(UnknownNameError, match="03"):
         synthesize(SynthesizeSettings(maps=maps, out=tmp_path / "new", subjects=("03",)))
     assert not (tmp_path / "new").exists()
+
+
+def test_a_killed_run_can_be_started_again(maps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = SynthesizeSettings(maps=maps, out=tmp_path / "out", workers=1)
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".partial-1.x-provenance.json").write_text("{")  # killed at the very first file
+    with monkeypatch.context() as patched:
+        patched.setattr("recontrast.relaxometry.command.run_cases", killed)
+        with pytest.raises(KeyboardInterrupt):
+            synthesize(settings)
+    assert synthesize(settings).failed == {}
+    assert not list((tmp_path / "out").rglob(".partial-*"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -96,6 +97,27 @@ def test_what_is_there_is_kept_and_a_bad_case_fails_alone(tmp_path: Path, obliqu
 def test_a_folder_without_raw_series_is_named(tmp_path: Path) -> None:
     with pytest.raises(LayoutError, match="no raw series"):
         add_synthetic(tmp_path)
+
+
+@pytest.mark.slow
+def test_killed_while_the_rule_changes_is_not_finished(
+    tmp_path: Path, oblique_affine: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = write_raw(tmp_path, oblique_affine)
+    add_synthetic(tmp_path, workers=1)
+
+    def killed(path: Path, *arguments: Any, **options: Any) -> None:
+        if SUPPRESSED in path.name:
+            raise KeyboardInterrupt
+        write_volume(path, *arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("recontrast.relaxometry.derived.write_volume", killed)
+        with pytest.raises(KeyboardInterrupt):
+            add_synthetic(tmp_path, workers=1, literal=True)
+    add_synthetic(tmp_path, workers=1, literal=True)
+    kept = read_volume(tmp_path / "sub-01" / "anat" / f"sub-01_{SUPPRESSED}.nii.gz").data
+    assert np.median(kept[labels == NAMES.index("CSF")]) > 0  # the printed rule finds none
 
 
 def test_gradient_echoes_are_refused(tmp_path: Path, oblique_affine: np.ndarray) -> None:

@@ -124,3 +124,21 @@ def test_gradient_echoes_give_maps_of_t2_star_from_which_no_spin_echo_is_made(
     quantify(QuantifySettings(raw=tmp_path / "echoes", out=tmp_path / "more", workers=1))
     star = read_volume(tmp_path / "more" / "sub-01" / "anat" / "sub-01_T2starmap.nii.gz").data[3:-3, 3:-3, 3:-3]
     assert np.median(star.reshape(-1)[0::4]) == pytest.approx(tissues_at(3.0)["GM"].t2star_s, rel=0.01)
+
+
+def test_a_killed_run_can_be_started_again(
+    tmp_path: Path, oblique_affine: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_gradient_echoes(tmp_path / "raw", oblique_affine, "MEGRE", (15.0,))
+    settings = QuantifySettings(raw=tmp_path / "raw", out=tmp_path / "maps", workers=1)
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("recontrast.relaxometry.quantify.run_cases", killed)
+        with pytest.raises(KeyboardInterrupt):
+            quantify(settings)
+    (tmp_path / "maps" / ".partial-1.x-sub-01_PDmap.nii.gz").write_bytes(b"half")
+    assert quantify(settings).failed == {}
+    assert not list((tmp_path / "maps").rglob(".partial-*"))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recontrast.atomic import make_folder
+from recontrast.atomic import PARTIAL, make_folder, remove_partial_files
 from recontrast.config import to_plain
 from recontrast.errors import ConfigError, UnknownNameError
 from recontrast.execution.workers import Summary, failures, run_cases
@@ -73,6 +73,9 @@ def synthesize(settings: SynthesizeSettings) -> Summary:
     found = _chosen(find_map_files(settings.maps), settings)
     require_place(settings.out, settings.maps, "synthesize", _deciding(settings))
     out = make_folder(settings.out)
+    remove_partial_files(out)
+    # First, so that a killed run is known as this one and can be started again.
+    write_provenance(out, "synthesize", settings, extra={"deciding": _deciding(settings)})
     write_description(
         out, f"Synthetic {settings.sequence} from parameter maps", version=version(), derivative=True,
         sources=(str(settings.maps),),
@@ -128,7 +131,7 @@ def require_place(out: Path, source: Path, stage: str, deciding: dict[str, Any])
     place, inputs = out.resolve(), source.resolve()
     if place.is_relative_to(inputs) and place.relative_to(inputs).parts[:1] != ("derivatives",):
         raise ConfigError(f"{out}: lies in the input {source}; name another folder, or one in {source / 'derivatives'}")
-    if not out.is_dir() or not any(out.iterdir()):
+    if not out.is_dir() or all(path.name.startswith(PARTIAL) for path in out.iterdir()):
         return
     try:
         former = json.loads((out / FILE_NAME).read_text(encoding="utf-8"))

@@ -94,6 +94,8 @@ def _one_case(series: RawSeries, *, raw: Path, literal: bool, parts: bool) -> No
     }
     if parts:
         _write_parts(series, images, grid)
+    # One by the other rule would stand beside the new sidecar, and count as finished, where this is killed.
+    _path(raw, series.case, SUPPRESSED).unlink(missing_ok=True)
     sources = [path.relative_to(raw).as_posix() for path in (*series.magnitudes, *series.phases)]
     for label, (values, units) in made.items():
         path = _path(raw, series.case, label)

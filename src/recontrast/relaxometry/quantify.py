@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from recontrast.atomic import make_folder
+from recontrast.atomic import make_folder, remove_partial_files
 from recontrast.config import to_plain
 from recontrast.errors import ConfigError
 from recontrast.execution.workers import Summary, failures, run_cases
@@ -79,6 +79,9 @@ def quantify(settings: QuantifySettings) -> Summary:
     deciding = {key: value for key, value in to_plain(settings).items() if key not in ("out", "workers")}
     require_place(settings.out, settings.raw, "quantify", deciding)
     out = make_folder(settings.out)
+    remove_partial_files(out)
+    # First, so that a killed run is known as this one and can be started again.
+    write_provenance(out, "quantify", settings, extra={"deciding": deciding})
     write_description(out, "Parameter maps", version=version(), derivative=True, sources=(str(settings.raw),))
     cases = {series.case.key: (series,) for series in found}
     job = functools.partial(_one_case, settings=settings)
