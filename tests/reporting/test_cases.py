@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from recontrast.errors import GeometryError, LayoutError
+from recontrast.evaluation.doubts import RESAMPLED
 from recontrast.io.nifti import read_volume, write_volume
 from recontrast.reporting.cases import CaseFiles, cut_case, find_regions
 from recontrast.volume import Volume
@@ -141,3 +142,36 @@ def test_different_grids_are_an_error(tmp_path: Path, make_case: Callable[..., d
     write_volume(paths["synthetic"], Volume(np.ones((4, 4, 4), np.float32), np.eye(4)))
     with pytest.raises(GeometryError, match="sub-01"):
         cut_case(files_of(paths))
+
+
+def test_a_synthetic_image_whose_axes_run_the_other_way_is_drawn(
+    tmp_path: Path, make_case: Callable[..., dict[str, Path]]
+) -> None:
+    paths = make_case(tmp_path, "sub-01", error=50.0)
+    before = cut_case(files_of(paths))
+    write_volume(paths["synthetic"], read_volume(paths["synthetic"]).reoriented("LAS"))
+    after = cut_case(files_of(paths))
+    for one, other in zip(before.planes, after.planes, strict=True):
+        np.testing.assert_allclose(one.synthetic, other.synthetic, atol=1e-6)
+        np.testing.assert_allclose(one.reference, other.reference, atol=1e-6)
+
+
+def test_an_image_that_was_scored_resampled_is_drawn_so_and_that_is_said(
+    tmp_path: Path, make_case: Callable[..., dict[str, Path]]
+) -> None:
+    paths = make_case(tmp_path, "sub-01")
+    image = read_volume(paths["synthetic"])
+    shorter = Volume(image.data[..., :-1].copy(), image.affine)
+    write_volume(paths["synthetic"], shorter)
+    row = {
+        "case": "sub-01", "synthetic": paths["synthetic"].as_posix(), "reference": paths["reference"].as_posix(),
+        "message": f"{RESAMPLED}; something else", **{f"{w}_offset": 0.0 for w in ("synthetic", "reference")},
+        **{f"{w}_factor": 1000.0 for w in ("synthetic", "reference")},
+    }  # fmt: skip
+    files = CaseFiles.from_row(row, tmp_path)
+    pictures = cut_case(files)
+    assert pictures.notes[0] == RESAMPLED
+    assert pictures.planes[0].synthetic.shape == pictures.planes[0].reference.shape
+    assert np.abs(pictures.planes[0].difference).max() < 0.01  # an axial slice that was not cut off
+    with pytest.raises(GeometryError, match="grids differ"):
+        cut_case(CaseFiles.from_row({**row, "message": ""}, tmp_path))

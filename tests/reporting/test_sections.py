@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from recontrast.config import to_plain
+from recontrast.evaluation.protocols import PROTOCOLS
+from recontrast.io.tables import read_table, write_table
 from recontrast.reporting.evidence import Evidence, find_evidence
 from recontrast.reporting.page import Picture, Text
 from recontrast.reporting.sections import Choice, Failures, learning_section, montage_section, score_section
@@ -90,3 +94,22 @@ def test_a_killed_run_is_said_to_be_one(example: Any) -> None:
     blocks = learning_section(find_evidence(example.root)).blocks
     assert any(isinstance(b, Text) and "cut off" in b.text for b in blocks)
     assert any(isinstance(b, Picture) and "has no end" in b.caption for b in blocks)
+
+
+def scored_by(example: Any, protocol: str) -> Evidence:
+    """The example as if it had been scored by another protocol (its numbers stay)."""
+    path = example.evaluation / "evaluation.json"
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    facts["protocol"] = to_plain(PROTOCOLS.get(protocol))
+    path.write_text(json.dumps(facts), encoding="utf-8")
+    for name in ("scores.tsv", "statistics.tsv"):
+        table = read_table(example.evaluation / name, text_columns=("subject", "case", "control"))
+        write_table(example.evaluation / name, table.assign(protocol=protocol))
+    return find_evidence(example.root)
+
+
+def test_a_metric_with_an_option_that_its_map_has_not_is_drawn(example: Any) -> None:
+    failures = Failures()
+    section = montage_section(scored_by(example, "brasyn"), Choice(cases=1), failures)
+    assert failures.reasons == {}
+    assert any(isinstance(block, Picture) for block in section.blocks)

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from recontrast.errors import FormatError, LayoutError
+from recontrast.evaluation.doubts import RESAMPLED
 from recontrast.io.bids import BidsName
 from recontrast.io.nifti import EXTENSIONS, read_volume
-from recontrast.metrics import Undefined
+from recontrast.metrics import METRICS, Undefined
 from recontrast.metrics.structure import ssim_map
 from recontrast.preparation.mask import head_mask
+from recontrast.preparation.resample import resample
 from recontrast.reporting.planes import Slice, choose_slices, crop, cropped, picture, pixel_size, tilt_degrees
 from recontrast.volume import Volume, require_same_grid, same_grid
 
@@ -47,6 +49,7 @@ class CaseFiles:
         reference: The acquired image.
         reference_scale: Offset and factor of the reference.
         synthetic_scale: Offset and factor of the synthetic image.
+        resampled: Whether the synthetic image lies on another grid and was scored on the reference's (`--resample`).
     """
 
     key: str
@@ -55,6 +58,7 @@ class CaseFiles:
     reference: Path
     reference_scale: tuple[float, float] = (0.0, 1.0)
     synthetic_scale: tuple[float, float] = (0.0, 1.0)
+    resampled: bool = False
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any], folder: Path) -> CaseFiles:
@@ -76,6 +80,7 @@ class CaseFiles:
             reference=paths["reference"] or folder,
             reference_scale=_scale(row, "reference"),
             synthetic_scale=_scale(row, "synthetic"),
+            resampled=RESAMPLED in str(row.get("message", "")),
         )
 
 
@@ -162,14 +167,18 @@ def cut_case(
         FormatError: An image cannot be read.
         GeometryError: Synthetic and reference do not lie on one grid.
     """
-    native, estimate = read_volume(files.reference), read_volume(files.synthetic)
+    native, estimate = read_volume(files.reference).reoriented("RAS"), read_volume(files.synthetic).reoriented("RAS")
+    notes = []
+    if files.resampled and not same_grid(native, estimate):
+        estimate = resample(estimate, native)  # as it was scored
+        notes.append(RESAMPLED)
     require_same_grid(native, estimate, f"{files.key}: reference and synthetic image")
-    native, estimate = native.reoriented("RAS"), estimate.reoriented("RAS")
     regions = find_regions(files.reference, native)
     head = regions.pop("head", None)
     head = head_mask(native).data if head is None or not head.any() else head
     name, region = next(((n, m) for n, m in regions.items() if m.any()), ("head", head))
-    sources, notes = _read_sources(files, native)
+    sources, remarks = _read_sources(files, native)
+    notes += remarks
 
     reference = native.with_data(_scaled(native.data, files.reference_scale))
     synthetic = _scaled(estimate.data, files.synthetic_scale)
@@ -248,8 +257,10 @@ def _similarity(
     reference: NDArray[Any], synthetic: NDArray[Any], data_range: float, options: Mapping[str, Any], notes: list[str]
 ) -> NDArray[Any]:
     """The SSIM map; not a number everywhere, with a note, where the image is smaller than the window."""
+    form = METRICS.get("ssim").form
+    known = {name: value for name, value in options.items() if form is not None and name in form.map_options}
     try:
-        return np.asarray(ssim_map(reference, synthetic, data_range=data_range, **options))
+        return np.asarray(ssim_map(reference, synthetic, data_range=data_range, **known))
     except Undefined as reason:
         notes.append(f"there is no SSIM map: {reason}")
         return np.full(reference.shape, np.nan, dtype=np.float32)
