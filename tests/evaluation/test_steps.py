@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
 from recontrast.config import to_plain
-from recontrast.errors import ConfigError
+from recontrast.errors import ConfigError, FormatError
+from recontrast.evaluation.protocols import PROTOCOLS
 from recontrast.evaluation.steps import (
     CentreCrop,
     Clip,
@@ -19,6 +22,7 @@ from recontrast.evaluation.steps import (
     Quantise,
     Step,
     find_region,
+    read_step,
     region_name,
 )
 
@@ -121,3 +125,16 @@ def test_regions_by_name(pair: Pair) -> None:
     for wrong in ("axial[3:3]", "axial[9:12]"):
         with pytest.raises(ConfigError, match="holds no slice"):
             find_region(wrong, masks, SHAPE)
+
+
+@pytest.mark.parametrize("name", PROTOCOLS.names())
+def test_steps_come_back_from_a_file(name: str) -> None:
+    protocol = PROTOCOLS.get(name)
+    steps = [*protocol.steps, *(step for use in protocol.metrics for step in use.steps)]
+    assert [read_step(json.loads(json.dumps(to_plain(step)))) for step in steps] == steps
+
+
+@pytest.mark.parametrize("content", [{}, {"step": "bend"}, {"step": "linear", "gein": 2.0}, {"step": "centre_crop"}])
+def test_what_is_no_step_is_refused(content: dict) -> None:
+    with pytest.raises(FormatError, match="is no step of a protocol"):
+        read_step(content)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recontrast.errors import ConfigError
+from recontrast.errors import ConfigError, FormatError
 
 Array = NDArray[Any]
 
@@ -230,6 +230,24 @@ class PercentileScale(Step):
         for name in self.clip:
             done[name] = np.clip(done[name], 0, 1)
         return pair.with_images(done)
+
+
+def read_step(content: Mapping[str, Any]) -> Step:
+    """A step as it stands in `evaluation.json`.
+
+    Raises:
+        FormatError: There is no such step, or it has no such option.
+
+    Example:
+        >>> read_step({"step": "linear", "gain": 2.0})
+        Linear(gain=2.0, offset=0.0, step='linear')
+    """
+    kinds: dict[str, Callable[..., Step]] = {str(getattr(kind, "step", "")): kind for kind in Step.__subclasses__()}
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
+    try:
+        return kinds[str(given.pop("step", ""))](**given)
+    except (KeyError, TypeError) as error:
+        raise FormatError(f"{dict(content)} is no step of a protocol; install the version that evaluated") from error
 
 
 def find_region(name: str, masks: Mapping[str, Array], shape: tuple[int, ...]) -> tuple[str, NDArray[np.bool_] | None]:

@@ -16,11 +16,10 @@ from recontrast.errors import FormatError, LayoutError
 from recontrast.evaluation.doubts import RESAMPLED
 from recontrast.io.bids import BidsName
 from recontrast.io.nifti import EXTENSIONS, read_volume
-from recontrast.metrics import METRICS, Undefined
-from recontrast.metrics.structure import ssim_map
 from recontrast.preparation.mask import head_mask
 from recontrast.preparation.resample import resample
 from recontrast.reporting.planes import Slice, choose_slices, crop, cropped, picture, pixel_size, tilt_degrees
+from recontrast.reporting.similarity import MapSettings, similarity_map
 from recontrast.volume import Volume, require_same_grid, same_grid
 
 MAX_SOURCES = 3
@@ -129,6 +128,7 @@ class CasePictures:
         convention: Radiological or neurological.
         spacing_mm: Voxel size of the reference, on the axes R, A, S.
         tilt_degrees: Angle of the grid to the world axes.
+        steps: What the protocol did to both images before it compared them; only the SSIM map has that.
         notes: Whatever else the reader must know (resampled sources, sources not drawn).
     """
 
@@ -143,13 +143,13 @@ class CasePictures:
     spacing_mm: tuple[float, float, float]
     tilt_degrees: float
     notes: tuple[str, ...] = ()
+    steps: tuple[str, ...] = ()
 
 
 def cut_case(
     files: CaseFiles,
     convention: str = "radiological",
-    data_range: float = 1.0,
-    ssim_options: Mapping[str, Any] | None = None,
+    similarity: MapSettings | None = None,
 ) -> CasePictures:
     """Read the images of a case and cut them into pictures.
 
@@ -159,9 +159,7 @@ def cut_case(
     Args:
         files: The case's images.
         convention: Radiological or neurological.
-        data_range: The protocol's range, in scored units, for the SSIM map.
-        ssim_options: The protocol's other options of `metrics.structure.ssim_map` (window, axis, …). An axis counts on
-            the grid turned to R, A, S, as protocols have it.
+        similarity: How the map of local SSIM is made; left out: with its default window, on a full scale of 1.
 
     Raises:
         FormatError: An image cannot be read.
@@ -182,7 +180,10 @@ def cut_case(
 
     reference = native.with_data(_scaled(native.data, files.reference_scale))
     synthetic = _scaled(estimate.data, files.synthetic_scale)
-    similarity = _similarity(reference.data, synthetic, data_range, ssim_options or {}, notes)
+    made = similarity or MapSettings()
+    local, reason = similarity_map(reference.data, synthetic, {**regions, "head": head}, made)
+    if reason:
+        notes.append(f"there is no SSIM map: {reason}")
     difference = np.abs(synthetic - reference.data)[head]
 
     box = crop(reference, head, MARGIN_MM)
@@ -190,9 +191,7 @@ def cut_case(
     planes = []
     for where in choose_slices(inside, region[box]):
         show = {label: picture(data[box], where, convention) for label, data in sources.items()}
-        arrays = [
-            picture(data[box], where, convention) for data in (synthetic, reference.data, similarity, head, region)
-        ]
+        arrays = [picture(data[box], where, convention) for data in (synthetic, reference.data, local, head, region)]
         planes.append(PlanePictures(where, pixel_size(inside, where.plane), show, *arrays))
     return CasePictures(
         key=files.key,
@@ -206,6 +205,7 @@ def cut_case(
         spacing_mm=reference.spacing,
         tilt_degrees=tilt_degrees(reference),
         notes=tuple(notes),
+        steps=tuple(str(getattr(step, "step", "")).replace("_", " ") for step in made.steps),
     )
 
 
@@ -251,19 +251,6 @@ def _read_sources(files: CaseFiles, grid: Volume) -> tuple[dict[str, NDArray[Any
             notes.append(f"the source {label} lies on another grid and was resampled for this picture")
         sources[label] = volume.data
     return sources, notes
-
-
-def _similarity(
-    reference: NDArray[Any], synthetic: NDArray[Any], data_range: float, options: Mapping[str, Any], notes: list[str]
-) -> NDArray[Any]:
-    """The SSIM map; not a number everywhere, with a note, where the image is smaller than the window."""
-    form = METRICS.get("ssim").form
-    known = {name: value for name, value in options.items() if form is not None and name in form.map_options}
-    try:
-        return np.asarray(ssim_map(reference, synthetic, data_range=data_range, **known))
-    except Undefined as reason:
-        notes.append(f"there is no SSIM map: {reason}")
-        return np.full(reference.shape, np.nan, dtype=np.float32)
 
 
 def _resampled(volume: Volume, grid: Volume) -> Volume:

@@ -32,6 +32,7 @@ from recontrast.reporting.page import (
     frame_table,
 )
 from recontrast.reporting.scoretables import protocol_facts, score_tables, values_picture
+from recontrast.reporting.similarity import map_settings
 from recontrast.reporting.verdict import (
     Primary,
     case_values,
@@ -144,10 +145,7 @@ def _montages(evidence: Evidence, evaluation: Evaluation, choice: Choice, failur
 
 def _cut(row: Mapping[str, Any], evaluation: Evaluation, choice: Choice, fields: Mapping[str, Any]) -> CasePictures:
     files = CaseFiles.from_row(row, evaluation.folder)
-    uses = [use for use in fields.get("metrics", ()) if isinstance(use, Mapping) and use.get("metric") == "ssim"]
-    options = dict(uses[0].get("options", {})) if uses else {}
-    data_range = float(fields["data_range"]) if is_number(fields.get("data_range")) else 1.0
-    return cut_case(files, choice.convention, data_range, options)
+    return cut_case(files, choice.convention, map_settings(fields))
 
 
 @dataclass(frozen=True)
@@ -237,10 +235,16 @@ def montage_caption(pictures: CasePictures, limit: float, *, full: bool) -> str:
         if pictures.convention == "radiological"
         else "Neurological convention: the patient's left (L) is on the left of axial and coronal panels"
     )
+    more = (
+        f" Before it measures, the protocol does more to them ({', '.join(pictures.steps)}); of the panels only local "
+        "SSIM shows images after that."
+        if pictures.steps
+        else ""
+    )
     return (
         f"{own}{outline}{notes} {left}; sagittal panels look from the patient's left, front (A) at the left. "
         f"Windows span percentiles {WINDOW_PERCENTILES[0]:g} to {WINDOW_PERCENTILES[1]:g} of the head. Scored units: "
-        "each image minus its offset, divided by its factor, as the protocol scores it. Difference: red where the "
+        f"each image minus its offset, divided by its factor (both in cases.tsv).{more} Difference: red where the "
         f"synthetic image is too bright, blue where it is too dark, white at zero; ±{limit:g} in all cases (percentile "
         f"{DIFFERENCE_PERCENTILE:g} of |difference| in the head of the worst), beyond that the end colour. Local SSIM: "
         "bright yellow is identical structure, dark is not; grey outside the head; values below 0 have the colour of 0."
