@@ -62,3 +62,11 @@ def test_what_cannot_be_checked_is_said(translator: Path, write_synthetic, tmp_p
         assert check.status == "not possible"
         assert said in check.reasons[0]
     assert check_leaks({}, tmp_path, allow=False).status == "not possible"
+
+
+def test_a_translator_that_names_no_subjects_does_not_pass(translator: Path, write_synthetic, tmp_path: Path) -> None:
+    path = translator / "translator.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "training_subjects": []}))
+    check = check_leaks({Case("04"): write_synthetic("04", facts=facts(translator))}, tmp_path, allow=False)
+    assert check.status == "not possible"
+    assert check.reasons == ("the translator does not say which subjects it was trained on",)

@@ -84,5 +84,7 @@ def _training_subjects(
         known[place] = description
         if facts.get("weights_sha256") not in (None, "", description.weights_sha256):
             return frozenset(), f"{place} holds other weights than those that made the images"
+        if not description.training_subjects:
+            return frozenset(), "the translator does not say which subjects it was trained on"
         return frozenset(description.training_subjects), ""
     return frozenset(), f"no translator can be read at {named} any more"
