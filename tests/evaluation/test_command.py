@@ -62,6 +62,7 @@ def test_writes_exactly_the_evaluation_folder(settings: EvaluateSettings) -> Non
     assert cases["synthetic_factor"][0] == 2000.0
     content = described(settings)
     assert content["primary_region"] == "brain"
+    assert (content["synthetic_scale"], content["resample"]) == ("declared", False)
     assert content["sources"] == ["T1w"]
     assert content["protocol"]["data_range"] == 1.0
     assert content["controls"]["boosting"]["training_cases"] == ["sub-01", "sub-02"]

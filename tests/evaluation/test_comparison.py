@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from recontrast.config import to_plain
@@ -16,7 +17,7 @@ from recontrast.evaluation.scores import IDENTICAL, OK, Record
 from recontrast.evaluation.statistics import friedman, holm, paired_test
 from recontrast.evaluation.tables import ScoredCase, scores_table
 from recontrast.io.bids import Case
-from recontrast.io.tables import write_table
+from recontrast.io.tables import read_table, write_table
 
 BASE = np.array([20.0, 22.5, 19.0, 25.0, 23.0, 21.0, 24.0, 20.5, 22.0])
 
@@ -37,7 +38,8 @@ def write(folder: Path, values: dict[str, float], *, protocol: str = "recontrast
         cases.append(ScoredCase(Case(subject, session or None), records))
     folder.mkdir()
     write_table(folder / "scores.tsv", scores_table(cases, chosen, "passed"))
-    content = {"protocol": to_plain(chosen), "target": "T2w", "primary_region": "brain", **facts}
+    usual = {"target": "T2w", "primary_region": "brain", "leak_check": {"status": "passed"}}
+    content = {"protocol": to_plain(chosen), **usual, **facts}
     (folder / "evaluation.json").write_text(json.dumps(content), encoding="utf-8")
     return folder
 
@@ -127,3 +129,71 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path, three: dict[str, Pat
     (three["gan"] / "evaluation.json").write_text("{", encoding="utf-8")
     with pytest.raises(FormatError, match="not valid JSON"):
         compare_evaluations(three)
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"synthetic_scale": "reference"}, r"scale of the synthetic images differs \(declared, reference\)"),
+        ({"resample": True}, r"resampling of the synthetic images differs \(False, True\)"),
+    ],
+)
+def test_images_that_were_treated_differently_are_refused(tmp_path: Path, facts: dict, said: str) -> None:
+    folders = {"old": write(tmp_path / "old", subjects(BASE)), "new": write(tmp_path / "new", subjects(BASE), **facts)}
+    with pytest.raises(ConfigError, match=said):
+        compare_evaluations(folders)
+
+
+def test_an_evaluation_that_does_not_say_how_images_were_treated_was_the_usual_one(tmp_path: Path) -> None:
+    usual = write(tmp_path / "usual", subjects(BASE + 1), synthetic_scale="declared", resample=False)
+    assert len(compare_evaluations({"old": write(tmp_path / "old", subjects(BASE)), "usual": usual}).values) == 9
+
+
+def test_structures_segmented_by_other_tools_or_versions_are_refused(tmp_path: Path) -> None:
+    def volumes(name: str, segmenter: str, version: str) -> Path:
+        rows = [
+            {"subject": f"sub-{n:02d}", "session": None, "segmenter": segmenter, "segmenter_version": version,
+             "structure": "GM", "dice": 0.9 - 0.001 * n, "aspc": 3.0, "avd": 5.0, "hd95_mm": 1.0, "asd_mm": 0.5,
+             "status": "ok"}
+            for n in range(1, 10)
+        ]  # fmt: skip
+        folder = write(tmp_path / name, subjects(BASE + len(name)))
+        write_table(folder / "volumes.tsv", pd.DataFrame(rows))
+        return folder
+
+    ours, same = volumes("ours", "tissue", "2"), volumes("same", "tissue", "2")
+    assert len(compare_evaluations({"ours": ours, "same": same}, metric="dice", region="GM").values) == 9
+    for name, segmenter, version in (("older", "tissue", "1"), ("other", "fast", "2")):
+        folders = {"ours": ours, name: volumes(name, segmenter, version)}
+        with pytest.raises(ConfigError, match=rf"GM differs \(tissue, version 2, {segmenter}, version {version}\)"):
+            compare_evaluations(folders, metric="dice", region="GM")
+        assert len(compare_evaluations(folders, metric="psnr", region="brain").values) == 9
+
+
+def test_tissues_found_in_other_ways_are_refused(tmp_path: Path) -> None:
+    folders = {}
+    for name, version in (("first", "1"), ("second", "2")):
+        made = {"GM, WM, CSF": f"where no mask is given: segmenter tissue (version {version}) on the T1w"}
+        folders[name] = write(tmp_path / name, subjects(BASE), regions_made=made)
+        table = read_table(folders[name] / "scores.tsv", ("subject", "session"))
+        write_table(folders[name] / "scores.tsv", pd.concat([table, table.assign(region="GM")]))
+    assert compare_evaluations(folders).region == "brain"
+    with pytest.raises(ConfigError, match="segmentation of GM differs"):
+        compare_evaluations(folders, region="GM")
+
+
+def test_a_leak_check_that_did_not_pass_is_said(tmp_path: Path) -> None:
+    leaky = {"status": "TRAINING SUBJECTS INCLUDED: sub-01", "reasons": []}
+    folders = {
+        "held": write(tmp_path / "held", subjects(BASE)),
+        "leaky": write(tmp_path / "leaky", subjects(BASE + 1), leak_check=leaky),
+        "silent": write(tmp_path / "silent", subjects(BASE + 2), leak_check=None),
+    }
+    found = compare_evaluations(folders)
+    assert found.leaks == {"held": "passed", "leaky": leaky["status"], "silent": "not recorded"}
+    assert found.sentences[-1] == (
+        "Leak check not passed (leaky: TRAINING SUBJECTS INCLUDED: sub-01; silent: not recorded): these scores need "
+        "not hold for new subjects."
+    )
+    alone = compare_evaluations({"held": folders["held"], "again": write(tmp_path / "again", subjects(BASE - 1))})
+    assert not any("Leak check" in sentence for sentence in alone.sentences)

@@ -82,3 +82,16 @@ def test_what_cannot_be_compared_is_refused(folders: tuple[str, ...], tmp_path: 
     with pytest.raises(LayoutError, match=r"no evaluation\.json"):
         compare(CompareSettings(out=tmp_path / "c", evaluations=(folders[0], str(tmp_path))))
     assert not (tmp_path / "c").exists()
+
+
+def test_what_the_leak_checks_found_stands_in_the_tables(folders: tuple[str, ...], tmp_path: Path) -> None:
+    status = {"leak_check": {"status": "not possible", "reasons": []}}
+    leaky = write(tmp_path / "leaky", subjects(BASE - 3), **status)
+    summary = compare(CompareSettings(out=tmp_path / "c", evaluations=(*folders[:2], f"leaky={leaky}")))
+    assert "Leak check not passed (leaky: not possible)" in summary.done[-1]
+    means = read_table(tmp_path / "c" / "comparison_means.tsv").set_index("translator")
+    assert dict(means["leak_check"]) == {"unet": "passed", "gan": "passed", "leaky": "not possible"}
+    pairs = read_table(tmp_path / "c" / "comparison_pairs.tsv")
+    assert list(pairs["leak_check"]) == ["passed", "leaky: not possible", "leaky: not possible"]
+    facts = json.loads((tmp_path / "c" / "comparison.json").read_text())
+    assert facts["leak_check"]["leaky"] == "not possible"

@@ -9,6 +9,7 @@ import pytest
 from tests.evaluation.test_comparison import BASE, subjects, write
 
 from recontrast.evaluation.comparison_command import CompareSettings, compare
+from recontrast.io.tables import read_table, write_table
 from recontrast.reporting.comparisons import comparison_section
 from recontrast.reporting.evidence import find_evidence
 from recontrast.reporting.page import Table, Text
@@ -61,3 +62,21 @@ def test_damage_is_named(folder: Path) -> None:
     block = comparison_section(find_evidence(folder)).blocks[0]
     assert isinstance(block, Text)
     assert "does not say what was compared" in block.text
+
+
+def test_a_leak_check_that_did_not_pass_has_a_column(folder: Path, tmp_path: Path) -> None:
+    assert "leak check" not in [cell.text for cell in comparison_section(find_evidence(folder)).blocks[0].header]  # type: ignore[union-attr]
+    leaky = write(tmp_path / "in" / "leaky", subjects(BASE), leak_check={"status": "not possible"})
+    compare(CompareSettings(out=tmp_path / "two", evaluations=(str(tmp_path / "in" / "unet"), str(leaky))))
+    means, _, said = comparison_section(find_evidence(tmp_path / "two")).blocks
+    assert isinstance(means, Table)
+    assert [cell.text for cell in means.header][:2] == ["translator", "leak check"]
+    assert [row[1].text for row in means.rows] == ["passed", "not possible"]
+    assert isinstance(said, Text)
+    assert "Leak check not passed (leaky: not possible)" in said.text
+
+
+def test_a_comparison_of_an_older_version_is_shown(folder: Path) -> None:
+    for name in ("comparison_means.tsv", "comparison_pairs.tsv"):
+        write_table(folder / name, read_table(folder / name).drop(columns="leak_check"))
+    assert isinstance(comparison_section(find_evidence(folder)).blocks[0], Table)

@@ -276,6 +276,8 @@ def _write(
         "protocol": to_plain(protocol),
         "primary_region": primary,
         "target": work.synthetic.target,
+        "synthetic_scale": settings.synthetic_scale or protocol.synthetic_scale,
+        "resample": settings.resample,
         "sources": list(work.sources),
         "split": work.reference.split,
         "regions": regions,

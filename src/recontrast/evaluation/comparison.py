@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,11 @@ VOLUME_MEASURES = {"dice": True, "aspc": False, "avd": False, "hd95_mm": False, 
 
 _NEEDED = ("subject", "session", "estimator", "region", "metric", "value", "protocol", "status")
 
+_TISSUES = ("GM", "WM", "CSF")
+"""Regions that an evaluation may have made itself (`--tissues-from`)."""
+
+PASSED = "passed"
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -54,6 +59,7 @@ class Comparison:
         pairs: For each pair: first, second, difference (second - first), change in percent of the first, interval of
             the difference, Hedges' g, p (adjusted), test.
         sentences: What may be said.
+        leaks: Translator to what the leak check of its evaluation found.
     """
 
     protocol: str
@@ -64,6 +70,7 @@ class Comparison:
     friedman: Friedman | None
     pairs: pd.DataFrame
     sentences: tuple[str, ...]
+    leaks: Mapping[str, str] = field(default_factory=dict)
 
 
 def compare_evaluations(
@@ -81,7 +88,8 @@ def compare_evaluations(
         seed: Seed of permutations and bootstrap.
 
     Raises:
-        ConfigError: Fewer than two folders, or their protocols or targets differ.
+        ConfigError: Fewer than two folders, or their protocols, targets, ways of scaling or resampling the synthetic
+            images, or segmentations differ.
         LayoutError: A folder holds no evaluation.
         FormatError: Its files cannot be read.
         UnknownNameError: There is no such metric or region.
@@ -96,11 +104,11 @@ def compare_evaluations(
     facts = {name: _facts(folder) for name, folder in folders.items()}
     tables = {name: _scores(folder) for name, folder in folders.items()}
     protocol = require_one_protocol(pd.concat([t["protocol"] for t in tables.values()]).astype(str), "evaluations")
-    definition = _shared(facts, "protocol")
-    _shared(facts, "target")
+    definition = _definition(facts)
     metric = metric or str(definition.get("primary_metric", ""))
     region = region or str(_shared(facts, "primary_region"))
     complete, left_out = _values(tables, metric, region)
+    _require_same_structures(facts, tables, metric, region)
     if len(complete) < 2:
         raise StatisticsError(
             f"{metric} in {region}: {len(complete)} subject(s) have a value of every translator, 2 are needed; "
@@ -121,7 +129,9 @@ def compare_evaluations(
         sentences.append(
             f"{len(left_out)} subject(s) without a value of every translator left out: {', '.join(left_out)}."
         )
-    return Comparison(protocol, metric, region, complete, left_out, found, pairs, tuple(sentences))
+    leaks = {name: _leak_status(one) for name, one in facts.items()}
+    sentences += _leaks_in_words(leaks)
+    return Comparison(protocol, metric, region, complete, left_out, found, pairs, tuple(sentences), leaks)
 
 
 def _facts(folder: Path) -> dict[str, Any]:
@@ -155,6 +165,8 @@ def _of_volumes(path: Path, scores: pd.DataFrame) -> pd.DataFrame:
     region = table["segmenter"] + ":" + table["structure"] if several else table["structure"]
     shared = table[["subject", "session"]].assign(estimator=SYNTHETIC, region=region)
     shared["protocol"] = scores["protocol"].iloc[0] if len(scores) else ""
+    versions = table.get("segmenter_version", pd.Series("not recorded", index=table.index)).astype(str)
+    shared["segmenter"] = table["segmenter"].astype(str) + ", version " + versions
     parts = [
         shared.assign(metric=measure, value=table[measure], status=table[measure].notna().map({True: OK, False: "n/a"}))
         for measure in VOLUME_MEASURES
@@ -162,15 +174,57 @@ def _of_volumes(path: Path, scores: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _shared(facts: Mapping[str, Mapping[str, Any]], field: str) -> Any:
-    """What all evaluations say of a field."""
+def _definition(facts: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The protocol, when protocol, target and treatment of the synthetic images are the same in all evaluations.
+
+    An evaluation that says neither how they were scaled nor whether they were resampled did as the protocol has it.
+    """
+    definition: Mapping[str, Any] = _shared(facts, "protocol")
+    _shared(facts, "target")
+    usual = {"synthetic_scale": definition.get("synthetic_scale"), "resample": False}
+    complete = {name: {**usual, **one} for name, one in facts.items()}
+    _shared(complete, "synthetic_scale", "scale of the synthetic images")
+    _shared(complete, "resample", "resampling of the synthetic images")
+    return definition
+
+
+def _require_same_structures(
+    facts: Mapping[str, Mapping[str, Any]], tables: Mapping[str, pd.DataFrame], metric: str, region: str
+) -> None:
+    """Refuse structures that were segmented by other tools or other versions."""
+    used: dict[str, Any] = {}
+    for name, table in tables.items():
+        made = facts[name].get("regions_made")
+        used[name] = made.get(", ".join(_TISSUES), "") if isinstance(made, Mapping) and region in _TISSUES else ""
+        if metric in VOLUME_MEASURES and "segmenter" in table:
+            rows = table[(table["metric"] == metric) & (table["region"] == region)]
+            used[name] = " and ".join(sorted(set(rows["segmenter"].dropna())))
+    _shared({name: {"used": words} for name, words in used.items()}, "used", f"segmentation of {region}")
+
+
+def _shared(facts: Mapping[str, Mapping[str, Any]], entry: str, words: str = "") -> Any:
+    """What all evaluations say of an entry; `words` are its name in messages."""
     first, *others = facts
     for other in others:
-        if facts[first].get(field) != facts[other].get(field):
-            detail = "" if field == "protocol" else f" ({facts[first].get(field)}, {facts[other].get(field)})"
-            what = f"the {field.replace('_', ' ')} differs{detail}"
+        found = [facts[name].get(entry) for name in (first, other)]
+        if found[0] != found[1]:
+            detail = "" if entry == "protocol" else f" ({found[0]}, {found[1]})"
+            what = f"the {words or entry.replace('_', ' ')} differs{detail}"
             raise ConfigError(f"{first} and {other}: {what}, so their numbers are not comparable")
-    return facts[first].get(field)
+    return facts[first].get(entry)
+
+
+def _leak_status(facts: Mapping[str, Any]) -> str:
+    check = facts.get("leak_check")
+    return str(check.get("status", "not recorded")) if isinstance(check, Mapping) else "not recorded"
+
+
+def _leaks_in_words(leaks: Mapping[str, str]) -> list[str]:
+    """One sentence on those whose leak check did not pass; none where all passed."""
+    told = [f"{name}: {status}" for name, status in leaks.items() if status != PASSED]
+    if not told:
+        return []
+    return [f"Leak check not passed ({'; '.join(told)}): these scores need not hold for new subjects."]
 
 
 def _values(

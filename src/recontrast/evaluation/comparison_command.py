@@ -11,7 +11,7 @@ import pandas as pd
 
 from recontrast.atomic import make_folder, write_json
 from recontrast.errors import ConfigError
-from recontrast.evaluation.comparison import Comparison, compare_evaluations
+from recontrast.evaluation.comparison import PASSED, Comparison, compare_evaluations
 from recontrast.evaluation.settings import PairedTest
 from recontrast.evaluation.statistics import adjust
 from recontrast.evaluation.statistics.several import PostHoc
@@ -21,13 +21,16 @@ from recontrast.provenance import write_provenance
 
 FACTS, MEANS, PAIRS, VALUES = "comparison.json", "comparison_means.tsv", "comparison_pairs.tsv", "comparison_values.tsv"
 
-MEANS_COLUMNS = ("region", "metric", "protocol", "translator", "subjects", "mean", "sd", "median", "mean_rank")
+MEANS_COLUMNS = (
+    "region", "metric", "protocol", "translator", "subjects", "mean", "sd", "median", "mean_rank", "leak_check",
+)  # fmt: skip
 PAIRS_COLUMNS = (
     "region", "metric", "protocol", "first", "second", "subjects", "difference", "change_percent", "ci_low", "ci_high",
-    "interval", "hedges_g", "p", "p_over_all", "test",
+    "interval", "hedges_g", "p", "p_over_all", "test", "leak_check",
 )  # fmt: skip
 """Columns of `comparison_pairs.tsv`. `difference` is second - first; `p_over_all` is adjusted once more by Holm, over
-all rows of the table, for whoever looks at several metrics or regions."""
+all rows of the table, for whoever looks at several metrics or regions. `leak_check` is "passed", or names those
+of which it was not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +57,7 @@ def compare(settings: CompareSettings) -> Summary:
     """Compare translators: Friedman's test, pairs with effect sizes and intervals, and what may be said in words.
 
     Raises:
-        ConfigError: Fewer than two folders, two of one name, or their protocols or targets differ.
+        ConfigError: Fewer than two folders, two of one name, or evaluations that cannot be compared.
         LayoutError: A folder holds no evaluation.
         UnknownNameError: There is no such metric or region.
         StatisticsError: Fewer than 2 subjects have a value of every translator.
@@ -71,7 +74,7 @@ def compare(settings: CompareSettings) -> Summary:
         for metric in settings.metrics or ("",)
     ]
     make_folder(settings.out)
-    pairs = pd.concat([_placed(one, one.pairs) for one in found], ignore_index=True)
+    pairs = pd.concat([_pairs(one) for one in found], ignore_index=True)
     pairs["p_over_all"] = adjust([float(p) for p in pairs["p"]], "holm")
     write_table(settings.out / PAIRS, pairs[list(PAIRS_COLUMNS)])
     write_table(settings.out / MEANS, pd.concat([_means(one) for one in found])[list(MEANS_COLUMNS)])
@@ -81,6 +84,7 @@ def compare(settings: CompareSettings) -> Summary:
     content = {
         "protocol": found[0].protocol,
         "translators": {name: str(path) for name, path in folders.items()},
+        "leak_check": dict(found[0].leaks),
         "comparisons": [_facts(one) for one in found],
         "conclusions": sentences,
     }
@@ -126,9 +130,18 @@ def _means(one: Comparison) -> pd.DataFrame:
             "sd": one.values.std(ddof=1).to_numpy(),
             "median": one.values.median().to_numpy(),
             "mean_rank": ranks,
+            "leak_check": [one.leaks.get(str(name), "") for name in one.values.columns],
         }
     )
     return _placed(one, table)
+
+
+def _pairs(one: Comparison) -> pd.DataFrame:
+    def told(row: pd.Series[Any]) -> str:
+        both = (str(row["first"]), str(row["second"]))
+        return "; ".join(f"{name}: {one.leaks[name]}" for name in both if one.leaks[name] != PASSED) or PASSED
+
+    return _placed(one, one.pairs.assign(leak_check=one.pairs.apply(told, axis=1)))
 
 
 def _values(one: Comparison) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from recontrast.errors import FormatError
+from recontrast.evaluation.comparison import PASSED
 from recontrast.evaluation.comparison_command import FACTS, MEANS, MEANS_COLUMNS, PAIRS, PAIRS_COLUMNS
 from recontrast.io.tables import read_table, require_columns
 from recontrast.reporting.evidence import Evidence, records
@@ -46,11 +47,11 @@ def conclusions_of(folder: Path) -> list[str]:
 
 def _comparison(folder: Path) -> list[Block]:
     facts = _facts(folder / FACTS)
-    text = ("region", "metric", "protocol", "translator", "first", "second", "interval", "test")
+    text = ("region", "metric", "protocol", "translator", "first", "second", "interval", "test", "leak_check")
     tables = []
     for name, columns in ((MEANS, MEANS_COLUMNS), (PAIRS, PAIRS_COLUMNS)):
         table = read_table(folder / name, text)
-        require_columns(folder / name, table, columns)
+        require_columns(folder / name, table, [column for column in columns if column != "leak_check"])  # older ones
         tables.append(table)
     means, pairs = tables
     blocks: list[Block] = []
@@ -76,9 +77,11 @@ def _tables(one: Mapping[str, Any], means: pd.DataFrame, pairs: pd.DataFrame, pr
     measure = Measure.of(str(one["metric"]))
     place = f"{measure.title} in {one['region']}, protocol {protocol}"
     decimals = decimals_for(means["mean"])
+    leaky = "leak_check" in means and bool((means["leak_check"] != PASSED).any())
     rows = [
         [
             Cell(str(row["translator"])),
+            *([Cell(str(row["leak_check"]))] if leaky else []),
             Cell(f"{number(row['mean'], decimals)} ± {number(row['sd'], decimals)}"),
             Cell(number(row["median"], decimals)),
             Cell(number(row["mean_rank"], 2)),
@@ -86,7 +89,10 @@ def _tables(one: Mapping[str, Any], means: pd.DataFrame, pairs: pd.DataFrame, pr
         ]
         for row in records(means)
     ]
-    header = [Cell(text) for text in ("translator", "mean ± SD", "median", "mean rank", "subjects")]
+    header = [
+        Cell(text)
+        for text in ("translator", *(["leak check"] if leaky else []), "mean ± SD", "median", "mean rank", "subjects")
+    ]
     note = "Only subjects with a value of every translator. Rank 1 is the smallest value."
     blocks: list[Block] = [Table(f"{place}: mean ± SD over subjects.", header, rows, 4, note + _left_out(one))]
     digits = decimals_for(pairs["difference"], 3)
