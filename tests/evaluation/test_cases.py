@@ -16,7 +16,9 @@ from recontrast.evaluation.cases import CaseJob, CaseResult, case_regions, evalu
 from recontrast.evaluation.fitting import fit_controls
 from recontrast.evaluation.matching import ExpectedCase, read_reference, with_brain_masks
 from recontrast.evaluation.scores import SYNTHETIC
+from recontrast.io.bids import read_sidecar, write_sidecar
 from recontrast.io.nifti import read_volume, write_volume
+from recontrast.preparation.normalize import ScaleSettings, fit_scale
 from recontrast.volume import Volume
 
 
@@ -67,8 +69,22 @@ def test_images_of_other_tools_without_a_sidecar_are_scaled_by_themselves_and_it
 
 def test_a_declared_scale_of_another_kind_is_not_taken(make_job) -> None:
     result = evaluate_case(make_job(protocol="osman2022", stored_scales=False))
-    assert "'percentile' scale, the protocol needs 'minmax'" in result.message
+    assert "'percentile' scale, 'minmax' is needed" in result.message
     assert result.reference_scale.name == result.synthetic_scale.name == "minmax"
+
+
+def test_a_declared_scale_of_other_percentiles_is_brought_to_the_protocols(make_job, write_synthetic) -> None:
+    path = write_synthetic("04")
+    reference = read_volume(make_job(path).expected.images["T2w"])
+    other = fit_scale(reference, ScaleSettings(high=90.0)).apply(reference.data)
+    sidecar = read_sidecar(path)
+    write_volume(path, reference.with_data(2000 * other))
+    write_sidecar(path, {**sidecar, "ScaleSettings": {"name": "percentile", "high": 90.0}})
+    result = evaluate_case(make_job(path, inputs="other"))
+    assert psnr(result) > 60
+    assert "brought there through the units of the reference" in result.message
+    write_sidecar(path, sidecar)
+    assert psnr(evaluate_case(make_job(path, inputs="by name"))) < 30
 
 
 def test_axes_stored_in_another_order_do_not_matter(make_job, write_synthetic) -> None:
@@ -215,8 +231,6 @@ def test_the_oracle_sees_the_reference_and_is_better_than_the_fitted_table(make_
 
 def test_bloch_is_scored_where_maps_exist(make_job, prepared: Path) -> None:
     """T2w made from maps by the very equation: the control has only the gain to find."""
-    from recontrast.io.bids import write_sidecar
-
     job = make_job(controls=(), stored_scales=False)
     expected, training = job.expected, read_reference(prepared, "T2w", "test").training[0]
     cases_with_maps = []

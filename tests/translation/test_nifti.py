@@ -30,6 +30,7 @@ def test_the_sidecar_says_from_what_by_what_and_how(save: Callable[..., Path], d
     assert sidecar["Translator"]["weights_sha256"] == read_description(run).weights_sha256
     assert read_description(out / sidecar["Translator"]["folder"]).target == "T2w"
     assert sidecar["Scale"] == {"name": "percentile", "offset": 0.0, "factor": 1000.0}
+    assert sidecar["ScaleSettings"]["high"] == 99.9
     assert sidecar["SourceScales"]["T1w"]["factor"] == pytest.approx(fit_scale(read_volume(source)).factor)
     assert sidecar["Synthetic"] is True
     assert "Not for diagnosis" in sidecar["SyntheticStatement"]

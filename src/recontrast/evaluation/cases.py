@@ -22,6 +22,7 @@ from recontrast.evaluation.fitting import FittedControl, Sample, compartments, s
 from recontrast.evaluation.intervals import Intervals, case_intervals
 from recontrast.evaluation.matching import ExpectedCase
 from recontrast.evaluation.protocols import PROTOCOLS, Protocol, SyntheticScale
+from recontrast.evaluation.scales import declared_scale
 from recontrast.evaluation.scores import SYNTHETIC, Blocks, CaseScorer, Record
 from recontrast.evaluation.segmentation import SegmentationInput
 from recontrast.io.bids import Case, read_sidecar
@@ -169,7 +170,7 @@ def _scored(job: CaseJob) -> CaseResult:
     except GeometryError as error:
         raise GeometryError(f"{error}, or ask for --resample") from None
     scale = _reference_scale(expected, job.target, reference, protocol, job.stored_scales)
-    synthetic_scale, message = _scale_of_synthetic(job, synthetic, scale, protocol)
+    synthetic_scale, message = _scale_of_synthetic(job, synthetic, (reference, scale), protocol)
     regions = case_regions(expected, reference)
     if job.tissues_from and not set(TISSUES) <= set(regions):
         regions, note = _with_tissues(job, reference, regions)
@@ -283,20 +284,20 @@ def _scaled_source(
     return _reference_scale(expected, label, volume, protocol, stored_scales).apply(volume.data)
 
 
-def _scale_of_synthetic(job: CaseJob, synthetic: Volume, reference: Scale, protocol: Protocol) -> tuple[Scale, str]:
+def _scale_of_synthetic(
+    job: CaseJob, synthetic: Volume, reference: tuple[Volume, Scale], protocol: Protocol
+) -> tuple[Scale, str]:
     """The scale of the synthetic image, and a message where it is not what the protocol asks for."""
     way = job.synthetic_scale or protocol.synthetic_scale
     if way == "reference":
-        return reference, ""
+        return reference[1], ""
     if way == "declared":
-        declared = read_sidecar(job.synthetic).get("Scale")
-        if isinstance(declared, Mapping):
-            scale = Scale.from_dict(declared)
-            if scale.name == protocol.normaliser.name:
-                return scale, ""
-            note = f"the sidecar declares a '{scale.name}' scale, the protocol needs '{protocol.normaliser.name}'"
-        else:
-            note = "the synthetic image declares no scale in its sidecar"
+        try:
+            scale, note = declared_scale(read_sidecar(job.synthetic), protocol.normaliser, reference, job.target)
+        except IntensityError as error:
+            raise IntensityError(f"{job.expected.images[job.target]}: {error}") from error
+        if scale is not None:
+            return scale, note
         message = f"{note}: {OWN_SCALE}"
     elif way == "own":
         message = "synthetic image scaled by its own intensities" if job.synthetic_scale else ""

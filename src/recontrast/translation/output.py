@@ -15,6 +15,7 @@ import pandas as pd
 
 from recontrast import provenance
 from recontrast.atomic import PARTIAL, make_folder
+from recontrast.config import to_plain
 from recontrast.errors import ConfigError, DataError, FormatError
 from recontrast.io.bids import read_sidecar, sidecar_path
 from recontrast.io.nifti import is_nifti
@@ -292,6 +293,7 @@ def image_sidecar(made: Translation, about: TranslatorDescription, harmonised: s
         "SourceContrasts": [harmonised] if harmonised else list(about.sources),
         **({"Harmonised": True} if harmonised else {}),
         "Scale": about.target_scale.to_dict(),
+        "ScaleSettings": to_plain(about.scale_settings),
         "SourceScales": {label: scale.to_dict() for label, scale in made.scales.items()},
         "Engine": engine.name,
         "EngineVersion": engine.version,
