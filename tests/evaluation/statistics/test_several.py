@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from recontrast.errors import ConfigError, StatisticsError
-from recontrast.evaluation.statistics import critical_difference, friedman, paired_test, post_hoc
+from recontrast.evaluation.statistics import critical_difference, friedman, paired_test, post_hoc, rank_biserial
 from recontrast.evaluation.statistics.adjustment import holm
 
 
@@ -55,6 +55,21 @@ def test_nemenyi_rejects_beyond_the_critical_difference() -> None:
     values = np.array([[1.0, 2, 3]] * 7 + [[2.0, 1, 3]] * 3)
     for pair in post_hoc(values, "nemenyi"):
         assert (pair.p < 0.05) == (abs(pair.rank_difference) > critical_difference(3, 10))
+
+
+def test_a_pair_of_wilcoxon_has_its_own_direction() -> None:
+    """The second is better in five of eight subjects, by little: signed ranks and mean ranks point apart."""
+    first = np.array([10.0, 11, 12, 13, 14, 15, 16, 17])
+    second = first + np.array([0.1, 0.2, 0.3, 0.4, 0.5, -6, -7, -8])
+    (pair,) = [p for p in post_hoc(np.stack([first, second, first - 20], axis=1)) if (p.first, p.second) == (0, 1)]
+    assert pair.rank_difference > 0
+    assert pair.signed_ranks == rank_biserial(second - first)
+    assert not pair.second_larger
+    (mean_ranks,) = [
+        p for p in post_hoc(np.stack([first, second, first - 20], axis=1), "nemenyi") if (p.first, p.second) == (0, 1)
+    ]
+    assert mean_ranks.signed_ranks is None
+    assert mean_ranks.second_larger
 
 
 def test_conover_equals_the_form_with_friedmans_statistic(rng: np.random.Generator) -> None:

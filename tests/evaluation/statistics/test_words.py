@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 from recontrast.evaluation.statistics import (
@@ -12,10 +13,13 @@ from recontrast.evaluation.statistics import (
     Margin,
     Pair,
     equivalence,
+    friedman,
     margin_in_words,
     needed_in_words,
     no_interval,
     non_inferiority,
+    paired_test,
+    post_hoc,
     sample_in_words,
     several_in_words,
     verdict,
@@ -109,3 +113,22 @@ def test_several_models_in_words() -> None:
     assert "c is better than a" in higher[1]
     nothing = Friedman(1.0, 0.5, 0.1, (2.0, 2.0, 2.0), 9, "Friedman, 9999 permutations")
     assert several_in_words(nothing, pairs, higher_is_better=True, **names)[0].endswith("pairs are not compared.")
+
+
+def test_the_better_of_a_pair_is_better_by_the_test_that_found_it() -> None:
+    """The third lies between the two where the second gains, so mean ranks prefer the second; signed ranks do not."""
+    rng = np.random.default_rng(3)
+    first = 20 + rng.random(40)
+    gain = np.where(np.arange(40) < 21, 0.2, -3.0)  # the second gains a little in 21 subjects, and loses much in 19
+    between = np.where(gain > 0, first + 0.1, first + 5)
+    table = np.stack([first, first + gain, between], axis=1)
+    pairs = post_hoc(table)
+    pair = pairs[0]
+    assert pair.rank_difference > 0
+    assert pair.p < 0.05
+    assert paired_test(table[:, 1] - table[:, 0], alternative="less").p < 0.05
+    said = several_in_words(
+        friedman(table), pairs, ["a", "b", "c"], metric="psnr", region="brain", higher_is_better=True
+    )
+    assert any("a is better than b" in sentence for sentence in said)
+    assert not any("b is better than a" in sentence for sentence in said)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from recontrast.errors import ConfigError, StatisticsError
 from recontrast.evaluation.statistics.adjustment import holm
+from recontrast.evaluation.statistics.effects import rank_biserial
 from recontrast.evaluation.statistics.paired import paired_test
 
 Array = NDArray[np.float64]
@@ -46,13 +47,32 @@ class Friedman:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two of the models, by position, compared after Friedman's test; p is adjusted for the number of pairs."""
+    """Two of the models, by position, compared after Friedman's test.
+
+    Attributes:
+        first: Position of one.
+        second: Position of the other.
+        rank_difference: Mean rank of the second minus that of the first, among all models.
+        p: Adjusted for the number of pairs.
+        test: Its name.
+        signed_ranks: Rank-biserial correlation of second - first, for a test that looks at this pair alone; None for
+            tests of mean ranks.
+    """
 
     first: int
     second: int
     rank_difference: float
     p: float
     test: str
+    signed_ranks: float | None = None
+
+    @property
+    def second_larger(self) -> bool:
+        """Whether the second has the larger values, by what the test itself looked at.
+
+        Mean ranks depend on the other models, and may say the opposite of the pair's own differences.
+        """
+        return (self.rank_difference if self.signed_ranks is None else self.signed_ranks) > 0
 
 
 def friedman(values: Sequence[Sequence[float]] | Array, *, permutations: int = PERMUTATIONS, seed: int = 0) -> Friedman:
@@ -110,6 +130,7 @@ def post_hoc(values: Sequence[Sequence[float]] | Array, method: PostHoc = "wilco
     ranks = scipy.stats.rankdata(table, axis=1)
     pairs = list(combinations(range(table.shape[1]), 2))
     gaps = [float(ranks[:, j].mean() - ranks[:, i].mean()) for i, j in pairs]
+    own: list[float | None] = [None] * len(pairs)
     if method == "nemenyi":
         p, test = [_nemenyi(abs(gap), *table.shape) for gap in gaps], "Nemenyi"
     elif method == "conover":
@@ -117,7 +138,8 @@ def post_hoc(values: Sequence[Sequence[float]] | Array, method: PostHoc = "wilco
     else:
         p = holm([paired_test(table[:, j] - table[:, i]).p for i, j in pairs])
         test = f"Wilcoxon signed-rank, exact, by Holm over {len(pairs)} pairs"
-    return [Pair(i, j, gap, value, test) for (i, j), gap, value in zip(pairs, gaps, p, strict=True)]
+        own = [rank_biserial(table[:, j] - table[:, i]) for i, j in pairs]
+    return [Pair(*pair, gap, value, test, sign) for pair, gap, value, sign in zip(pairs, gaps, p, own, strict=True)]
 
 
 def critical_difference(models: int, subjects: int, *, level: float = 0.05) -> float:

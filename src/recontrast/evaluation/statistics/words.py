@@ -193,9 +193,8 @@ def several_in_words(
     sentences = [f"{start} the {len(names)} models differ ({test})."]
     for pair in pairs:
         if pair.p < LEVEL:
-            second_larger = pair.rank_difference > 0
             better, worse = (
-                (pair.second, pair.first) if second_larger == higher_is_better else (pair.first, pair.second)
+                (pair.second, pair.first) if pair.second_larger == higher_is_better else (pair.first, pair.second)
             )
             sentences.append(f"{start} {names[better]} is better than {names[worse]} ({pair.test}, p {_p(pair.p)}).")
     open_pairs = [f"{names[pair.first]} and {names[pair.second]}" for pair in pairs if not pair.p < LEVEL]
