@@ -10,7 +10,7 @@ from scipy import stats
 from statsmodels.stats.weightstats import DescrStatsW
 
 from recontrast.errors import ConfigError
-from recontrast.evaluation.statistics import Margin, equivalence, non_inferiority
+from recontrast.evaluation.statistics import Margin, equivalence, margin_in_words, non_inferiority
 
 MARGIN = Margin(0.5, "seed noise, dB")
 
@@ -59,3 +59,27 @@ def test_what_cannot_be_tested_is_not_shown() -> None:
 def test_a_margin_is_positive_and_has_a_reason(value: float, name: str) -> None:
     with pytest.raises(ConfigError, match="margin"):
         Margin(value, name)
+
+
+LOST = [0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, -16.0]
+"""Eleven subjects gain and one loses much: the signed ranks see one rank, the mean sees 16."""
+
+
+def test_ranks_alone_do_not_show_what_the_mean_denies() -> None:
+    result = non_inferiority(LOST, MARGIN, higher_is_better=True, test="wilcoxon")
+    assert result.p < result.level
+    assert result.interval.low < -0.5
+    assert not result.shown
+    assert not non_inferiority([-d for d in LOST], MARGIN, higher_is_better=False, test="wilcoxon").shown
+    words = margin_in_words(result, control="ridge", metric="psnr", region="brain")
+    assert "it is not shown that the synthetic image is not worse than ridge by more than 0.5" in words
+    assert words.endswith("which reaches beyond the margin).")
+
+
+def test_ranks_alone_do_not_show_equivalence() -> None:
+    spread = [0.01, -0.02, 0.03, -0.04, 0.05, -0.06, 0.07, -0.08, 0.09, 0.1, 0.02, 4.0]
+    result = equivalence(spread, MARGIN, test="wilcoxon")
+    assert result.p < result.level
+    assert result.interval.high > 0.5
+    assert not result.shown
+    assert equivalence(spread[:-1], MARGIN, test="wilcoxon").shown

@@ -53,7 +53,8 @@ class MarginResult:
         question: `non-inferior` or `equivalent`.
         margin: The margin asked about.
         p: The p value; of the weaker side for equivalence; nan when there is none.
-        shown: Whether p is below `level`. Not shown is not the same as shown to be different.
+        shown: Whether p is below `level` and the interval lies within the margin: a test of ranks and the mean may
+            disagree, and then nothing is shown. Not shown is not the same as shown to be different.
         level: Level of each one-sided test.
         interval: Student's interval of the mean difference at 1 - 2 x level: the decision of the t test, as a picture.
         test: Name of the test, or why it could not be done.
@@ -78,7 +79,8 @@ def non_inferiority(
 ) -> MarginResult:
     """Is the estimate at most `margin` worse than what it is compared with?
 
-    One one-sided test of the differences moved by the margin (Piaggio 2012, JAMA 308:2594).
+    One one-sided test of the differences moved by the margin (Piaggio 2012, JAMA 308:2594); Student's interval of the
+    mean must stay within the margin, too.
 
     Args:
         differences: One a subject: estimate - control.
@@ -95,9 +97,10 @@ def non_inferiority(
     sample = np.asarray(differences, dtype=np.float64)
     gains = sample if higher_is_better else -sample
     result = paired_test(gains + margin.value, test, alternative="greater")
-    return MarginResult(
-        "non-inferior", margin, result.p, bool(result.p < level), level, _student(sample, level), result.test
-    )
+    interval = _student(sample, level)
+    loss = -interval.low if higher_is_better else interval.high
+    shown = bool(result.p < level and loss < margin.value)
+    return MarginResult("non-inferior", margin, result.p, shown, level, interval, result.test)
 
 
 def equivalence(
@@ -107,9 +110,10 @@ def equivalence(
     test: PairedTest = "t",
     level: float = EQUIVALENCE_LEVEL,
 ) -> MarginResult:
-    """Is the difference within plus and minus `margin`? Two one-sided tests (TOST).
+    """Is the difference within plus and minus `margin`?
 
-    Schuirmann 1987, J Pharmacokinet Biopharm 15:657.
+    Two one-sided tests (TOST; Schuirmann 1987, J Pharmacokinet Biopharm 15:657); Student's interval of the mean must
+    lie within the margin, too.
 
     Args:
         differences: One a subject: estimate - control.
@@ -126,7 +130,9 @@ def equivalence(
     below = paired_test(margin.value - sample, test, alternative="greater")
     p = max(above.p, below.p) if np.isfinite(above.p) and np.isfinite(below.p) else float("nan")
     name = above.test if above.test.startswith("none") else f"TOST, {above.test}"
-    return MarginResult("equivalent", margin, p, bool(p < level), level, _student(sample, level), name)
+    interval = _student(sample, level)
+    shown = bool(p < level and -margin.value < interval.low and interval.high < margin.value)
+    return MarginResult("equivalent", margin, p, shown, level, interval, name)
 
 
 def _student(sample: Array, level: float) -> Interval:

@@ -126,6 +126,8 @@ def margin_in_words(result: MarginResult, *, control: str, metric: str, region: 
         numbers += f"; {share:g} % interval {result.interval.low:+.4g} to {result.interval.high:+.4g}"
     if result.shown:
         return f"{start} the synthetic image is {claim} {margin} ({numbers})."
+    if result.p < result.level:
+        numbers += ", which reaches beyond the margin"
     return f"{start} it is not shown that the synthetic image is {claim} {margin} ({numbers})."
 
 
