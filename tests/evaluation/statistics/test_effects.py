@@ -29,6 +29,8 @@ def test_the_correction_removes_the_bias(rng: np.random.Generator) -> None:
 def test_effects_that_do_not_exist() -> None:
     assert math.isnan(cohen_dz([1.0]))
     assert math.isnan(hedges_g([2.0, 2.0]))
+    assert math.isnan(hedges_g([3.0, 4.0]))  # J(1) is 0: any difference of two subjects would be none
+    assert hedges_g([3.0, 4.0, 5.0]) > 2
     assert math.isnan(rank_biserial([]))
     assert rank_biserial([0.0, 0.0]) == 0.0
     assert rank_biserial([0.0, 1.0]) == 1.0

@@ -30,9 +30,10 @@ def cohen_dz(differences: Sequence[float] | Array) -> float:
 
 
 def hedges_g(differences: Sequence[float] | Array) -> float:
-    """Cohen's dz times J(n - 1): without its bias of small samples (8 % at n = 12).
+    """Cohen's dz times J(n - 1): without its bias of small samples (8 % at n = 12); nan below 3 subjects.
 
-    J(m) = gamma(m / 2) / (sqrt(m / 2) gamma((m - 1) / 2)), Hedges 1981, J Educ Stat 6:107.
+    J(m) = gamma(m / 2) / (sqrt(m / 2) gamma((m - 1) / 2)), Hedges 1981, J Educ Stat 6:107. J(1) is 0: of two subjects
+    nothing would be left, whatever their difference is.
 
     Example:
         >>> round(hedges_g([1.0, 2.0, 3.0]), 6)
@@ -40,8 +41,8 @@ def hedges_g(differences: Sequence[float] | Array) -> float:
     """
     freedom = len(differences) - 1
     dz = cohen_dz(differences)
-    if not np.isfinite(dz):
-        return dz
+    if freedom < 2 or not np.isfinite(dz):
+        return float("nan")
     gamma = scipy.special.gammaln
     return float(dz * np.exp(gamma(freedom / 2) - gamma((freedom - 1) / 2)) / np.sqrt(freedom / 2))
 
