@@ -319,3 +319,17 @@ def test_margins_are_tested_and_unknown_ones_refused_first(settings: EvaluateSet
     rows = table[(table["metric"] == "psnr") & table["control"].notna()]
     assert (rows["margin"] == 30).all()
     assert rows["p_equivalent"].notna().any()
+
+
+def test_a_case_without_a_mask_is_counted_in_that_region(settings: EvaluateSettings) -> None:
+    for path in (settings.reference / "sub-05" / "anat").glob("*_desc-brain_mask.*"):
+        path.unlink()
+    evaluate(settings)
+    statistics = tables(settings)["statistics"]
+    brain = statistics[(statistics["region"] == "brain") & (statistics["metric"] == "psnr")]
+    assert set(brain["subjects"]) == {2}
+    assert set(brain["undefined"]) == {1}
+    lines = described(settings)["undefined"]
+    assert len(lines) == 1
+    assert lines[0].startswith("no value in brain for ")
+    assert lines[0].endswith(" in 1 of 3 cases (sub-05): the case has no such region")

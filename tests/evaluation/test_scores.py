@@ -10,7 +10,15 @@ import pytest
 
 from recontrast.errors import GeometryError, IntensityError, UnknownNameError
 from recontrast.evaluation.protocols import PROTOCOLS, WHOLE_IMAGE, MetricUse, Protocol
-from recontrast.evaluation.scores import IDENTICAL, OK, CaseScorer, Record, score_volume
+from recontrast.evaluation.scores import (
+    IDENTICAL,
+    NO_REGION,
+    OK,
+    CaseScorer,
+    Record,
+    score_volume,
+    with_every_region,
+)
 from recontrast.evaluation.steps import Clip, Divide
 from recontrast.metrics import METRICS
 from recontrast.metrics.structure import ssim
@@ -227,3 +235,27 @@ def test_what_cannot_be_scored_is_refused(volumes) -> None:
     bad[0, 0, 0] = np.nan  # outside every region: still refused
     with pytest.raises(IntensityError, match="1 voxels are NaN"):
         score_volume(OURS, volumes[0], bad, regions_of(volumes[0]))
+
+
+def test_a_region_that_only_other_cases_have_is_undefined_not_absent() -> None:
+    def record(region: str, metric: str) -> Record:
+        return Record(region, metric, "volume", 0.5, OK)
+
+    cases = {
+        "sub-01": {"synthetic": [record("brain", "mae"), record("brain", "psnr"), record("lesion", "mae")]},
+        "sub-02": {"synthetic": [record("head", "mae")], "ridge": [record("head", "mae")]},
+    }
+    complete = with_every_region(cases, ("brain|head", "lesion"))
+    assert complete["sub-01"]["synthetic"][:3] == cases["sub-01"]["synthetic"]
+    assert {r.region: r.status for r in complete["sub-01"]["synthetic"][3:]} == {
+        "head": "the case was scored in brain instead"
+    }
+    for estimator in ("synthetic", "ridge"):
+        found = {(r.region, r.metric): r.status for r in complete["sub-02"][estimator]}
+        assert found == {
+            ("head", "mae"): OK,
+            ("brain", "mae"): "the case was scored in head instead",
+            ("brain", "psnr"): "the case was scored in head instead",
+            ("lesion", "mae"): NO_REGION,
+        }
+    assert all(math.isnan(r.value) for r in complete["sub-02"]["ridge"] if r.status != OK)

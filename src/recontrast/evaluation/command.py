@@ -43,6 +43,7 @@ from recontrast.evaluation.matching import (
 from recontrast.evaluation.paper_table import paper_table, write_paper_table
 from recontrast.evaluation.protocols import PROTOCOLS, Protocol
 from recontrast.evaluation.ready import get_ready
+from recontrast.evaluation.scores import with_every_region
 from recontrast.evaluation.segmentation import SEGMENTERS
 from recontrast.evaluation.settings import EvaluateSettings
 from recontrast.evaluation.tables import (
@@ -251,7 +252,10 @@ def _write(
 ) -> list[str]:
     """Write the evaluation folder; return the lines to print."""
     settings, protocol, leak, out = work.settings, work.protocol, work.leak, work.settings.out
-    scored = [ScoredCase(result.case, result.records) for result in results.values()]
+    records = with_every_region(
+        {key: result.records for key, result in results.items()}, (*protocol.regions, *settings.regions)
+    )
+    scored = [ScoredCase(result.case, records[key]) for key, result in results.items()]
     statistics = statistics_table(
         scored,
         protocol,
@@ -268,7 +272,7 @@ def _write(
     write_table(out / "cases.tsv", _cases_table(work, results, problems))
     bars = {r.case: r.intervals for r in results.values() if r.intervals is not None}
     told = write_intervals(out, bars, protocol.name, leak.status)
-    regions = sorted({record.region for case in scored for records in case.records.values() for record in records})
+    regions = sorted({record.region for case in scored for values in case.records.values() for record in values})
     primary = protocol.primary_region(regions) if regions else ""
     sentences = conclusions(statistics, protocol, primary)
     expected = {item.case for item in work.reference.expected}
@@ -283,7 +287,7 @@ def _write(
         "regions": regions,
         "regions_made": _describe_regions(settings),
         "warnings": warnings_of({key: result.message for key, result in results.items()}, protocol),
-        "undefined": undefined_values({key: result.records for key, result in results.items()}),
+        "undefined": undefined_values(records),
         "cases": {"expected": len(expected), "scored": len(results), "not_scored": len(problems)},
         "controls": controls,
         "interval": describe_interval(statistics),

@@ -330,6 +330,49 @@ def score_volume(
     return CaseScorer(protocol, reference, regions, spacing).score(estimate, metrics)
 
 
+def with_every_region(
+    cases: Mapping[str, Mapping[str, Sequence[Record]]], names: Sequence[str]
+) -> dict[str, dict[str, list[Record]]]:
+    """The records of all cases, with an undefined one for each region and metric that only other cases have.
+
+    Without them a case that lacks a mask would be missing from that region's numbers and from no count.
+
+    Args:
+        cases: Case key to estimator to its values.
+        names: Regions as they were asked for ("brain|head": the first that a case has).
+
+    Example:
+        >>> mae = Record("brain", "mae", "volume", 0.1, OK)
+        >>> found = with_every_region({"sub-01": {SYNTHETIC: [mae]}, "sub-02": {SYNTHETIC: []}}, ())
+        >>> found["sub-02"][SYNTHETIC][0].status
+        'the case has no such region'
+    """
+    every = [record for estimators in cases.values() for records in estimators.values() for record in records]
+    units = {(record.region, record.metric): record.unit for record in every}
+    complete: dict[str, dict[str, list[Record]]] = {}
+    for key, estimators in cases.items():
+        here = {record.region for records in estimators.values() for record in records}
+        why = {region: _why_absent(region, here, names) for region, _ in units}
+        complete[key] = {}
+        for name, records in estimators.items():
+            there = {(record.region, record.metric) for record in records}
+            absent = [
+                Record(region, metric, unit, float("nan"), why[region], 1, 1)
+                for (region, metric), unit in units.items()
+                if (region, metric) not in there
+            ]
+            complete[key][name] = [*records, *absent]
+    return complete
+
+
+def _why_absent(region: str, here: set[str], names: Sequence[str]) -> str:
+    for alternatives in (name.split("|") for name in names):
+        taken = next((name for name in alternatives if name in here), "")
+        if taken and region in alternatives:
+            return f"the case was scored in {taken} instead"
+    return NO_REGION
+
+
 def _nothing(region: str, use: MetricUse, reason: str) -> Record:
     return Record(region, use.label, use.unit, float("nan"), reason, 1, 1)
 
