@@ -333,3 +333,12 @@ def test_a_case_without_a_mask_is_counted_in_that_region(settings: EvaluateSetti
     assert len(lines) == 1
     assert lines[0].startswith("no value in brain for ")
     assert lines[0].endswith(" in 1 of 3 cases (sub-05): the case has no such region")
+
+
+def test_a_control_that_cannot_be_fitted_has_its_own_reason(settings: EvaluateSettings) -> None:
+    summary = evaluate(dataclasses.replace(settings, controls=("identity", "ridge", "bloch")))
+    assert summary.failed == {}
+    controls = described(settings)["controls"]
+    assert controls["ridge"]["scored"] is True
+    reason = "no T1map, T2map and PDmap beside the images of every training subject"
+    assert controls["bloch"] == {"scored": False, "reason": reason}

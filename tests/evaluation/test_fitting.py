@@ -71,3 +71,9 @@ def test_voxels_are_drawn_repeatably_without_replacement(case) -> None:
 def test_an_unknown_control_is_named() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'ridge'"):
         fit_controls(["rigde"], {}, 0)
+
+
+def test_too_few_voxels_are_not_called_no_subjects(case) -> None:
+    source, target, masks = case
+    few = {"sub-01": sample_case([source], target, masks, 20, (0, 0))}
+    assert fit_controls(["ridge"], few, 0)[1] == {"ridge": "fewer than 200 training voxels in the head"}

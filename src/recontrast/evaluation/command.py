@@ -213,7 +213,8 @@ def _controls(work: _Work) -> tuple[dict[str, FittedControl], dict[str, str], st
             why = f"no training subject could be used: {reason}"
         samples = {outcome.case: outcome.value for outcome in outcomes if outcome.error is None}
     fitted, absent = fit_controls(settings.controls, samples, settings.seed)
-    return fitted, dict.fromkeys(absent, why), fingerprint(samples)
+    # Without any training voxels the reason lies before the fit; with some, in the control.
+    return fitted, absent if samples else dict.fromkeys(absent, why), fingerprint(samples)
 
 
 def _jobs(

@@ -167,7 +167,8 @@ def fit_controls(
                 name, {HEAD: model}, {"title": member.title, "fit": words, "oracle": member.oracle}
             )
         elif not pooled:
-            absent[name] = "no training subjects to fit it on"
+            few = f"fewer than {_FEWEST} training voxels in the head"
+            absent[name] = few if samples else "no training subjects to fit it on"
         elif member.from_maps and any(sample.signal is None for sample in pooled.values()):
             absent[name] = "no T1map, T2map and PDmap beside the images of every training subject"
         else:
