@@ -77,3 +77,10 @@ def test_too_few_voxels_are_not_called_no_subjects(case) -> None:
     source, target, masks = case
     few = {"sub-01": sample_case([source], target, masks, 20, (0, 0))}
     assert fit_controls(["ridge"], few, 0)[1] == {"ridge": "fewer than 200 training voxels in the head"}
+
+
+def test_an_oracle_is_marked_for_evaluation_json() -> None:
+    fitted, _ = fit_controls(["identity", "lut-oracle"], {}, 0)
+    assert {name: control.facts["oracle"] for name, control in fitted.items()} == {
+        "identity": False, "lut-oracle": True,
+    }  # fmt: skip

@@ -206,3 +206,27 @@ def test_margins_are_read_from_text() -> None:
 def test_columns_are_those_declared() -> None:
     table = statistics(cohort({"01": 1.0, "02": 2.0}, ridge={"01": 2.0, "02": 2.5}))
     assert tuple(table.columns) == STATISTICS_COLUMNS
+
+
+def test_an_oracle_is_not_among_what_is_tested_and_is_called_one(rng: np.random.Generator) -> None:
+    subjects = {f"{n:02d}": float(v) for n, v in enumerate(20 + rng.random(8))}
+
+    def records(value: float, number: int) -> dict[str, list[Record]]:
+        made = {"synthetic": value, "ridge": value - 1 - 0.1 * number, "lut-oracle": value + 2 + 0.1 * number}
+        return {name: [record(psnr, "psnr")] for name, psnr in made.items()}
+
+    cases = [ScoredCase(Case(s), records(v, n)) for n, (s, v) in enumerate(subjects.items())]
+    table = statistics(cases, margins={"psnr": Margin(0.5, "seed noise, dB")})
+    rows = table[table["control"] != ""].set_index("control")
+    ridge, oracle = rows.loc["ridge"], rows.loc["lut-oracle"]
+    assert ridge["p"] == ridge["p_unadjusted"] == pytest.approx(2 / 256)
+    assert ridge["test"].endswith("p by Holm over 1 control")
+    assert oracle["p_unadjusted"] == pytest.approx(2 / 256)
+    assert math.isnan(oracle["p"])
+    assert math.isnan(oracle["p_bonferroni"])
+    assert oracle["better"] == "control"
+    assert oracle["test"].endswith("an oracle, p is not adjusted")
+    assert "not worse than the oracle lut-oracle" in oracle["non_inferior"]
+    said = conclusions(table, OURS, "brain")
+    assert said[0].startswith("psnr in brain: the synthetic image is better than ridge (")
+    assert said[1].startswith("psnr in brain: the synthetic image is worse than the oracle lut-oracle (")

@@ -148,3 +148,21 @@ def test_the_protocol_is_defined_in_full(evaluation: Evaluation) -> None:
     assert isinstance(fold, Fold)
     names = [name for block in fold.blocks for name, _ in block.pairs]  # type: ignore[union-attr]
     assert {"data range", "normaliser", "aggregation", "control boosting"} <= set(names)
+
+
+def test_an_oracle_is_listed_with_the_word_and_never_the_best(example: Any) -> None:
+    path = example.evaluation / "statistics.tsv"
+    table = read_table(path).replace({"boosting": "lut-oracle"})
+    best = (table["estimator"] == "lut-oracle") & (table["metric"] == "psnr")
+    write_table(path, table.assign(mean=table["mean"].where(~best, 40.0)))
+    evaluation = find_evidence(example.root).evaluations[0]
+    means, differences = score_tables(evaluation, "recontrast", choose_primary(evaluation, "recontrast"))[:2]
+    assert isinstance(means, Table)
+    assert isinstance(differences, Table)
+    (row,) = [row for row in means.rows if row[0].text == "lut-oracle"]
+    assert list(row[0].small) == ["oracle: it has seen the answer"]
+    assert row[1].look == ""
+    assert means.rows[0][1].look == "best"
+    assert "the best mean is bold (no oracle)" in means.caption
+    (row,) = [row for row in differences.rows if row[0].text == "lut-oracle"]
+    assert list(row[0].small) == ["oracle: it has seen the answer"]

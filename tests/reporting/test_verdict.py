@@ -56,6 +56,31 @@ def test_the_strongest_control_is_the_one_to_beat(evaluation: Evaluation) -> Non
     )
 
 
+def with_oracle(evaluation: Evaluation, *, facts: dict | None = None, name: str = "lut-oracle") -> Evaluation:
+    """The same evaluation with the strongest control called an oracle."""
+    table = evaluation.statistics.replace({"boosting": name})
+    content = {**evaluation.facts, "controls": facts or {}}
+    return Evaluation(
+        evaluation.folder, content, evaluation.scores.replace({"boosting": name}), table, evaluation.cases
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "facts"), [("lut-oracle", {}), ("of another version", {"of another version": {"oracle": True}})]
+)
+def test_an_oracle_is_not_the_control_to_beat(evaluation: Evaluation, name: str, facts: dict) -> None:
+    told = with_oracle(evaluation, name=name, facts=facts)
+    verdict = judge(told, choose_primary(told, "recontrast"))
+    assert verdict.control == "identity"
+    assert "the best control (identity) by 4.00 dB PSNR" in verdict.sentence
+    table = told.statistics
+    alone = table[(table["estimator"] != "identity") & (table["control"] != "identity")]
+    only = Evaluation(told.folder, told.facts, told.scores, alone, told.cases)
+    verdict = judge(only, choose_primary(only, "recontrast"))
+    assert verdict.outcome == "unknown"
+    assert f"No control but {name}, which has seen the answer, was scored" in verdict.sentence
+
+
 def test_for_an_error_measure_a_negative_difference_is_a_gain(evaluation: Evaluation) -> None:
     verdict = judge(evaluation, choose_primary(evaluation, "recontrast", metric="mae"))
     assert verdict.outcome == "beats"

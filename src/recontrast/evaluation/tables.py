@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from recontrast.errors import ConfigError, DependencyError
+from recontrast.evaluation.controls import in_words, is_oracle
 from recontrast.evaluation.protocols import Protocol, require_one_protocol
 from recontrast.evaluation.scores import BLOCK_MM, BLOCKS, OK, SYNTHETIC, Blocks, Record
 from recontrast.evaluation.settings import PairedTest
@@ -213,7 +214,7 @@ def conclusions(statistics: pd.DataFrame, protocol: Protocol, region: str) -> li
     sentences = [
         verdict_in_words(
             row["better"],
-            control=row["control"],
+            control=in_words(row["control"]),
             metric=row["metric"],
             region=region,
             difference=row["difference"],
@@ -303,13 +304,16 @@ class _Plan:
 
 def _comparisons(cell: _Cell, controls: Mapping[str, _Cell], plan: _Plan) -> list[dict[str, Any]]:
     rows = [_comparison(cell, name, control, plan) for name, control in controls.items()]
-    raw = [row["p_unadjusted"] for row in rows]
+    oracles = [is_oracle(row["control"]) for row in rows]  # no methods: they are not among what is tested
+    raw = [math.nan if oracle else row["p_unadjusted"] for row, oracle in zip(rows, oracles, strict=True)]
     tested = sum(map(math.isfinite, raw))
     adjusted = {column: adjust(raw, method) for column, method in _ADJUSTED.items()}
     for number, row in enumerate(rows):
         row.update({column: p[number] for column, p in adjusted.items()})
         if math.isfinite(raw[number]):
             row["test"] += f"; p by Holm over {tested} control{'s' if tested != 1 else ''}"
+        elif oracles[number]:
+            row["test"] += "; an oracle, p is not adjusted"
     return rows
 
 
@@ -370,7 +374,7 @@ def _within_margin(differences: Any, control: str, cell: _Cell, plan: _Plan) -> 
     higher = plan.protocol.higher_is_better(plan.metric)
     inferior = non_inferiority(differences, plan.margin, higher_is_better=higher, test=plan.test)
     equal = equivalence(differences, plan.margin, test=plan.test)
-    place = {"control": control, "metric": plan.metric, "region": cell.region}
+    place = {"control": in_words(control), "metric": plan.metric, "region": cell.region}
     return {
         "margin": plan.margin.value,
         "margin_name": plan.margin.name,

@@ -20,6 +20,7 @@ from recontrast.reporting.page import KIND_ABSENT, KIND_WARNING, Block, Cell, Fa
 from recontrast.reporting.verdict import (
     Primary,
     leak_remark,
+    oracles_of,
     protocol_fields,
     split_rows,
     subject_values,
@@ -36,12 +37,13 @@ _MOST_MEANS, _MOST_DIFFERENCES = 6, 7
 
 @dataclass(frozen=True)
 class _Frame:
-    """What the tables of one region share: protocol, region, columns, and a remark on training subjects."""
+    """What the tables of one region share: protocol, region, columns, a remark on training subjects, and oracles."""
 
     protocol: str
     region: str
     measures: Sequence[Measure]
     leak: str
+    oracles: frozenset[str]
 
 
 def score_tables(evaluation: Evaluation, protocol: str, primary: Primary | None) -> list[Block]:
@@ -67,8 +69,9 @@ def score_tables(evaluation: Evaluation, protocol: str, primary: Primary | None)
     for region in regions:
         plain, compared = split_rows(table[table["region"] == region])
         place = open_blocks if region in shown else folded
-        frame = _Frame(protocol, str(region), measures, leak_remark(evaluation))
         names = [str(name) for name in dict.fromkeys(plain["estimator"])]
+        oracles = oracles_of(evaluation, names)
+        frame = _Frame(protocol, str(region), measures, leak_remark(evaluation), oracles)
         controls = _titles_of_controls(evaluation, names) if not place else ""
         place += _means(plain, frame, f"Intervals: {interval_words(evaluation, plain)}.{controls}")
         if len(compared):
@@ -227,14 +230,14 @@ def _means_of(plain: pd.DataFrame, frame: _Frame, all_measures: Sequence[Measure
     measures = frame.measures
     cells = {(row["estimator"], row["metric"]): row for row in records(plain)}
     names = _ordered(plain, all_measures)
-    best = {m.label: _best(plain, m) for m in measures}
+    best = {m.label: _best(plain[~plain["estimator"].isin(frame.oracles)], m) for m in measures}
     subjects = {
         name: max((_whole(cells[k].get("subjects")) for k in cells if k[0] == name), default=0) for name in names
     }
     decimals = {m.label: decimals_for(plain.loc[plain["metric"] == m.label, "mean"]) for m in measures}
     rows = [
         [
-            Cell(name, look="head" if name == SYNTHETIC else ""),
+            _name_cell(name, frame),
             *(
                 _mean_cell(cells.get((name, m.label)), decimals[m.label], name in best[m.label], subjects[name])
                 for m in measures
@@ -248,10 +251,15 @@ def _means_of(plain: pd.DataFrame, frame: _Frame, all_measures: Sequence[Measure
         what = "values of one subject [95 % interval within it, see below]"
     caption = (
         f"Protocol {frame.protocol}, region {frame.region}: {what}. ↑ higher is "
-        f"better, ↓ lower is better; the best mean is bold.{frame.leak}"
+        f"better, ↓ lower is better; the best mean is bold{' (no oracle)' if frame.oracles else ''}.{frame.leak}"
     )
     header = [Cell("estimator"), *_header(measures), Cell("subjects")]
     return Table(caption, header, rows, len(measures) + 1)
+
+
+def _name_cell(name: str, frame: _Frame) -> Cell:
+    small = ("oracle: it has seen the answer",) if name in frame.oracles else ()
+    return Cell(name, small, "head" if name == SYNTHETIC else "")
 
 
 def _header(measures: Sequence[Measure]) -> list[Cell]:
@@ -294,7 +302,7 @@ def _differences_of(
     names += [name for name in dict.fromkeys(compared["control"]) if name not in names]
     decimals = {m.label: decimals_for(compared.loc[compared["metric"] == m.label, "difference"], 3) for m in measures}
     rows = [
-        [Cell(name), *(_difference_cell(cells.get((name, m.label)), decimals[m.label]) for m in measures)]
+        [_name_cell(name, frame), *(_difference_cell(cells.get((name, m.label)), decimals[m.label]) for m in measures)]
         for name in names
     ]
     caption = (

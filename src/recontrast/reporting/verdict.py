@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from recontrast.errors import UnknownNameError
+from recontrast.evaluation.controls import is_oracle
 from recontrast.evaluation.scores import SYNTHETIC
 from recontrast.evaluation.statistics import at_odds, needed_in_words, odds_in_words, sample_in_words
 from recontrast.evaluation.statistics.intervals import WITHIN
@@ -96,12 +97,16 @@ def protocol_fields(evaluation: Evaluation, protocol: str) -> dict[str, Any]:
 
 
 def judge(evaluation: Evaluation, primary: Primary) -> Verdict:
-    """Compare the synthetic images with the control that has the best mean."""
+    """Compare the synthetic images with the control that has the best mean; an oracle is no control to beat."""
     rows = select(evaluation.statistics, primary)
     plain, compared = split_rows(rows)
     controls = plain[(plain["estimator"] != SYNTHETIC) & plain["mean"].map(is_number)] if len(plain) else plain
+    oracles = oracles_of(evaluation, controls["estimator"] if len(controls) else ())
+    controls = controls[~controls["estimator"].isin(oracles)] if oracles else controls
     if not len(controls):
-        return Verdict("unknown", f"No control was scored in {primary.place}, so nothing can be said against one.")
+        but = f" but {', '.join(sorted(oracles))}, which has seen the answer," if oracles else ""
+        words = f"No control{but} was scored in {primary.place}, so nothing can be said against one."
+        return Verdict("unknown", words)
     means = dict(zip(controls["estimator"], controls["mean"].astype(float), strict=True))
     control = str((max if primary.measure.higher_is_better else min)(means, key=lambda name: means[name]))
     match = compared[(compared["estimator"] == SYNTHETIC) & (compared["control"] == control)]
@@ -121,6 +126,18 @@ def judge(evaluation: Evaluation, primary: Primary) -> Verdict:
     outcome = _outcome(row, low, high)
     sentence = _sentence(evaluation, primary, control, row, outcome, (gain, low, high))
     return Verdict("one" if _is_one_subject(row) else outcome, sentence, control, row)
+
+
+def oracles_of(evaluation: Evaluation, names: Iterable[Any]) -> frozenset[str]:
+    """Those of the controls that were fitted on the very images they are judged on."""
+    told = evaluation.facts.get("controls")
+    known: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
+    facts = {str(name): known.get(str(name)) for name in names}
+    return frozenset(
+        name
+        for name, how in facts.items()
+        if is_oracle(name) or (isinstance(how, Mapping) and how.get("oracle") is True)
+    )
 
 
 def _sentence(

@@ -50,3 +50,23 @@ class Control(ABC):
 
 
 CONTROLS: Registry[type[Control]] = Registry("control", "recontrast.evaluation.controls")
+
+
+def is_oracle(name: str) -> bool:
+    """Whether a control is fitted on the very image it is judged on, so that it is no method to beat.
+
+    Example:
+        >>> is_oracle("lut"), is_oracle("lut-oracle"), is_oracle("no control of ours")
+        (False, True, False)
+    """
+    return name in CONTROLS.names() and CONTROLS.get(name).oracle
+
+
+def in_words(name: str) -> str:
+    """Name of a control for sentences: an oracle is called one.
+
+    Example:
+        >>> in_words("lut-oracle")
+        'the oracle lut-oracle'
+    """
+    return f"the oracle {name}" if is_oracle(name) else name
