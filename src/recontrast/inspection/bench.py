@@ -16,9 +16,20 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from recontrast.errors import CheckpointError, ConfigError, LayoutError, MissingContrastError, UnknownNameError
+from recontrast.errors import (
+    CheckpointError,
+    ConfigError,
+    IntensityError,
+    LayoutError,
+    MissingContrastError,
+    RecontrastError,
+    UnknownNameError,
+)
+from recontrast.evaluation.doubts import OWN_SCALE
 from recontrast.evaluation.matching import read_synthetic, source_labels
+from recontrast.evaluation.scales import declared_scale
 from recontrast.inspection import NotAsked
+from recontrast.io.bids import read_sidecar
 from recontrast.io.nifti import read_volume
 from recontrast.preparation.cohort import PreparedCase, PreparedCohort, read_cohort
 from recontrast.preparation.normalize import fit_scale
@@ -282,7 +293,7 @@ def _bench_of_translator(
     for case in chosen:
         try:
             cases.append(_read(case, about.target, about.sources, translator))
-        except (MissingContrastError, LayoutError) as error:
+        except RecontrastError as error:
             failed[case.key] = str(error)
     if not cases:
         raise LayoutError(f"{material.prepared}: no case can be translated: {next(iter(failed.values()))}")
@@ -327,23 +338,46 @@ def _bench_of_images(material: Material, cohort: PreparedCohort, chosen: tuple[P
     synthetic = read_synthetic(material.run, material.target)
     labels = source_labels(synthetic, material.source)
     cases, failed = [], {}
+    own: dict[str, list[str]] = {}
     for case in chosen:
         paths = synthetic.images.get(case.case, ())
         if len(paths) != 1:
             failed[case.key] = f"{len(paths)} images of {synthetic.target} in {material.run}, exactly one is needed"
             continue
-        image = read_volume(paths[0])
         try:
             known = tuple(label for label in labels if label in case.images)
-            cases.append(_read(case, synthetic.target, known, None, (image, cohort)))
-        except (LayoutError, MissingContrastError) as error:
+            image, remark = _scaled_image(case, synthetic.target, paths[0], cohort)
+            cases.append(_read(case, synthetic.target, known, None, image))
+        except RecontrastError as error:
             failed[case.key] = str(error)
+            continue
+        if remark:
+            own.setdefault(remark, []).append(case.key)
     if not cases:
-        raise ConfigError(f"{material.run}: no translator in it, and no image for the cases of {material.prepared}")
+        raise ConfigError(
+            f"{material.run}: no translator in it, and no image for the cases of {material.prepared} that can be "
+            f"looked at: {next(iter(failed.values()))}"
+        )
     if material.beside:
         raise ConfigError(f"--beside goes with a translator; {material.run} holds images")
-    remark = "Only images were given: questions that run the translator are not asked."
-    return Bench(synthetic.target, labels, tuple(cases), None, (), material.seed, (remark,), failed, material.lines)
+    remarks = (
+        "Only images were given: questions that run the translator are not asked.",
+        *(f"{', '.join(keys)}: {remark}." for remark, keys in own.items()),
+    )
+    return Bench(synthetic.target, labels, tuple(cases), None, (), material.seed, remarks, failed, material.lines)
+
+
+def _scaled_image(case: PreparedCase, target: str, path: Path, cohort: PreparedCohort) -> tuple[Volume, str]:
+    """A synthetic image on the scale of the prepared folder, by the scale that it declares, and what is to be said."""
+    image = read_volume(path)
+    if not np.isfinite(image.data).all():
+        raise IntensityError(f"{path}: voxels are NaN or infinite; mend the image")
+    reference = (read_volume(case.images[target]), case.scales[target]) if target in case.images else None
+    scale, remark = declared_scale(read_sidecar(path), cohort.scale_settings, reference, target)
+    if scale is None:
+        scale = fit_scale(image, cohort.scale_settings, contrast=target)
+        remark = f"{remark}: {OWN_SCALE}"
+    return image.with_data(scale.apply(image.data)), remark
 
 
 def _read(
@@ -351,7 +385,7 @@ def _read(
     target: str,
     labels: tuple[str, ...],
     translator: Translator | None,
-    made: tuple[Volume, PreparedCohort] | None = None,
+    made: Volume | None = None,
 ) -> InspectedCase:
     missing = [label for label in labels if label not in case.images]
     if missing:
@@ -368,12 +402,9 @@ def _read(
     if translator is not None:
         synthetic = translator.predict_scaled(scaled, zeros)
     else:
-        image, cohort = made or (grid, None)
-        image = image.reoriented("RAS")
+        image = (made or grid).reoriented("RAS")
         require_same_grid(grid, image, f"{case.key}: head mask and the image given")
-        settings = cohort.scale_settings if cohort is not None else None
-        scale = fit_scale(image, settings, contrast=target) if settings is not None else case.scales[target]
-        synthetic = scale.apply(image.data)
+        synthetic = image.data
     return InspectedCase(
         case.key,
         scaled,
