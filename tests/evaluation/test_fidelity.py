@@ -131,3 +131,11 @@ def test_one_label_map_a_case(tmp_path: Path) -> None:
     (tmp_path / "more" / "sub-01_dseg.nii.gz").touch()
     with pytest.raises(LayoutError, match="found sub-01_"):
         find_labels(tmp_path, Case("01"))
+
+
+def test_a_table_of_lesions_that_is_not_written_again_does_not_stay(settings: EvaluateSettings, labels: Path) -> None:
+    settings.out.mkdir()
+    (settings.out / "lesions.tsv").write_text("case\n")
+    evaluate(dataclasses.replace(settings, segmenter=("labels",), labels=labels))
+    assert (settings.out / "volumes.tsv").is_file()
+    assert not (settings.out / "lesions.tsv").exists()

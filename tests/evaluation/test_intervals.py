@@ -170,6 +170,9 @@ def test_planted_narrow_error_bars_are_found(settings: EvaluateSettings) -> None
 def test_without_maps_nothing_is_said_of_them(settings: EvaluateSettings) -> None:
     for path in settings.synthetic.rglob("*_uncertainty.*"):
         path.unlink()
+    # An earlier evaluation of the same settings left its table.
+    settings.out.mkdir()
+    (settings.out / TABLE).write_text("case\n")
     lines = evaluate(settings).done
     assert not (settings.out / TABLE).exists()
     assert not any("error bars" in line for line in lines)

@@ -251,6 +251,8 @@ def write_fidelity(out: Path, fidelity: Fidelity, leak_check: str, seed: int) ->
     lines = []
     if any(result.lesions is not None for result in fidelity.results):
         write_table(out / LESIONS, lesions_table(fidelity.results, leak_check))
+    else:
+        (out / LESIONS).unlink(missing_ok=True)  # of an earlier evaluation in this folder
     for (name, number), table in volumes.groupby(["segmenter", "segmenter_version"], sort=False):
         means = table.groupby("structure", sort=False)["dice"].mean()
         listed = ", ".join(f"{structure} {value:.3f}" for structure, value in list(means.items())[:6])

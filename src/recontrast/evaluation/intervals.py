@@ -252,8 +252,12 @@ def interval_words(table: pd.DataFrame) -> list[str]:
 
 
 def write_intervals(out: Path, cases: Mapping[Case, Intervals], protocol: str, leak_check: str) -> list[str]:
-    """Write `intervals.tsv`, and return what is to be said of it; nothing of both where no image has error bars."""
+    """Write `intervals.tsv`, and return what is to be said of it; nothing of both where no image has error bars.
+
+    What an earlier evaluation left in the folder would be taken for this one's: it is removed.
+    """
     if not cases:
+        (out / TABLE).unlink(missing_ok=True)
         return []
     table = intervals_table(cases, protocol, leak_check)
     write_table(out / TABLE, table)
