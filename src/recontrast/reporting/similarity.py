@@ -41,7 +41,7 @@ def map_settings(fields: Mapping[str, Any]) -> MapSettings:
         fields: The protocol as `evaluation.json` has it; empty where it has none.
 
     Example:
-        >>> map_settings({"metrics": [{"metric": "psnr"}]}).absent
+        >>> map_settings({"data_range": 1.0, "metrics": [{"metric": "psnr"}]}).absent
         'the protocol has no local SSIM'
     """
     if not fields or not is_number(fields.get("data_range")):
