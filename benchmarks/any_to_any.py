@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from recontrast.datasets.cases import DataSettings, cache_cases
+from recontrast.datasets.cases import cache_cases
+from recontrast.datasets.settings import DataSettings
 from recontrast.io.tables import write_table
 from recontrast.preparation.cohort import PreparedCase, PreparedCohort, read_cohort
 from recontrast.training.command import TrainSettings, train

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from recontrast.datasets.banks import BankBatches
-from recontrast.datasets.cases import DataSettings, cache_cases
+from recontrast.datasets.cases import cache_cases
+from recontrast.datasets.settings import DataSettings
 from recontrast.io.nifti import write_volume
 from recontrast.preparation.bank import Bank
 from recontrast.preparation.cohort import PreparedCase
@@ -90,6 +91,15 @@ def test_what_is_around_is_that_of_the_sources_that_are_given(make_batches: Make
             assert float(place.std()) > 0.1
             seen.add(len(given))
     assert seen == {1, 2}
+
+
+def test_steepness_is_a_further_image_of_each_source(make_batches: MakeBatches) -> None:
+    batch = make_batches(context_voxels=((1.0, 1.0, 0.0), (2.0, 2.0, 0.0)), context_steep=1).batch(0)
+    assert batch.source.shape[1] == 9 + 3 * 3 + 3
+    for source in batch.source:
+        around, code = source[3:12].reshape(3, 3, *source.shape[1:]), source[15:]
+        for images, number in zip(around, code, strict=False):
+            assert [bool(image.any()) for image in images] == [number[0, 0] == 1] * 3
 
 
 def test_all_subsets_and_targets_come_and_none_that_a_case_has_not(make_batches: MakeBatches) -> None:

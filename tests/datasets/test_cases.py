@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recontrast.datasets.augment import AugmentSettings
-from recontrast.datasets.cases import PLANES, CachedCase, DataSettings, cache_cases, slices_back, slices_first
-from recontrast.errors import ConfigError, GeometryError, IntensityError, UnknownNameError
+from recontrast.datasets.cases import CachedCase, cache_cases, slices_back, slices_first
+from recontrast.datasets.settings import PLANES, DataSettings
+from recontrast.errors import GeometryError, IntensityError
 from recontrast.io.nifti import read_volume, write_volume
 from recontrast.preparation.cohort import PreparedCase
 from recontrast.volume import Volume
@@ -117,19 +117,3 @@ def test_values_that_are_not_finite_are_refused(make_case: MakeCase, tmp_path: P
     write_volume(case.images["T1w"], image)
     with pytest.raises(IntensityError, match="not finite"):
         cached(case, tmp_path / "cache")
-
-
-@pytest.mark.parametrize(
-    ("settings", "error"),
-    [
-        ({"plane": "axal"}, UnknownNameError),
-        ({"slices": "heads"}, UnknownNameError),
-        ({"cache_type": "int8"}, UnknownNameError),
-        ({"batch": 0}, ConfigError),
-        ({"neighbours": -1}, ConfigError),
-        ({"context_voxels": ((1, 1, 1),), "augment": AugmentSettings(source_gain=0.1)}, ConfigError),
-    ],
-)
-def test_wrong_settings(settings: dict[str, object], error: type[Exception]) -> None:
-    with pytest.raises(error):
-        DataSettings(**settings)  # type: ignore[arg-type]

@@ -11,11 +11,16 @@ import pytest
 import torch
 
 from recontrast.datasets.augment import AugmentSettings
-from recontrast.datasets.cases import CachedCase, DataSettings, cache_cases
+from recontrast.datasets.cases import CachedCase, cache_cases
 from recontrast.datasets.patches import SliceBatches, read_sources
+from recontrast.datasets.settings import DataSettings
 from recontrast.errors import IntensityError, RecontrastWarning
+from recontrast.io.nifti import read_volume
 from recontrast.preparation.cohort import PreparedCase
+from recontrast.translation.description import Member, TranslatorDescription
+from recontrast.translation.engines.choice import EngineSettings
 from recontrast.translation.slices import SliceStack
+from recontrast.translation.translator import Translator
 
 MakeCase = Callable[..., PreparedCase]
 ALL = slice(None)
@@ -107,6 +112,23 @@ def test_channels_are_ordered_as_in_translation(make_case: MakeCase, tmp_path: P
     stack = SliceStack(volumes, "axial", neighbours)
     for index in (0, 3, 6):
         np.testing.assert_array_equal(read_sources(case, index, neighbours), stack.batch([index])[0])
+
+
+@pytest.mark.parametrize("neighbours", [0, 1])
+def test_surroundings_are_ordered_as_in_translation(make_case: MakeCase, tmp_path: Path, neighbours: int) -> None:
+    prepared, widths = make_case(), ((1.0, 1.0, 1.0), (2.0, 2.0, 1.0))
+    settings = DataSettings(context_voxels=widths, context_steep=1, neighbours=neighbours)
+    (case,) = cache_cases([prepared], ["T1w", "T2w"], "T1w", settings, tmp_path / "cache")
+    volumes = [prepared.scales[n].apply(read_volume(prepared.images[n]).reoriented("RAS").data) for n in ("T1w", "T2w")]
+    about = TranslatorDescription(
+        preset="t", sources=("T1w", "T2w"), target="FLAIR", model=Member(name="unet"), spacing_mm=(1, 1, 1),
+        recipe=Member(name="supervised"), target_scale=prepared.scales["T1w"], context_voxels=widths, context_steep=1,
+        neighbours=neighbours,
+    )  # fmt: skip
+    stack = Translator(torch.nn.Identity(), about, EngineSettings(engine="torch")).slices_of(volumes)
+    read = read_sources(case, 3, neighbours)
+    assert len(read) == about.channels == settings.channels(2) == (2 * 4 + 3) * (2 * neighbours + 1)
+    np.testing.assert_allclose(read, stack.batch([3])[0], atol=1e-6)
 
 
 def test_neighbours_are_channels_of_the_batch(make_case: MakeCase, tmp_path: Path) -> None:

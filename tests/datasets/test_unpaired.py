@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from recontrast.datasets.augment import AugmentSettings
-from recontrast.datasets.cases import DataSettings, cache_cases
+from recontrast.datasets.cases import cache_cases
+from recontrast.datasets.settings import DataSettings
 from recontrast.datasets.unpaired import UnpairedBatches
 from recontrast.errors import LayoutError
 from recontrast.preparation.cohort import PreparedCase

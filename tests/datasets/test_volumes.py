@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from recontrast.datasets.augment import AugmentSettings
-from recontrast.datasets.cases import CachedCase, DataSettings, cache_cases
+from recontrast.datasets.cases import CachedCase, cache_cases
+from recontrast.datasets.settings import DataSettings
 from recontrast.datasets.volumes import VolumeBatches
 from recontrast.errors import ConfigError, UnknownNameError
 from recontrast.io.nifti import read_volume

@@ -24,7 +24,7 @@ def test_planes_hold_what_is_there_and_zeros_of_what_is_not() -> None:
     images = {label: np.full((2, 2), value, np.float32) for label, value in (("T1w", 1), ("FLAIR", 2))}
     around = {label: [10 * images[label] + n for n in range(5)] for label in images}
     planes = bank.filled(images, around, "T1map", absent)
-    assert len(planes) == bank.planes(widths=2) == 17
+    assert len(planes) == bank.planes(around=2) == 17
     assert [float(plane[0, 0]) for plane in planes] == [
         0, 1, 2, 0, 0, 10, 11, 20, 21, 12, 13, 14, 0, 1, 1, 1, 0,
     ]  # fmt: skip

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from recontrast.preparation.context import channel_count, context_channels, context_of_each
+from recontrast.preparation.context import channel_count, context_channels, context_of_each, steepness
 
 
 def head(at: tuple[int, int, int] = (0, 0, 0)) -> np.ndarray:
@@ -23,6 +23,27 @@ def test_number_and_order_of_channels() -> None:
     assert all(channel.dtype == np.float32 and channel.shape == sources[0].shape for channel in channels)
     assert np.allclose(channels[2], 2 * channels[0], atol=1e-5)
     assert context_channels(sources, []) == []
+
+
+def test_steepness_follows_the_blurred_images_of_its_source() -> None:
+    sources, widths = [head(), 2 * head()], [(1, 2, 1), (4, 4, 4)]
+    channels = context_channels(sources, widths, steep=1)
+    assert len(channels) + 2 == channel_count(2, 3) == 11
+    plain = context_channels(sources, widths)
+    assert all(np.array_equal(channels[n], plain[m]) for n, m in ((0, 0), (1, 1), (3, 2), (4, 3), (6, 4)))
+    expected = gaussian_gradient(sources[0], widths[0])
+    assert np.abs(channels[2] - expected).max() < 0.15 * expected.max()  # differences over two voxels
+    assert np.allclose(channels[5], 2 * channels[2], atol=1e-5)
+    assert steepness(np.ones((4, 5, 1), np.float32), (1, 1, 1)).max() == 0
+
+
+def gaussian_gradient(image: np.ndarray, width: tuple[int, ...]) -> np.ndarray:
+    """Gradient of the blurred image, each part times the width along its axis."""
+    parts = [
+        sigma * gaussian_filter(image, width, order=[int(axis == n) for n in range(3)], mode="constant")
+        for axis, sigma in enumerate(width)
+    ]
+    return np.sqrt(sum(part**2 for part in parts))
 
 
 def test_each_source_by_itself_has_its_own_place() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from recontrast.datasets.cases import DataSettings
+from recontrast.datasets.settings import DataSettings
 from recontrast.errors import CheckpointError, ConfigError, RecontrastWarning
 from recontrast.training.beginning import Beginning
 from recontrast.training.command import TrainSettings, train

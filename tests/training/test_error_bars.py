@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from recontrast.datasets.cases import DataSettings, held_slices
+from recontrast.datasets.cases import held_slices
+from recontrast.datasets.settings import DataSettings
 from recontrast.io.bids import read_sidecar
 from recontrast.io.nifti import read_volume, write_volume
 from recontrast.models import MODELS

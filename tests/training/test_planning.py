@@ -68,7 +68,7 @@ def test_the_default_plans_trains_and_translates(settings: Callable[..., TrainSe
     assert read_toml(given.run / "config.toml")["plan"] == read_toml(given.run / "plan.toml")
     assert plan.loop.steps == 16
     about = read_description(given.run)
-    assert about.channels == 2 * 3 + 3
+    assert about.channels == 2 * 5 + 3  # blurred twice, and the steepness of these
     assert set(about.source_levels) == {"T1w", "FLAIR"}
     case = read_cohort(given.prepared).split("test")[0]
     sources = {label: read_volume(case.images[label]) for label in about.sources}
@@ -199,6 +199,6 @@ def test_validation_slices_are_no_more_than_fit_into_memory(
 def test_channels_follow_from_sources_and_context() -> None:
     plan = read_plan("auto", "cpu", TINY)
     options = model_options(plan, 2)
-    assert (options["in_channels"], options["contrasts"], options["slices"]) == (9, 2, 1)
-    with pytest.raises(ConfigError, match="the sources and slices need 9; leave it out"):
+    assert (options["in_channels"], options["contrasts"], options["slices"]) == (13, 2, 1)
+    with pytest.raises(ConfigError, match="the sources and slices need 13; leave it out"):
         model_options(read_plan("auto", "cpu", (*TINY, "model.options.in_channels=1")), 2)

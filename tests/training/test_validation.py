@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from recontrast.datasets.cases import DataSettings, cache_cases
+from recontrast.datasets.cases import cache_cases
+from recontrast.datasets.settings import DataSettings
 from recontrast.errors import ConfigError, UnknownNameError
 from recontrast.evaluation.protocols import PROTOCOLS
 from recontrast.evaluation.scores import score_volume

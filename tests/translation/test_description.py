@@ -114,7 +114,9 @@ def test_a_bank_is_written_and_read_and_a_target_chosen(
     (tmp_path / DESCRIPTION).write_text(json.dumps(description_to_json(about)))
     assert read_description(tmp_path) == about
     assert about.channels == 6
-    assert replace(about, context_voxels=((1.0, 1.0, 1.0),) * 4).channels == 6 + 2 * 4 + 3
+    around = replace(about, context_voxels=((1.0, 1.0, 1.0),) * 4)
+    assert around.channels == 6 + 2 * 4 + 3
+    assert replace(around, context_steep=3).channels == 6 + 2 * (4 + 3) + 3
     made = about.making("PDw")
     assert (made.target, made.sources, made.target_scale.factor, made.channels) == ("PDw", ("T1w",), 100.0, 6)
     made = about.making("T2w")

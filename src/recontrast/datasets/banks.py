@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from recontrast.datasets.augment import AugmentSettings
-from recontrast.datasets.cases import CachedCase, DataSettings
+from recontrast.datasets.cases import CachedCase
 from recontrast.datasets.patches import Batch, Sample, SliceBatches, stacked
+from recontrast.datasets.settings import DataSettings
 from recontrast.preparation.bank import Bank
 
 

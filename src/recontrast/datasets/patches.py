@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recontrast.datasets.augment import AugmentSettings, augment, random_shift
-from recontrast.datasets.cases import CachedCase, DataSettings
+from recontrast.datasets.cases import CachedCase
+from recontrast.datasets.settings import DataSettings
 from recontrast.errors import IntensityError, RecontrastWarning
 
 _MULTIPLE = 16

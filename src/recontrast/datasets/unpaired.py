@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from recontrast.datasets.cases import CachedCase, DataSettings
+from recontrast.datasets.cases import CachedCase
 from recontrast.datasets.patches import Batch, Sample, SliceBatches, stacked
+from recontrast.datasets.settings import DataSettings
 from recontrast.errors import LayoutError
 
 _OF_TARGETS = 1

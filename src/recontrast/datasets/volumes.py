@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from recontrast.datasets.augment import AugmentSettings, augment, random_shift
-from recontrast.datasets.cases import CachedCase, DataSettings
+from recontrast.datasets.cases import CachedCase
 from recontrast.datasets.patches import Batch, Sample, SliceBatches, shifted, stacked, window
+from recontrast.datasets.settings import DataSettings
 from recontrast.errors import ConfigError
 
 _MULTIPLE = 16

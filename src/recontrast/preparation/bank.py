@@ -1,9 +1,9 @@
 """The contrasts of a translator that makes several: which it may read, which it can make, and in what order.
 
 The network of such a translator sees, in this order, one image for each source (an absent one holds zeros), then what
-lies around, if it is told that: the blurred images of each source (zeros of an absent one) and the place, as the first
-source that is there shows it; then for each source whether it is there (1 or 0), then for each target whether it is the
-one that is wanted (1 or 0).
+lies around, if it is told that: the images of the surroundings of each source (zeros of an absent one) and the place,
+as the first source that is there shows it; then for each source whether it is there (1 or 0), then for each target
+whether it is the one that is wanted (1 or 0).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Bank:
     Example:
         >>> scale = Scale("percentile", 0.0, 1.0)
         >>> bank = Bank(sources=("T1w", "T2w"), targets={"T2w": scale, "FLAIR": scale})
-        >>> bank.contrasts, bank.planes(), bank.planes(widths=3)
+        >>> bank.contrasts, bank.planes(), bank.planes(around=3)
         (('T1w', 'T2w', 'FLAIR'), 6, 15)
         >>> bank.code(["T1w"], "FLAIR")
         (1.0, 0.0, 0.0, 1.0)
@@ -63,9 +63,9 @@ class Bank:
         """All contrasts, each once: the sources, then what is only made."""
         return tuple(dict.fromkeys((*self.sources, *self.targets)))
 
-    def planes(self, widths: int = 0) -> int:
-        """Images that the network sees of one slice; `widths`: blurred images of each source."""
-        return channel_count(len(self.sources), widths) + len(self.sources) + len(self.targets)
+    def planes(self, around: int = 0) -> int:
+        """Images that the network sees of one slice; `around`: images of the surroundings of each source."""
+        return channel_count(len(self.sources), around) + len(self.sources) + len(self.targets)
 
     def filled(
         self, images: Mapping[str, Array], around: Mapping[str, Sequence[Array]], target: str, absent: Array

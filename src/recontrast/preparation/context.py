@@ -33,25 +33,37 @@ _BEYOND = 0.25
 """How far outside the head places go on, in parts of the head."""
 
 
-def channel_count(sources: int, widths: int) -> int:
-    """Channels of `sources` contrasts with blurred images of `widths` widths, themselves included.
+def channel_count(sources: int, images: int) -> int:
+    """Channels of `sources` contrasts with `images` of the surroundings of each, themselves included.
 
     >>> channel_count(2, 3), channel_count(2, 0)
     (11, 2)
     """
-    return sources * (1 + widths) + (PLACES if widths else 0)
+    return sources * (1 + images) + (PLACES if images else 0)
+
+
+def images_of_each(widths: Sequence[Sequence[float]], steep: int) -> int:
+    """Images of its surroundings that a network sees of each source: blurred ones, and how steep some of these are.
+
+    >>> images_of_each([(1, 1, 1), (2, 2, 2)], 1), images_of_each([], 3)
+    (3, 0)
+    """
+    return len(widths) + len(widths[:steep])
 
 
 def context_channels(
-    sources: Sequence[NDArray[np.float32]], widths: Sequence[Sequence[float]]
+    sources: Sequence[NDArray[np.float32]], widths: Sequence[Sequence[float]], steep: int = 0
 ) -> list[NDArray[np.float32]]:
-    """Blurred images of each source, then the place: distance from the middle plane, from back to front, upwards.
+    """Images of the surroundings of each source, then the place: from the middle plane, from back to front, upwards.
 
-    Places go from 0 to 1 between the ends of the head; left and right are not told apart.
+    The images are the source blurred to each width, then how steep it is at the first of these: a border of tissues
+    looks like a tissue between them, and only its steepness tells. Places go from 0 to 1 between the ends of the
+    head; left and right are not told apart.
 
     Args:
         sources: Scaled volumes (I, J, K), axes along R, A, S, air near zero.
         widths: Standard deviations along the three axes, in voxels; none: no channels at all.
+        steep: At so many of the widths the steepness, too (`steepness`).
 
     Example:
         >>> [c.shape for c in context_channels([np.ones((4, 5, 6), np.float32)], [(1, 1, 1)])]
@@ -59,14 +71,35 @@ def context_channels(
     """
     if not widths:
         return []
-    blurred = [_blurred(source, width) for source in sources for width in widths]
-    return [*blurred, *_places(sources[0])]
+    images: list[NDArray[np.float32]] = []
+    for source in sources:
+        blurred = [_blurred(source, width) for width in widths]
+        images += [*blurred, *(steepness(*one) for one in zip(blurred[:steep], widths[:steep], strict=True))]
+    return [*images, *_places(sources[0])]
+
+
+def steepness(image: NDArray[np.float32], width: Sequence[float]) -> NDArray[np.float32]:
+    """Length of the gradient of a (blurred) image, as the change over a width.
+
+    Args:
+        image: Volume (I, J, K).
+        width: Length along each axis, in voxels.
+
+    Example:
+        >>> steepness(np.arange(24, dtype=np.float32).reshape(4, 2, 3), (0, 0, 2)).max()
+        np.float32(2.0)
+    """
+    squared = np.zeros(image.shape, np.float32)
+    for axis, voxels in enumerate(width):
+        if image.shape[axis] > 1:
+            squared += np.square(np.gradient(image, axis=axis) * np.float32(voxels))
+    return np.sqrt(squared, out=squared)
 
 
 def context_of_each(
-    sources: Sequence[NDArray[np.float32]], widths: Sequence[Sequence[float]]
+    sources: Sequence[NDArray[np.float32]], widths: Sequence[Sequence[float]], steep: int = 0
 ) -> list[NDArray[np.float32]]:
-    """The context of each source by itself: its blurred images, then the place as this source shows it; and the next.
+    """The context of each source by itself: its images, then the place as this source shows it; and the next.
 
     For networks that may lack any of the sources. Arguments as for `context_channels`.
 
@@ -74,7 +107,7 @@ def context_of_each(
         >>> len(context_of_each([np.ones((4, 5, 6), np.float32)] * 2, [(1, 1, 1)]))
         8
     """
-    return [channel for source in sources for channel in context_channels([source], widths)]
+    return [channel for source in sources for channel in context_channels([source], widths, steep)]
 
 
 def _blurred(image: NDArray[np.float32], width: Sequence[float]) -> NDArray[np.float32]:

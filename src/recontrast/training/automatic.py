@@ -17,7 +17,7 @@ import tomli_w
 
 from recontrast.atomic import write_text
 from recontrast.config import to_plain
-from recontrast.datasets.cases import PLANES, DataSettings
+from recontrast.datasets.settings import PLANES, DataSettings
 from recontrast.errors import ConfigError
 from recontrast.execution.runtime import supports_bf16
 from recontrast.training.fingerprint import Fingerprint

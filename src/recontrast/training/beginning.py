@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recontrast.datasets.cases import DataSettings
+from recontrast.datasets.settings import DataSettings
 from recontrast.errors import ConfigError, RecontrastWarning
 from recontrast.preparation.cohort import Preparation
 from recontrast.preparation.normalize import ScaleSettings
@@ -82,6 +82,7 @@ class Beginning:
         seen = {
             "data.neighbours": (about.neighbours, data.neighbours),
             "number of widths in data.context_voxels": (len(about.context_voxels), len(data.context_voxels)),
+            "data.context_steep": (about.context_steep, data.context_steep),
             "data.level_sources": (bool(about.source_levels) or data.level_sources, data.level_sources),
         }
         for name, (before, now) in seen.items():

@@ -220,6 +220,7 @@ def _job(
         plane=plan.data.plane,
         neighbours=plan.data.neighbours,
         context_voxels=plan.data.context_voxels,
+        context_steep=plan.data.context_steep,
         source_levels=levels,
         clip_output=plan.data.clip_target,
         training_subjects=tuple(

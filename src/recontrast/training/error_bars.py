@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from recontrast.datasets.cases import DataSettings, held_slices
+from recontrast.datasets.cases import held_slices
+from recontrast.datasets.settings import DataSettings
 from recontrast.io.nifti import read_volume
 from recontrast.preparation.cohort import PreparedCase
 from recontrast.translation.conformal import LEVEL, calibrate, words_of_several

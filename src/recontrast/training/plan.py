@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from recontrast.config import build_settings, check_keys, merge, read_toml
-from recontrast.datasets.cases import DataSettings
+from recontrast.datasets.settings import DataSettings
 from recontrast.errors import ConfigError, UnknownNameError
 
 SCALES = ("paper", "cpu")

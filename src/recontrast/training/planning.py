@@ -156,7 +156,7 @@ def model_options(plan: Plan, contrasts: int, targets: int = 1) -> dict[str, Any
     if "contrasts" in inspect.signature(MODELS.get(plan.model.name)).parameters:
         fixed |= {"contrasts": contrasts, "slices": slices}
     if "context" in inspect.signature(MODELS.get(plan.model.name)).parameters:
-        fixed["context"] = len(plan.data.context_voxels)
+        fixed["context"] = plan.data.context_images
     if makes_several(plan):
         fixed |= {"targets": targets, "in_channels": fixed["in_channels"] + (contrasts + targets) * slices}
     for name, value in fixed.items():

@@ -21,7 +21,7 @@ from recontrast.contrasts import Contrast
 from recontrast.errors import CheckpointError, ConfigError, RecontrastError, UnknownNameError
 from recontrast.preparation.bank import Bank
 from recontrast.preparation.cohort import Preparation
-from recontrast.preparation.context import channel_count
+from recontrast.preparation.context import channel_count, images_of_each
 from recontrast.preparation.level import at_level
 from recontrast.preparation.normalize import Scale, ScaleSettings
 from recontrast.provenance import version
@@ -112,6 +112,9 @@ class TranslatorDescription:
     context_voxels: tuple[tuple[float, float, float], ...] = ()
     """Further channels: each source blurred to these widths (along R, A, S), and the place in the head; empty: none."""
 
+    context_steep: int = 0
+    """Further channels: how steep each source is at the first so many of these widths."""
+
     network_range: tuple[float, float] = (0.0, 1.0)
     """Values the network works with."""
 
@@ -201,8 +204,8 @@ class TranslatorDescription:
     @property
     def channels(self) -> int:
         """Input channels of the network: sources and their context (planes of the bank), times slices."""
-        widths = len(self.context_voxels)
-        planes = self.bank.planes(widths) if self.bank else channel_count(len(self.sources), widths)
+        around = images_of_each(self.context_voxels, self.context_steep)
+        planes = self.bank.planes(around) if self.bank else channel_count(len(self.sources), around)
         return planes * (2 * self.neighbours + 1)
 
     def making(self, target: str, among: Collection[str] = ()) -> TranslatorDescription:

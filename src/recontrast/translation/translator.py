@@ -305,10 +305,11 @@ class Translator:
         """
         about, bank = self.description, self.description.bank
         if bank is None:
-            further = context_channels(sources, about.context_voxels)
+            further = context_channels(sources, about.context_voxels, about.context_steep)
             return SliceStack(sources, about.plane, about.neighbours, further)
         there = dict(zip(about.sources, sources, strict=True))
-        around = {label: context_channels([image], about.context_voxels) for label, image in there.items()}
+        seen = about.context_voxels, about.context_steep
+        around = {label: context_channels([image], *seen) for label, image in there.items()}
         planes = bank.filled(there, around, about.target, np.zeros_like(sources[0]))
         images = len(bank.sources)
         return SliceStack(planes[:images], about.plane, about.neighbours, planes[images:])

@@ -18,7 +18,7 @@ from safetensors.torch import save
 from recontrast.atomic import output_error
 from recontrast.errors import CheckpointError
 from recontrast.models.surroundings import Surroundings
-from recontrast.preparation.context import context_channels
+from recontrast.preparation.context import context_channels, steepness
 from recontrast.provenance import sha256_of
 from recontrast.translation.conformal import Calibration
 from recontrast.translation.description import TranslatorDescription, direction_name
@@ -74,9 +74,10 @@ def channels_of(sources: Sequence[Array], estimate: Array, spacing: Sequence[flo
         spacing: mm.
     """
     images = [*sources, estimate]
-    blurred_and_place = context_channels(images, [[WIDTH_MM / mm for mm in spacing]])
+    width = [WIDTH_MM / mm for mm in spacing]
+    blurred_and_place = context_channels(images, [width])
     blurred = blurred_and_place[: len(images)]
-    return [*images, *blurred_and_place, *(_steepness(image, spacing) for image in blurred)]
+    return [*images, *blurred_and_place, *(steepness(image, width) for image in blurred)]
 
 
 def spread_of(spread: Surroundings, channels: Sequence[Array]) -> Array:
@@ -170,12 +171,3 @@ def load_error_bars(folder: Path, description: TranslatorDescription) -> dict[st
 def _stored(direction: str, name: str) -> str:
     """Name of a tensor in the file."""
     return f"{direction}/{name}" if direction else name
-
-
-def _steepness(image: Array, spacing: Sequence[float]) -> Array:
-    """Length of the gradient over `WIDTH_MM`."""
-    squared = np.zeros(image.shape, np.float32)
-    for axis, mm in enumerate(spacing):
-        if image.shape[axis] > 1:
-            squared += np.square(np.gradient(image, axis=axis) * np.float32(WIDTH_MM / mm))
-    return np.sqrt(squared, out=squared)
