@@ -25,6 +25,7 @@ import numpy as np
 
 SHAPE = (182, 218, 182)
 BATCH = 2
+REFERENCE = "torch fp32 (reference)"
 
 
 def main() -> None:
@@ -96,13 +97,13 @@ def measure(given: argparse.Namespace) -> None:
     from recontrast.execution.runtime import supports_bf16
     from recontrast.io.nifti import read_volume
     from recontrast.preparation.normalize import fit_scale
-    from recontrast.translation.slices import SliceStack, to_ras
+    from recontrast.translation.slices import to_ras
     from recontrast.translation.translator import load_translator
 
     translator = load_translator(given.run)
     about = translator.description
     volume = read_volume(given.source)
-    stack = SliceStack([fit_scale(volume, about.scale_settings).apply(to_ras(volume))], about.plane, about.neighbours)
+    stack = translator.slices_of([fit_scale(volume, about.scale_settings).apply(to_ras(volume))])
     batches = [stack.batch(range(n, min(n + BATCH, len(stack)))) for n in range(0, len(stack), BATCH)]
     print(
         f"{about.preset} after {about.trained_steps} steps, {len(stack)} slices of {stack.batch([0]).shape[2:]}, batch "
@@ -147,8 +148,10 @@ def ways(network: object, compiled: bool) -> dict[str, Callable[[np.ndarray], np
             result = unet.activation(unet.head(features))[..., : source.shape[2], : source.shape[3]]
             return result.numpy()
 
-    found: dict[str, Callable[[np.ndarray], np.ndarray]] = {"torch eager fp32, textbook U-Net": textbook}
-    found["torch fp32 (reference)"] = PyTorchEngine(network)
+    found: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
+    if hasattr(network, "depth") and hasattr(network, "activation"):
+        found["torch eager fp32, textbook U-Net"] = textbook
+    found[REFERENCE] = PyTorchEngine(network)
     precisions: tuple[Literal["fp32", "bf16"], ...] = ("fp32", "bf16") if supports_bf16() else ("fp32",)
     if "bf16" in precisions:  # without such units it is emulated, ten times slower, and never chosen
         found["torch bf16 channels-last"] = PyTorchEngine(network, "bf16")
@@ -189,7 +192,7 @@ def table_of_engines(
         outputs = {name: np.concatenate(pieces[name])[:, 0] for name in engines}
     best = {name: float(seconds.sum()) for name, seconds in fastest.items()}
     names = list(engines)
-    exact = outputs[names[1]]
+    exact = outputs[REFERENCE]
     titles = ("engine", "first", "head", "ratio", "rms/range", "PSNR to fp32", "PSNR to scan")
     print("{:34} {:>6} {:>6} {:>6} {:>10} {:>13} {:>13}".format(*titles))
     for name in names:

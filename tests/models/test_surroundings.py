@@ -29,6 +29,19 @@ def test_learns_what_channels_say_together(dims: int) -> None:
     assert torch.equal(again(source), model(source))
 
 
+@pytest.mark.parametrize("dims", [2, 3])
+def test_single_voxels_get_what_the_image_gets(dims: int) -> None:
+    torch.manual_seed(0)
+    model, source = Surroundings(channels=3, spatial_dims=dims).eval(), places(dims)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    model.mean.copy_(torch.tensor([0.1, 0.5, 0.9]))
+    model.deviation.copy_(torch.tensor([0.5, 2.0, 1.0]))
+    expected = model(source)[1, 0].flatten()
+    assert expected.std() > 0.1
+    torch.testing.assert_close(model.of_columns(source[1].flatten(1)), expected, atol=1e-5, rtol=1e-5)
+
+
 def test_those_of_each_code_are_the_ones_that_were_fitted_to_it() -> None:
     source, code = places(2).repeat(2, 1, 1, 1), torch.tensor([2, 0, 2, 0])
     wanted = torch.where(code[:, None, None, None] == 2, source[:, :1], -source[:, 1:2])

@@ -106,6 +106,19 @@ class Surroundings(nn.Module):
         result: Tensor = self.last(features)
         return result
 
+    def of_columns(self, columns: Tensor) -> Tensor:
+        """What the surroundings say of single voxels, (N,), of (channels, N): as `forward`, many times as fast.
+
+        A convolution of width 1 is a matrix product, but PyTorch does not compute it as one.
+        """
+        hidden: Any = self.layers
+        columns = (columns - self.mean[:, None]) / self.deviation[:, None]
+        for layer in hidden:
+            columns = torch.addmm(layer.bias[:, None], layer.weight.flatten(1), columns)
+            columns = functional.leaky_relu(columns, _SLOPE, inplace=True)
+        last: Any = self.last
+        return torch.addmm(last.bias[:, None], last.weight.flatten(1), columns)[0]
+
     def _of_rows(self, rows: Tensor) -> Tensor:
         hidden: Any = self.layers
         for layer in hidden:

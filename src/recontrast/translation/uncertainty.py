@@ -37,7 +37,8 @@ LEAST = 1e-3
 """Errors below this part of the range count as this: no interval has zero width."""
 
 _UNITS, _HIDDEN = 24, 2
-_ROWS = 1 << 18
+_VOXELS = 1 << 15
+"""Voxels at a time: what is between the layers stays in the cache."""
 
 Array = NDArray[np.float32]
 
@@ -90,9 +91,9 @@ def spread_of(spread: Surroundings, channels: Sequence[Array]) -> Array:
     flat = [channel.reshape(-1) for channel in channels]
     result = np.empty(flat[0].shape, np.float32)
     with torch.inference_mode():
-        for start in range(0, len(result), _ROWS):
-            rows = torch.from_numpy(np.stack([channel[start : start + _ROWS] for channel in flat]))
-            result[start : start + _ROWS] = spread(rows[None, :, :, None])[0, 0, :, 0].exp().numpy()
+        for start in range(0, len(result), _VOXELS):
+            columns = torch.from_numpy(np.stack([channel[start : start + _VOXELS] for channel in flat]))
+            result[start : start + _VOXELS] = spread.of_columns(columns).exp_().numpy()
     return result.reshape(channels[0].shape)
 
 
