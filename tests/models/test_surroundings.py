@@ -42,6 +42,20 @@ def test_single_voxels_get_what_the_image_gets(dims: int) -> None:
     torch.testing.assert_close(model.of_columns(source[1].flatten(1)), expected, atol=1e-5, rtol=1e-5)
 
 
+def test_air_is_learned_and_what_is_held_out_is_not() -> None:
+    source = places(2)
+    mask = torch.zeros(2, 1, 48, 48, dtype=torch.bool)
+    mask[0, :, 8:40, 8:40] = True  # nothing of the second image counts
+    source[:, 0] = torch.where(mask[:, 0], 0.5 + source[:, 0], 0.01 * source[:, 0])
+    wanted = torch.where(mask, source[:, 1:2], torch.full((), 0.7))
+    wanted[1] = 50.0
+    model = Surroundings(channels=3)
+    model.fit(source, wanted, mask)
+    said = model(source)[0]
+    assert (said[~mask[0]] - 0.7).abs().mean() < 0.05
+    assert (said - wanted[0])[mask[0]].square().mean() < 0.3 * wanted[0][mask[0]].var()
+
+
 def test_those_of_each_code_are_the_ones_that_were_fitted_to_it() -> None:
     source, code = places(2).repeat(2, 1, 1, 1), torch.tensor([2, 0, 2, 0])
     wanted = torch.where(code[:, None, None, None] == 2, source[:, :1], -source[:, 1:2])

@@ -31,6 +31,11 @@ _JITTER = 0.05
 """Noise on the standardised channels, so that single places are not learned by heart."""
 
 
+_AIR, _DARK = 0.1, 0.1
+"""So many voxels of air for each of the head are learned from, too: else what is said of air is left to chance, and a
+haze lies behind the head. Air is what is darker than this in the first source, outside the mask."""
+
+
 class Surroundings(nn.Module):
     """A few hidden layers over the channels of one voxel; gives zero before `fit`.
 
@@ -66,14 +71,15 @@ class Surroundings(nn.Module):
         Args:
             source: (B, channels, I, J[, K]).
             lacking: What is to be said of each voxel, (B, 1, I, J[, K]).
-            mask: Voxels that count, like `lacking`.
+            mask: Voxels that count, like `lacking`; some air of the same images is added.
             quantile: Learn this quantile of `lacking`, 0 to 1; None: its mean, by least squares.
             most: At most this many voxels.
         """
+        chance = torch.Generator().manual_seed(0)
         inside = mask[:, 0].bool()
+        inside = inside | _some_air(source, inside, chance)
         voxels = source.movedim(1, -1)[inside].float()
         wanted = lacking[:, 0][inside].float()[:, None]
-        chance = torch.Generator().manual_seed(0)
         if len(voxels) > most:
             chosen = torch.randperm(len(voxels), generator=chance)[:most].to(voxels.device)
             voxels, wanted = voxels[chosen], wanted[chosen]
@@ -182,6 +188,17 @@ class SurroundingsOfEach(nn.Module):
 
     def _layer(self, n: int) -> tuple[Tensor, Tensor]:
         return getattr(self, f"weight_{n}"), getattr(self, f"bias_{n}")
+
+
+def _some_air(source: Tensor, inside: Tensor, chance: torch.Generator) -> Tensor:
+    """Voxels of air to learn from, of images of which something counts (others are held out), drawn at random."""
+    counts = inside.flatten(1).any(1).view(-1, *[1] * (inside.ndim - 1))
+    air = ~inside & (source[:, 0] < _DARK) & counts
+    number = int(air.sum())
+    if not number:
+        return air
+    drawn = torch.rand(air.shape, generator=chance).to(air.device) < _AIR * int(inside.sum()) / number
+    return air & drawn
 
 
 def _loss(said: Tensor, wanted: Tensor, quantile: float | None) -> Tensor:
