@@ -31,7 +31,7 @@ from recontrast.evaluation.fidelity import (
 )
 from recontrast.evaluation.fitting import VOXELS, FittedControl, Sample, fingerprint, fit_controls
 from recontrast.evaluation.intervals import write_intervals
-from recontrast.evaluation.leaks import LeakCheck, check_leaks
+from recontrast.evaluation.leaks import PASSED, LeakCheck, check_leaks
 from recontrast.evaluation.matching import (
     Reference,
     Synthetic,
@@ -319,7 +319,7 @@ def _write(
             f"{number} synthetic {'image' if number == 1 else 'images'} made from acquired {work.synthetic.target} "
             "(translate --harmonise) left out: no evidence against the images they were made from"
         )
-    if leak.status != "passed":
+    if leak.status != PASSED:
         lines.append("; ".join([f"leak check: {leak.status}", *leak.reasons]))
     return [*lines, *content["undefined"], *(f"warning: {text}" for text in content["warnings"]), *told, *sentences]
 

@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from recontrast.errors import ConfigError, FormatError, LayoutError, StatisticsError, UnknownNameError
+from recontrast.evaluation.leaks import PASSED
 from recontrast.evaluation.protocols import require_one_protocol
 from recontrast.evaluation.scores import OK, SYNTHETIC
 from recontrast.evaluation.settings import PairedTest
@@ -41,8 +42,6 @@ _NEEDED = ("subject", "session", "estimator", "region", "metric", "value", "prot
 
 _TISSUES = ("GM", "WM", "CSF")
 """Regions that an evaluation may have made itself (`--tissues-from`)."""
-
-PASSED = "passed"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import pandas as pd
 
 from recontrast.atomic import make_folder, write_json
 from recontrast.errors import ConfigError
-from recontrast.evaluation.comparison import PASSED, Comparison, compare_evaluations
+from recontrast.evaluation.comparison import Comparison, compare_evaluations
+from recontrast.evaluation.leaks import PASSED
 from recontrast.evaluation.settings import PairedTest
 from recontrast.evaluation.statistics import adjust
 from recontrast.evaluation.statistics.several import PostHoc

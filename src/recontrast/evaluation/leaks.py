@@ -12,6 +12,9 @@ from recontrast.errors import CheckpointError, ConfigError
 from recontrast.io.bids import Case, read_sidecar
 from recontrast.translation.description import TranslatorDescription, read_description, subject_hash
 
+PASSED = "passed"
+"""Status of a check that found no training subject among the images."""
+
 
 @dataclass(frozen=True)
 class LeakCheck:
@@ -62,7 +65,7 @@ def check_leaks(images: Mapping[Case, Path], root: Path, *, allow: bool) -> Leak
             f"{root}: the translator was trained on {names}, which are to be evaluated; scores on them are not "
             "evidence. Evaluate held-out subjects, or say --allow-training-subjects and it will stand in every table"
         )
-    status = "not possible" if reasons or not images else "passed"
+    status = "not possible" if reasons or not images else PASSED
     if leaked:
         status = f"TRAINING SUBJECTS INCLUDED: {names}"
     return LeakCheck(status, tuple(sorted(leaked)), tuple(sorted(reasons)), tuple(translators.values()))

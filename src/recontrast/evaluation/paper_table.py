@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from recontrast.atomic import write_text
+from recontrast.evaluation.leaks import PASSED
 from recontrast.evaluation.protocols import MetricUse, Protocol
 from recontrast.evaluation.scores import OK
 from recontrast.io.tables import write_table
@@ -62,7 +63,7 @@ def write_paper_table(out: Path, table: pd.DataFrame, protocol: Protocol) -> Non
 
 def in_markdown(table: pd.DataFrame, protocol: Protocol) -> str:
     """The table as Markdown, one for each region, with what must be known to read it."""
-    leaks = [str(text) for text in dict.fromkeys(table["leak_check"]) if text != "passed"]
+    leaks = [str(text) for text in dict.fromkeys(table["leak_check"]) if text != PASSED]
     lines = [
         f"Protocol {protocol.name}: {protocol.description}. {protocol.citation}.",
         f"How values became one number: {protocol.aggregation}.",

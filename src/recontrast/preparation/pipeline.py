@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 BY_RECIPE = "recipe"
 """Name of the scale that leaves the choice to the recipe."""
 
-_FREE_TO_CHANGE = ("workers", "memory_gb", "scheduler")
+FREE_TO_CHANGE = ("workers", "memory_gb", "scheduler")
 """Settings that may differ when a preparation goes on where it stopped: they do not change the result."""
 
 
@@ -294,7 +294,7 @@ def _require_same_settings(settings: PrepareSettings, before: Mapping[str, Any])
     now = to_plain(settings)
     # A folder of an older version knows fewer settings: these had their defaults.
     before = {**to_plain(PrepareSettings(bids=settings.bids, out=settings.out)), **before}
-    keys = [item.name for item in dataclasses.fields(settings) if item.name not in (*_FREE_TO_CHANGE, "out", "bids")]
+    keys = [item.name for item in dataclasses.fields(settings) if item.name not in (*FREE_TO_CHANGE, "out", "bids")]
     changed = [
         f"{key} was {before.get(key)!r}, is now {now.get(key)!r}" for key in keys if before.get(key) != now.get(key)
     ]

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from recontrast.errors import FormatError
-from recontrast.evaluation.comparison import PASSED
 from recontrast.evaluation.comparison_command import FACTS, MEANS, MEANS_COLUMNS, PAIRS, PAIRS_COLUMNS
+from recontrast.evaluation.leaks import PASSED
 from recontrast.io.tables import read_table, require_columns
 from recontrast.reporting.evidence import Evidence, records
 from recontrast.reporting.numbers import ABSENT, Measure, decimals_for, interval, number, p_value

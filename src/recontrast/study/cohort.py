@@ -14,15 +14,12 @@ from recontrast.io.bids import Case
 from recontrast.io.tables import read_table
 from recontrast.phantom.cohort import GRADES, SimulateSettings, simulate
 from recontrast.preparation.cohort import PreparedCase, PreparedCohort, read_cohort
-from recontrast.preparation.pipeline import PrepareSettings, prepare
+from recontrast.preparation.pipeline import FREE_TO_CHANGE, PrepareSettings, prepare
 from recontrast.provenance import FILE_NAME
 from recontrast.relaxometry.derived import add_synthetic
 from recontrast.study.settings import DataSource, Direction
 
 log = logging.getLogger(__name__)
-
-FREE_TO_CHANGE = ("workers", "memory_gb", "scheduler")
-"""Settings of `simulate` and `prepare` that do not change what is made."""
 
 _SEEN_ELSEWHERE = (*FREE_TO_CHANGE, "bids", "out", "regions", "splits", "slices", "grades")
 """Paths among the settings of `prepare`: what they hold shows in the hashes of the raw files and in the tables."""

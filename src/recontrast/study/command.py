@@ -18,6 +18,7 @@ from recontrast.errors import ConfigError, RecontrastError
 from recontrast.execution.workers import Summary
 from recontrast.io.tables import write_table
 from recontrast.preparation.cohort import PreparedCohort
+from recontrast.preparation.pipeline import FREE_TO_CHANGE
 from recontrast.provenance import FILE_NAME, write_provenance
 from recontrast.study import cohort as cohorts
 from recontrast.study.as_is import write_as_is
@@ -172,7 +173,7 @@ def _table_of_data(facts: Mapping[str, Any]) -> dict[str, Any]:
     """How the data of a study are made; words and numbers of workers may change."""
     made = {**to_plain(DataSource()), **facts["study"].get("data", {}).get(_name_of_data(facts), {})}
     for name in ("simulate", "prepare"):
-        made[name] = {key: value for key, value in made[name].items() if key not in cohorts.FREE_TO_CHANGE}
+        made[name] = {key: value for key, value in made[name].items() if key not in FREE_TO_CHANGE}
     return {name: value for name, value in made.items() if name != "summary"}
 
 
