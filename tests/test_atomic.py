@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from recontrast.atomic import PARTIAL, atomic_file, make_folder, remove_partial_files, write_json, write_text
+from recontrast.atomic import (
+    PARTIAL,
+    atomic_file,
+    leftovers_of,
+    make_folder,
+    remove_partial_files,
+    write_json,
+    write_text,
+)
 from recontrast.errors import OutputError
 
 as_root = pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not bind the superuser")
@@ -54,6 +62,13 @@ def test_leftovers_of_killed_runs_are_removed(tmp_path):
     (tmp_path / "sub-01" / "a.nii").write_bytes(b"whole")
     assert remove_partial_files(tmp_path) == 1
     assert [p.name for p in (tmp_path / "sub-01").iterdir()] == ["a.nii"]
+
+
+def test_leftovers_of_one_file_are_told_from_those_of_names_that_end_alike(tmp_path):
+    with atomic_file(tmp_path / "a.nii") as own, atomic_file(tmp_path / "17.0a-a.nii") as other:
+        for partial in (own, other):
+            partial.write_bytes(b"half")
+        assert leftovers_of(tmp_path / "a.nii") == [own]
 
 
 def test_a_file_in_the_way_of_a_folder(tmp_path):

@@ -6,6 +6,7 @@ import ctypes
 import errno
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -139,6 +140,19 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write JSON with two spaces of indentation, atomically; values that are not finite are refused."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def leftovers_of(path: Path) -> list[Path]:
+    """What killed writers of `path` left beside it; nothing that is written for a name that merely ends alike.
+
+    Call it only when no other process writes `path`.
+
+    Example:
+        >>> leftovers_of(Path("no-such-folder/scores.tsv"))
+        []
+    """
+    left_by_us = re.compile(rf"{re.escape(PARTIAL)}\d+\.[0-9a-f]+-{re.escape(path.name)}")
+    return sorted(other for other in path.parent.glob(f"{PARTIAL}*") if left_by_us.fullmatch(other.name))
 
 
 def remove_partial_files(folder: Path) -> int:

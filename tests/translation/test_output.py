@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from recontrast.atomic import atomic_file
 from recontrast.errors import ConfigError, FormatError, OutputError
 from recontrast.io.bids import Case, write_description, write_sidecar
 from recontrast.io.tables import read_table, write_table
@@ -111,10 +112,18 @@ def test_finished_means_same_facts_and_both_files(tmp_path: Path) -> None:
 
 def test_forget_removes_image_sidecar_and_what_a_kill_left(tmp_path: Path) -> None:
     image = tmp_path / "a_T2w.nii.gz"
-    for name in ("a_T2w.nii.gz", "a_T2w.json", ".partial-17-a_T2w.nii.gz", "b_T2w.nii.gz", ".partial-17-b_T2w.nii.gz"):
+    half = ".partial-17.0123abcd"
+    for name in ("a_T2w.nii.gz", "a_T2w.json", f"{half}-a_T2w.nii.gz", "b_T2w.nii.gz", f"{half}-b_T2w.nii.gz"):
         (tmp_path / name).write_text("")
     forget(image)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".partial-17-b_T2w.nii.gz", "b_T2w.nii.gz"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{half}-b_T2w.nii.gz", "b_T2w.nii.gz"]
+
+
+def test_forget_leaves_what_another_worker_writes_for_a_name_that_ends_alike(tmp_path: Path) -> None:
+    with atomic_file(tmp_path / "anna-t1_desc-synthetic_T2w.nii.gz") as partial:
+        partial.write_text("being written")
+        forget(tmp_path / "t1_desc-synthetic_T2w.nii.gz")
+        assert partial.exists()
 
 
 def test_forget_removes_the_maps_of_an_image(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from recontrast import provenance
-from recontrast.atomic import PARTIAL, make_folder
+from recontrast.atomic import leftovers_of, make_folder
 from recontrast.config import to_plain
 from recontrast.errors import ConfigError, DataError, FormatError
 from recontrast.io.bids import read_sidecar, sidecar_path
@@ -184,7 +184,7 @@ def forget(image: Path) -> None:
     maps = [path for path in (uncertainty_path(image), rarity_path(image)) if path is not None]
     for path in (part for one in (image, *maps) for part in (sidecar_path(one), one)):
         path.unlink(missing_ok=True)
-        for leftover in path.parent.glob(f"{PARTIAL}*-{path.name}"):
+        for leftover in leftovers_of(path):
             leftover.unlink(missing_ok=True)
 
 
