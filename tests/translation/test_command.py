@@ -148,6 +148,30 @@ def test_one_file_into_a_named_file_and_into_a_folder(
     assert np.array_equal(read_volume(named).data, read_volume(out / "sub-01_desc-synthetic_T2w.nii.gz").data)
 
 
+def test_single_files_of_one_name_do_not_overwrite_each_other(
+    save: Callable[..., Path], tmp_path: Path, make_volume: Callable[..., Volume]
+) -> None:
+    """`for p in */t1.nii.gz; do recontrast translate run $p out; done` left the last patient only."""
+    run, out = save(), tmp_path / "out"
+    for seed, name in enumerate(("alice", "bob")):
+        write_volume(tmp_path / name / "t1.nii.gz", make_volume(seed=seed))
+    alice, bob = (
+        TranslateSettings(run=run, input=tmp_path / n / "t1.nii.gz", out=out, **TORCH) for n in ("alice", "bob")
+    )
+    translate(alice)
+    before = contents(out)
+    with pytest.raises(
+        ConfigError, match=r"bob.t1\.nii\.gz: .* was made from \.\./alice/t1\.nii\.gz; name another folder"
+    ):
+        translate(bob)
+    assert contents(out) == before
+    write_volume(alice.input, make_volume(seed=3))
+    translate(alice)  # the same file with other content
+    assert contents(out) != before
+    bob.input.write_bytes(alice.input.read_bytes())
+    translate(bob)  # the same content in another place
+
+
 @pytest.mark.slow
 def test_a_prepared_folder_by_split_with_the_scales_of_preparation(
     save: Callable[..., Path], data_set: Path, tmp_path: Path

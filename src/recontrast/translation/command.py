@@ -27,6 +27,7 @@ from recontrast.translation.output import (
     CaseReport,
     check_leftovers,
     check_place,
+    check_single,
     forget,
     made_before,
     open_folder,
@@ -91,6 +92,8 @@ def translate(settings: TranslateSettings) -> Summary:
     deciding = _deciding(settings, translator)
     inputs = open_folder(settings.out, deciding)
     earlier = check_leftovers(settings.out, cases, about.weights_sha256)
+    if settings.input.is_file():
+        check_single(settings.out, cases[0])
     for outdated in made_before(settings.out, cases):
         forget(outdated)
     extra = {"deciding": deciding, "translator": job.facts_of(job.translator)["Translator"]}

@@ -142,6 +142,33 @@ def check_leftovers(out: Path, cases: Sequence[TranslationCase], weights_sha256:
     return others[list(COLUMNS)]
 
 
+def check_single(out: Path, case: TranslationCase) -> None:
+    """Refuse a single file whose result would take the place of that of another file.
+
+    The same file may come again with other content, and so may the same content from another place.
+
+    Args:
+        out: The folder.
+        case: The case of the file, which is the first of its sources.
+
+    Raises:
+        ConfigError: The image that is there was made from another file.
+    """
+    image, source = out / case.output, next(iter(case.sources.values()))
+    try:
+        content = read_sidecar(image) if image.is_file() else {}
+    except DataError:
+        return  # damaged: it is made again
+    known = content.get("Sources")
+    if not isinstance(known, list) or relative(source, out) in known:
+        return
+    if provenance.sha256_of(source) not in content.get("SourcesSHA256", ()):
+        raise ConfigError(
+            f"{source}: its result would take the place of {image}, which was made from {', '.join(map(str, known))}; "
+            f"name another folder, or a file (NAME_{SYNTHETIC}.nii.gz) for the result"
+        )
+
+
 def made_before(out: Path, cases: Sequence[TranslationCase]) -> list[Path]:
     """Results of an earlier run for cases that now have a problem: outdated, and nothing will take their place.
 
