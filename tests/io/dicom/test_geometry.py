@@ -91,3 +91,4 @@ def test_distance_and_stored_order() -> None:
     assert [stored_order([frame(0, instance=n) for n in order]) for order in orders] == [
         "along", "against", "interleaved",
     ]  # fmt: skip
+    assert stored_order([frame(0, index=n) for n in range(3)]) == "along"  # frames of one file share its number

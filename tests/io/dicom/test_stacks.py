@@ -6,8 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
+import pytest
+from pydicom.dataset import Dataset
 
 from recontrast.io.dicom.find import find_series
+from recontrast.io.dicom.headers import ENHANCED_MR as ENHANCED
+from recontrast.io.dicom.pixels import read_stack
 from recontrast.io.dicom.stacks import Stack
 
 SAGITTAL = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
@@ -71,6 +75,34 @@ def test_times_of_single_slices_tell_no_repeats_apart(make_series: Callable[...,
         )  # fmt: skip
     found = stacks(folder)
     assert [[frame.instance for frame in stack.frames] for stack in found] == [[1, 2, 3], [4, 5, 6]]
+
+
+@pytest.mark.parametrize("told_by", ["InstanceNumber", "FrameAcquisitionDateTime", "FrameAcquisitionNumber"])
+def test_enhanced_files_of_several_times_are_not_mixed(
+    save_image: Callable[..., Path], save_object: Callable[..., Path], tmp_path: Path, told_by: str
+) -> None:
+    """One file a time, of three frames each; their names sort the other way."""
+    for time, name in ((1, "b"), (2, "a")):
+        data = pydicom.dcmread(save_image(np.full((6, 8), 1, np.uint16), tmp_path / "one"))
+        data.SOPClassUID, data.SOPInstanceUID, data.NumberOfFrames = ENHANCED, f"1.2.3.4.{time}", 3
+        data.InstanceNumber = time if told_by == "InstanceNumber" else 1
+        frames = []
+        for k in range(3):
+            place, content, frame = Dataset(), Dataset(), Dataset()
+            place.ImagePositionPatient = [12.0, -7.5, 3.0 * k]
+            content.StackID = "1"
+            if told_by != "InstanceNumber":
+                setattr(content, told_by, f"2020010110000{time}" if told_by.endswith("Time") else time)
+            frame.PlanePositionSequence, frame.FrameContentSequence = [place], [content]
+            frames.append(frame)
+        data.PerFrameFunctionalGroupsSequence = frames
+        data.ImageOrientationPatient = list(AXIAL)
+        data.PixelData = np.full((3, 6, 8), time, "<u2").tobytes()
+        save_object(data, tmp_path / "scans" / name)
+    found = stacks(tmp_path / "scans")
+    assert [stack.traits["time"] for stack in found] == ["1", "2"]
+    assert [np.unique(read_stack(stack).data).tolist() for stack in found] == [[1], [2]]
+    assert any("instance numbers" in note for note in found[0].notes) == (told_by == "InstanceNumber")
 
 
 def test_one_repeated_slice_does_not_shatter_a_series(make_series: Callable[..., Path]) -> None:

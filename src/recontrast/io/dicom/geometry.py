@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,10 +121,10 @@ def grid_of(frames: Sequence[Frame]) -> Grid:
 
 def stored_order(frames: Sequence[Frame]) -> str:
     """How instance numbers run along the normal: along, against, or neither (interleaved); frames are sorted by it."""
-    steps = np.diff([frame.instance for frame in frames])
-    if (steps > 0).all():
+    numbers = [frame.order for frame in frames]
+    if all(here < there for here, there in pairwise(numbers)):
         return "along"
-    return "against" if (steps < 0).all() else "interleaved"
+    return "against" if all(here > there for here, there in pairwise(numbers)) else "interleaved"
 
 
 def _directions(frame: Frame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

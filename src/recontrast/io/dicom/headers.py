@@ -50,6 +50,12 @@ _TAGS = (
     "ComplexImageComponent", "DirectoryRecordSequence", "ContrastBolusAgentSequence",
 )  # fmt: skip
 
+TELLS = (
+    "TemporalPositionIndex", "TemporalPositionIdentifier", "StackID", "AcquisitionNumber", "FrameAcquisitionNumber",
+    "TriggerTime", "NominalCardiacTriggerDelayTime", "AcquisitionTime", "FrameAcquisitionDateTime", "ContentTime",
+)  # fmt: skip
+"""Attributes that may tell frames at one position apart, the surest first."""
+
 _PHILIPS_SLOPE, _PHILIPS_INTERCEPT = (0x2005, 0x100E), (0x2005, 0x100D)
 
 
@@ -60,10 +66,11 @@ class Frame:
     Attributes:
         path: The file.
         index: Number of the frame in the file, from 0.
+        instance: Instance number of the file, which all of its frames share.
         position: Centre of the first pixel, LPS, mm; None when the header lacks it.
         orientation: Direction cosines of a row, then of a column, LPS; None when lacking.
         spacing: Distance between rows, then between columns, mm; None when lacking.
-        tells: What may tell frames at one position apart (time, acquisition, stack), name to value.
+        tells: Those of `TELLS` that are given, name to value.
         slope: Rescale slope; `intercept`: rescale intercept.
         private: Philips scale slope and intercept; None elsewhere.
     """
@@ -93,6 +100,11 @@ class Frame:
     private: tuple[float, float] | None = None
     signed: bool = False
     bits: int = 16
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Where the frame stands in its series: file by instance number, frame by frame."""
+        return self.instance, self.index
 
 
 @dataclass(frozen=True)
@@ -280,10 +292,6 @@ def _frame(path: Path, index: int, data: Dataset, sop_class: str, look: _Lookup)
     component = look.text("ComplexImageComponent")
     words = [component] if component else [*kind[2:]]
     part = next((_PARTS[word] for word in words if word in _PARTS), "mag")
-    names = (
-        "TemporalPositionIndex", "TemporalPositionIdentifier", "AcquisitionNumber", "StackID", "TriggerTime",
-        "NominalCardiacTriggerDelayTime", "AcquisitionTime", "FrameAcquisitionDateTime", "ContentTime",
-    )  # fmt: skip
     private = None
     if _PHILIPS_SLOPE in data or any(_PHILIPS_SLOPE in place for place in look.places):
         slope = next((_plain(p[_PHILIPS_SLOPE].value) for p in look.places if _PHILIPS_SLOPE in p), None)
@@ -295,7 +303,7 @@ def _frame(path: Path, index: int, data: Dataset, sop_class: str, look: _Lookup)
         index=index,
         sop_uid=_text(data, "SOPInstanceUID"),
         sop_class=sop_class,
-        instance=int(_plain(data.get("InstanceNumber")) or 0) if index == 0 else index,
+        instance=int(_plain(data.get("InstanceNumber")) or 0),
         rows=int(data.Rows),
         columns=int(data.Columns),
         position=look.numbers("ImagePositionPatient", 3),
@@ -310,7 +318,7 @@ def _frame(path: Path, index: int, data: Dataset, sop_class: str, look: _Lookup)
         b_value=look.number("DiffusionBValue"),
         part=part,
         image_type=kind,
-        tells=tuple((name, value) for name in names if (value := look.text(name)) != ""),
+        tells=tuple((name, value) for name in TELLS if (value := look.text(name)) != ""),
         slope=1.0 if slope is None or slope == 0 else slope,
         intercept=intercept or 0.0,
         private=private,

@@ -19,7 +19,7 @@ from recontrast.io.dicom.geometry import (
     normal_of,
     stored_order,
 )
-from recontrast.io.dicom.headers import Frame, lenient, load_pydicom
+from recontrast.io.dicom.headers import TELLS, Frame, lenient, load_pydicom
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,7 @@ def _by_time(frames: Sequence[Frame], traits: dict[str, str]) -> list[Stack]:
     counts = Counter(positions)
     if max(counts.values()) == 1:
         return [_stack(tuple(frames), traits)]
-    for name in ("TemporalPositionIndex", "TemporalPositionIdentifier", "StackID", "AcquisitionNumber", "TriggerTime",
-                 "NominalCardiacTriggerDelayTime", "AcquisitionTime", "ContentTime"):  # fmt: skip
+    for name in TELLS:
         groups: dict[object, list[tuple[int, Frame]]] = {}
         for place, frame in zip(positions, frames, strict=True):
             groups.setdefault(_sortable(dict(frame.tells).get(name)), []).append((place, frame))
@@ -125,7 +124,7 @@ def _by_time(frames: Sequence[Frame], traits: dict[str, str]) -> list[Stack]:
     if len(set(counts.values())) == 1:
         times: list[list[Frame]] = [[] for _ in range(max(counts.values()))]
         seen: Counter[int] = Counter()
-        for place, frame in sorted(zip(positions, frames, strict=True), key=lambda pair: pair[1].instance):
+        for place, frame in sorted(zip(positions, frames, strict=True), key=lambda pair: pair[1].order):
             times[seen[place]].append(frame)
             seen[place] += 1
         note = f"{len(times)} images at each position, told apart by their instance numbers only"
