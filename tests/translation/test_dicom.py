@@ -145,6 +145,21 @@ def test_patients_with_the_same_uids_are_not_mixed(
     assert read_table(tmp_path / "out" / "cases.tsv")["status"].tolist() == ["failed", "failed"]
 
 
+def test_an_image_without_a_position_fails_alone(
+    make_series: Callable[..., Path], save: Callable[..., Path], head: np.ndarray, tmp_path: Path
+) -> None:
+    """It was told to be another patient's, and the series it lies in lost its earlier result."""
+    last = head.shape[2] - 1
+    folder = make_series(values=head, each=lambda k: {"ImagePositionPatient": None} if k == last else {})
+    summary = translate(settings(save(), folder, tmp_path / "out"))
+    (reason,) = summary.failed.values()
+    assert "the header does not say where the image lies" in reason
+    assert len(list((tmp_path / "out").rglob("*.dcm"))) == last
+    table = read_table(tmp_path / "out" / "cases.tsv")
+    assert sorted(table["status"]) == ["failed", "ok"]
+    assert table["case"].nunique() == 2
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("subjects", ("01",)), ("dtype", "source"), ("scheduler", "x.json"), ("memory_gb", 2.0)]
 )

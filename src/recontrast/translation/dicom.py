@@ -6,7 +6,6 @@ import hashlib
 import json
 import shutil
 import warnings
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -230,9 +229,13 @@ def _of_study(entries: Sequence[Entry], about: TranslatorDescription) -> list[Di
 
 def _told_apart(cases: list[DicomCase]) -> list[DicomCase]:
     """Cases that would write one folder are problems: the result of one patient must not stand for another's."""
-    counts = Counter(case.key for case in cases)
+    patients: dict[str, set[str]] = {}
+    for case in cases:
+        patients.setdefault(case.key, set()).update(patient_of(entry.series) for entry in case.entries.values())
     clash = "another patient's images have the same study and series UIDs; translate the patients from folders apart"
-    return [replace(case, problem=clash) if not case.skipped and counts[case.key] > 1 else case for case in cases]
+    return [
+        replace(case, problem=clash) if not case.skipped and len(patients[case.key]) > 1 else case for case in cases
+    ]
 
 
 def _translate(case: DicomCase, translator: Translator, settings: TranslateSettings) -> CaseReport:

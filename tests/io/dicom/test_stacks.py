@@ -113,6 +113,11 @@ def test_one_repeated_slice_does_not_shatter_a_series(make_series: Callable[...,
     assert "nothing in the headers tells them apart" in stack.problem
 
 
+def test_images_without_a_position_are_a_stack_of_another_name(make_series: Callable[..., Path]) -> None:
+    folder = make_series(each=lambda k: {"ImagePositionPatient": None} if k == 4 else {})
+    assert {stack.name: len(stack.frames) for stack in stacks(folder)} == {"": 4, "position-none": 1}
+
+
 def test_copies_are_left_out_and_counted(make_series: Callable[..., Path], tmp_path: Path) -> None:
     folder = make_series()
     shutil.copytree(folder, folder / "again")

@@ -72,7 +72,8 @@ def take_apart(frames: Sequence[Frame]) -> list[Stack]:
     """
     located = [frame for frame in frames if frame.position is not None and frame.orientation is not None]
     lost = tuple(frame for frame in frames if frame.position is None or frame.orientation is None)
-    stacks = [_stack(lost, {})] if lost else []
+    # a name of its own: two stacks of one name would be two results in one place
+    stacks = [_stack(lost, {"position": "none"} if located else {})] if lost else []
     unique, copies = _without_copies(located)
     groups = _by_plane(unique)
     planes = _plane_names([group[0] for group in groups])
