@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from recontrast.errors import FormatError, GeometryError
-from recontrast.preparation.slices import SliceSettings, brain_slices, cut_slices, read_slice_table, span_of
+from recontrast.preparation.slices import SliceSettings, brain_slices, read_slice_table, slices_of
 from recontrast.volume import Volume
 
 
@@ -29,8 +29,8 @@ def test_a_table_by_hand_wins(brain, tmp_path):
     table = tmp_path / "slices.tsv"
     table.write_text("case\tfirst\tlast\nsub-01\t1\t8\n")
     chosen = read_slice_table(table)
-    assert span_of("sub-01", brain, chosen) == (1, 8)
-    assert span_of("sub-02", brain, chosen) == (3, 6)
+    assert slices_of(brain, chosen.get("sub-01")) == (1, 8)
+    assert slices_of(brain, chosen.get("sub-02")) == (3, 6)
 
 
 @pytest.mark.parametrize("row", ["sub-01\t5\t2", "sub-01\t-1\t2", "sub-01\tx\t2", "sub-01\t1\t2\nsub-01\t1\t3"])
@@ -41,10 +41,8 @@ def test_rows_that_make_no_sense_are_refused(tmp_path, row):
         read_slice_table(table)
 
 
-def test_cut_slices_stay_where_they_are(brain):
-    cut = cut_slices(brain, (3, 6))
-    assert cut.data.all(axis=(0, 1)).tolist() == [False] * 4
-    assert cut.shape[2] == 4
-    assert cut.origin[2] == 15.0
-    with pytest.raises(GeometryError, match="slices 3 to 10 are asked for, the grid has 0 to 9"):
-        cut_slices(brain, (3, 10))
+def test_slices_beyond_the_grid_are_refused(brain):
+    assert slices_of(brain, (1, 9)) == (1, 9)
+    for span in ((3, 10), (40, 60)):
+        with pytest.raises(GeometryError, match=rf"sub-01: slices {span[0]} to {span[1]} .* the grid has 0 to 9"):
+            slices_of(brain, span, "sub-01")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,22 +73,26 @@ def read_slice_table(path: Path) -> dict[str, tuple[int, int]]:
     return chosen
 
 
-def cut_slices(volume: Volume, span: tuple[int, int], what: str = "image") -> Volume:
-    """The axial slices `span` (first and last, both included) of a volume along RAS; world positions stay.
+def slices_of(brain: Volume, span: tuple[int, int] | None, what: str = "image") -> tuple[int, int]:
+    """Slices of a case: those chosen by hand where there are any, else by `brain_slices`.
+
+    Args:
+        brain: Brain mask on the grid that is cut; its third axis runs from inferior to superior (RAS).
+        span: First and last axial slice, both included, chosen by hand; None: the rule.
+        what: Names the case in messages.
 
     Raises:
-        GeometryError: The volume has no such slice.
+        GeometryError: The grid has no such slice, or none shows enough brain.
+
+    Example:
+        >>> slices_of(Volume(np.ones((30, 30, 5), bool), np.eye(4)), (1, 3))
+        (1, 3)
     """
+    if span is None:
+        return brain_slices(brain, what=what)
     first, last = span
-    if not 0 <= first <= last < volume.shape[2]:
-        raise GeometryError(f"{what}: slices {first} to {last} are asked for, the grid has 0 to {volume.shape[2] - 1}")
-    affine = volume.affine.copy()
-    affine[:3, 3] += first * affine[:3, 2]
-    return Volume(np.ascontiguousarray(volume.data[:, :, first : last + 1]), affine)
-
-
-def span_of(
-    case: str, brain: Volume, chosen: Mapping[str, tuple[int, int]], settings: SliceSettings | None = None
-) -> tuple[int, int]:
-    """Slices of a case: those chosen by hand where there are any, else by `brain_slices`."""
-    return chosen[case] if case in chosen else brain_slices(brain, settings, case)
+    if not 0 <= first <= last < brain.shape[2]:
+        raise GeometryError(
+            f"{what}: slices {first} to {last} are asked for (--slices), the grid has 0 to {brain.shape[2] - 1}"
+        )
+    return span

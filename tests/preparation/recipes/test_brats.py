@@ -49,6 +49,13 @@ def test_slices_by_hand_win():
     assert placed.volume.shape[2] == 2
 
 
+@pytest.mark.parametrize("span", [(4, 12), (40, 60)])
+def test_slices_beyond_the_grid_are_refused(span):
+    """Empty slices were learned from, and heads that lie in none of them ended in a traceback."""
+    with pytest.raises(GeometryError, match=r"sub-01: slices .* the grid has 0 to 11"):
+        brats({"T1w": stripped()}, options(size=(60, 60), span=span), "sub-01")
+
+
 def test_no_brain_and_wrong_sizes_are_errors():
     image = stripped()
     nothing = image.with_data(np.zeros(image.shape, bool))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tests.preparation.test_align import centred, rigid, scan
 
-from recontrast.errors import ConfigError, RecontrastWarning
+from recontrast.errors import ConfigError, GeometryError, RecontrastWarning
 from recontrast.preparation.align import mean_displacement
 from recontrast.preparation.mask import find_head
 from recontrast.preparation.recipes import RecipeOptions
@@ -44,6 +44,12 @@ def test_a_window_too_small_gives_a_warning(images):
     images, _ = images
     with pytest.warns(RecontrastWarning, match="% of the head lie outside slices of 30 x 30"):
         localizer({"T1w": images["T1w"]}, options(images, size=(30, 30)), "sub-01")
+
+
+def test_slices_beyond_the_grid_are_refused(images):
+    images, _ = images
+    with pytest.raises(GeometryError, match=r"sub-01: slices 40 to 48 .* the grid has 0 to 47"):
+        localizer({"T1w": images["T1w"]}, options(images, size=(64, 64), span=(40, 48)), "sub-01")
 
 
 def test_a_wrong_size_is_refused(images):

@@ -12,7 +12,7 @@ from recontrast.preparation.normalize import ScaleSettings
 from recontrast.preparation.recipes import PlacedImage, RecipeOptions, Traits, preparation
 from recontrast.preparation.recipes.native import native
 from recontrast.preparation.regrid import onto, resized, window, windowed
-from recontrast.preparation.slices import brain_slices
+from recontrast.preparation.slices import slices_of
 from recontrast.volume import Volume
 
 SIZE = 224
@@ -35,7 +35,7 @@ def brats(images: Mapping[str, Volume], options: RecipeOptions, what: str) -> di
         what: Key of the case, for messages.
 
     Raises:
-        GeometryError: No slice shows brain, or alignment failed.
+        GeometryError: No slice shows brain, the grid has no slice that was chosen, or alignment failed.
         ConfigError: A wrong size.
     """
     wanted = options.size[:2] or (SIZE, SIZE)
@@ -43,7 +43,7 @@ def brats(images: Mapping[str, Volume], options: RecipeOptions, what: str) -> di
         raise ConfigError(f"--size {options.size}: recipe brats needs two numbers (voxels right and anterior)")
     placed = native(images, options, what)
     brain = brain_of(placed[options.grid], options)
-    first, last = options.span or brain_slices(brain, what=what)
+    first, last = slices_of(brain, options.span, what)
     shape = brain.shape
     pixel_mm = max(n * step / want for n, step, want in zip(shape, brain.spacing, wanted, strict=False))
     if all(abs(step - pixel_mm) < 1e-3 for step in brain.spacing[:2]):

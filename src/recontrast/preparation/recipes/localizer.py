@@ -12,7 +12,7 @@ from recontrast.preparation.recipes import PlacedImage, RecipeOptions, Traits, p
 from recontrast.preparation.recipes.brats import brain_of
 from recontrast.preparation.recipes.native import native
 from recontrast.preparation.regrid import centred_start, windowed
-from recontrast.preparation.slices import brain_slices
+from recontrast.preparation.slices import slices_of
 from recontrast.volume import Volume
 
 SIZE = 256
@@ -32,7 +32,7 @@ def localizer(images: Mapping[str, Volume], options: RecipeOptions, what: str) -
         what: Key of the case, for messages.
 
     Raises:
-        GeometryError: No slice shows brain, or alignment failed.
+        GeometryError: No slice shows brain, the grid has no slice that was chosen, or alignment failed.
         ConfigError: A wrong size.
     """
     wanted = options.size[:2] or (SIZE, SIZE)
@@ -40,7 +40,7 @@ def localizer(images: Mapping[str, Volume], options: RecipeOptions, what: str) -
         raise ConfigError(f"--size {options.size}: recipe localizer needs two numbers (voxels right and anterior)")
     placed = native(images, options, what)
     target = placed[options.grid]
-    first, last = options.span or brain_slices(brain_of(target, options), what=what)
+    first, last = slices_of(brain_of(target, options), options.span, what)
     shape = (*wanted, last - first + 1)
     start = [*centred_start(target.head.data, (*wanted, target.head.shape[2]))[:2], first]
     cut = {label: windowed(image, start, shape) for label, image in placed.items()}
