@@ -228,6 +228,23 @@ def test_wrong_settings_write_nothing(settings, change, error, words):
     assert not settings.out.exists() or not any(settings.out.rglob("*.nii.gz"))
 
 
+@pytest.mark.parametrize(
+    ("recipe", "option", "others"),
+    [
+        ("native", "size", "brats, localizer, t1-linear"), ("fixed-scale", "size", "brats, localizer, t1-linear"),
+        ("native", "slices", "brats, localizer"), ("t1-linear", "slices", "brats, localizer"),
+    ],
+)  # fmt: skip
+def test_what_the_recipe_has_no_use_for_is_refused(settings, tmp_path, recipe, option, others):
+    """It was ignored without a word, by the default recipe, too."""
+    table = tmp_path / "slices.tsv"
+    table.write_text("case\tfirst\tlast\nsub-01\t3\t5\n")
+    given = {"size": (16, 16, 4), "slices": table}[option]
+    with pytest.raises(ConfigError, match=rf"--{option}: the recipe {recipe} has no use for it.*--recipe {others}\)"):
+        prepare(replace(settings, recipe=recipe, align=False, **{option: given}))
+    assert not settings.out.exists()
+
+
 def test_an_output_that_is_a_file(settings):
     settings.out.write_text("")
     with pytest.raises(OutputError, match="a file of that name"):

@@ -176,12 +176,24 @@ def _check(settings: PrepareSettings) -> None:
         raise UnknownNameError.among("brain mask tool", settings.brain, TOOLS)
     if settings.workers < 1:
         raise ConfigError(f"workers is {settings.workers}; at least 1 is needed")
+    _require_use(settings)
     for option, folder in (
         ("regions", settings.regions), ("splits", settings.splits),
         ("slices", settings.slices), ("grades", settings.grades),
     ):  # fmt: skip
         if folder is not None and not folder.exists():
             raise ConfigError(f"--{option} {folder}: does not exist")
+
+
+def _require_use(settings: PrepareSettings) -> None:
+    """Refuse what the recipe would not look at."""
+    for option, given, trait in (("size", settings.size, "sized"), ("slices", settings.slices, "cut")):
+        fitting = [name for name in PREPARATIONS.names() if getattr(traits_of(name), trait)]
+        if given and settings.recipe not in fitting:
+            raise ConfigError(
+                f"--{option}: the recipe {settings.recipe} has no use for it; leave it out, or take a recipe that has "
+                f"(--recipe {', '.join(fitting)})"
+            )
 
 
 def _with_scale(settings: PrepareSettings) -> PrepareSettings:

@@ -84,6 +84,12 @@ class Traits:
     shared_scale: tuple[str, ...] = ()
     """suffixes whose images share one scale when it is fitted to the cohort"""
 
+    sized: bool = False
+    """whether it looks at `RecipeOptions.size`"""
+
+    cut: bool = False
+    """whether it looks at `RecipeOptions.span`"""
+
 
 Recipe = Callable[[Mapping[str, Volume], RecipeOptions, str], dict[str, PlacedImage]]
 

@@ -19,7 +19,7 @@ SIZE = 224
 """Voxels of a slice along right and anterior."""
 
 
-@preparation("brats", Traits(scale=ScaleSettings(name="minmax"), needs_brain=True))
+@preparation("brats", Traits(scale=ScaleSettings(name="minmax"), needs_brain=True, sized=True, cut=True))
 def brats(images: Mapping[str, Volume], options: RecipeOptions, what: str) -> dict[str, PlacedImage]:
     """Axial slices with brain, on squares of 224 by 224 voxels.
 

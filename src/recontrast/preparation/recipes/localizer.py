@@ -19,7 +19,7 @@ SIZE = 256
 """Voxels of a slice along right and anterior."""
 
 
-@preparation("localizer", Traits(needs_brain=True))
+@preparation("localizer", Traits(needs_brain=True, sized=True, cut=True))
 def localizer(images: Mapping[str, Volume], options: RecipeOptions, what: str) -> dict[str, PlacedImage]:
     """The localizer rigidly onto the grid of the target, brain slices only, each 256 by 256.
 

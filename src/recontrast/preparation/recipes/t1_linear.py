@@ -31,7 +31,7 @@ KNOTS_MM = {"FLAIR": 100.0}
 KNOTS_ELSE_MM = 600.0
 
 
-@preparation("t1-linear", Traits(scale=ScaleSettings(name="minmax")))
+@preparation("t1-linear", Traits(scale=ScaleSettings(name="minmax"), sized=True))
 def t1_linear(images: Mapping[str, Volume], options: RecipeOptions, what: str) -> dict[str, PlacedImage]:
     """N4, affine to MNI space, 169 x 208 x 179 voxels of 1 mm (or `size` over the same box), one cubic interpolation.
 
