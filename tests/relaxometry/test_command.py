@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from recontrast.errors import ConfigError, UnknownNameError
-from recontrast.io.bids import read_sidecar, write_sidecar
+from recontrast.io.bids import Case, read_sidecar, write_sidecar
 from recontrast.io.nifti import read_volume, write_volume
+from recontrast.io.tables import read_table
 from recontrast.relaxometry.command import SynthesizeSettings, synthesize
+from recontrast.relaxometry.results import write_cases
 from recontrast.volume import Volume
 
 TIMES = {"T1map": (0.84, 1.33, 4.3), "T2map": (0.074, 0.1, 1.8), "PDmap": (0.7, 0.82, 1.0)}
@@ -60,6 +62,24 @@ def test_a_case_that_cannot_be_made_fails_alone_and_writes_nothing(maps: Path, t
     assert "no T2 map" in summary.failed["sub-02"]
     assert not (tmp_path / "out" / "sub-02").exists()
     assert (tmp_path / "out" / "sub-01").is_dir()
+
+
+def test_a_case_that_fails_now_has_no_image_of_an_earlier_run(maps: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    settings = SynthesizeSettings(maps=maps, out=out, workers=1)
+    synthesize(settings)
+    path = maps / "sub-01" / "anat" / "sub-01_T1map.nii.gz"
+    image = read_volume(path)
+    write_volume(path, image.with_data(np.full_like(image.data, np.nan)))
+    for lost in (maps / "sub-02").rglob("*map.*"):
+        lost.unlink()
+    write_cases(maps, [Case("01"), Case("02")], {"sub-02": "the order is wrong"})  # as `quantify` does
+    summary = synthesize(settings)
+    assert "NaN" in summary.failed["sub-01"]
+    assert summary.failed["sub-02"] == "has no maps: the order is wrong"
+    assert "of 0 cases" in summary.done[0]
+    assert not list(out.rglob("*FLAIR*"))
+    assert read_table(out / "cases.tsv")["status"].tolist() == ["failed", "failed"]
 
 
 def test_again_is_fine_and_other_settings_are_refused(maps: Path, tmp_path: Path) -> None:

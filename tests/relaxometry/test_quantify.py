@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from recontrast.errors import ConfigError
 from recontrast.io.bids import read_sidecar, write_sidecar
 from recontrast.io.nifti import read_volume, write_volume
+from recontrast.io.tables import read_table
 from recontrast.phantom.sequences import SpoiledGradientEcho
 from recontrast.phantom.tissues import Relaxation, tissues_at
 from recontrast.relaxometry.command import SynthesizeSettings, synthesize
@@ -124,6 +126,28 @@ def test_gradient_echoes_give_maps_of_t2_star_from_which_no_spin_echo_is_made(
     quantify(QuantifySettings(raw=tmp_path / "echoes", out=tmp_path / "more", workers=1))
     star = read_volume(tmp_path / "more" / "sub-01" / "anat" / "sub-01_T2starmap.nii.gz").data[3:-3, 3:-3, 3:-3]
     assert np.median(star.reshape(-1)[0::4]) == pytest.approx(tissues_at(3.0)["GM"].t2star_s, rel=0.01)
+
+
+def test_a_case_that_fails_now_has_no_map_of_an_earlier_run(tmp_path: Path, oblique_affine: np.ndarray) -> None:
+    """Nor has one whose maps are called otherwise now: T2map of gradient echoes became images of spin echoes."""
+    write_gradient_echoes(tmp_path / "raw", oblique_affine, "VFA", (5.0, 15.0, 40.0))
+    settings = QuantifySettings(raw=tmp_path / "raw", out=tmp_path / "maps", workers=1)
+    anat = tmp_path / "maps" / "sub-01" / "anat"
+    quantify(settings)
+    for name in ("T2map", "R2map", "desc-error_R2map"):  # as the version before gave them
+        shutil.copy(anat / "sub-01_T2starmap.nii.gz", anat / f"sub-01_{name}.nii.gz")
+        write_sidecar(anat / f"sub-01_{name}.nii.gz", {"Units": "s"})
+    assert quantify(settings).failed == {}
+    assert not [path.name for path in anat.iterdir() if "T2map" in path.name or "R2map" in path.name]
+    raw = tmp_path / "raw" / "sub-01" / "anat"
+    first, second = (raw / f"sub-01_acq-angle{n}echo3_VFA.nii.gz" for n in (5, 40))
+    one, two = first.read_bytes(), second.read_bytes()
+    first.write_bytes(two)
+    second.write_bytes(one)
+    assert list(quantify(settings).failed) == ["sub-01"]
+    assert list(anat.iterdir()) == []
+    table = read_table(tmp_path / "maps" / "cases.tsv", text_columns=("subject",))
+    assert table[["case", "subject", "status"]].to_numpy().tolist() == [["sub-01", "01", "failed"]]
 
 
 def test_a_killed_run_can_be_started_again(

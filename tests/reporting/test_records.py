@@ -7,7 +7,7 @@ import pandas as pd
 
 from recontrast.io.tables import write_table
 from recontrast.reporting.evidence import find_evidence
-from recontrast.reporting.page import MOST_ROWS, Code, Facts, Fold, Section, Table, Text
+from recontrast.reporting.page import MOST_ROWS, Code, Facts, Fold, Heading, Section, Table, Text
 from recontrast.reporting.records import case_section, problem_section, provenance_section
 
 
@@ -40,6 +40,21 @@ def test_splits_name_every_subject(example: Any) -> None:
     assert [[cell.text for cell in row] for row in table.rows] == [
         ["test", "3", "01, 02, 03"], ["train", "1", "04"], ["validation", "1", "05"]
     ]  # fmt: skip
+
+
+def test_maps_and_images_of_equations_are_not_called_translated(tmp_path: Any) -> None:
+    for stage in ("quantify", "synthesize", "translate"):
+        folder = tmp_path / stage
+        folder.mkdir()
+        write_table(folder / "cases.tsv", pd.DataFrame({"case": ["sub-01"], "status": ["ok"], "message": [None]}))
+        (folder / "provenance.json").write_text(json.dumps({"stage": stage}))
+        (folder / "sub-01_desc-synthetic_FLAIR.nii.gz").write_bytes(b"")
+    evidence = find_evidence(tmp_path)
+    headings = [block.text for block in case_section(evidence).blocks if isinstance(block, Heading)]
+    assert headings[:3] == [
+        "Fitted cases: quantify/", "Synthesized cases: synthesize/", "Translated cases: translate/",
+    ]  # fmt: skip
+    assert "1 image not marked Synthetic" in str(provenance_section(evidence, {}).blocks)
 
 
 def test_absent_lists_are_printed_as_absent(tmp_path: Any) -> None:

@@ -12,12 +12,13 @@ from recontrast.atomic import PARTIAL, make_folder, remove_partial_files
 from recontrast.config import to_plain
 from recontrast.errors import ConfigError, UnknownNameError
 from recontrast.execution.workers import Summary, failures, run_cases
-from recontrast.io.bids import BidsName, write_description, write_sidecar
+from recontrast.io.bids import BidsName, Case, write_description, write_sidecar
 from recontrast.io.nifti import write_volume
 from recontrast.phantom.sequences import TurboSpinEcho
 from recontrast.preparation.normalize import fit_scale
 from recontrast.provenance import FILE_NAME, version, write_provenance
 from recontrast.relaxometry.files import MapFiles, find_map_files, read_maps
+from recontrast.relaxometry.results import forget, read_failed, write_cases
 from recontrast.relaxometry.synthesis import required_maps, spin_echo_sequence
 from recontrast.relaxometry.synthesis import synthesize as synthetic_image
 from recontrast.volume import Volume
@@ -71,6 +72,7 @@ def synthesize(settings: SynthesizeSettings) -> Summary:
     """
     sequence = spin_echo_sequence(settings.sequence, settings.tr, settings.te, settings.ti)
     found = _chosen(find_map_files(settings.maps), settings)
+    lost = _lost(found, settings)
     require_place(settings.out, settings.maps, "synthesize", _deciding(settings))
     out = make_folder(settings.out)
     remove_partial_files(out)
@@ -83,24 +85,22 @@ def synthesize(settings: SynthesizeSettings) -> Summary:
     job = functools.partial(_one_case, sequence=sequence, settings=settings)
     cases = {files.case.key: (files,) for files in found}
     outcomes = run_cases(job, cases, workers=settings.workers, description="synthesize")
-    failed = failures(outcomes)
+    forget(_path(settings, case) for case in lost)
+    failed = {**failures(outcomes), **{case.key: f"has no maps: {reason}" for case, reason in lost.items()}}
+    write_cases(out, [*(files.case for files in found), *lost], failed)
     inputs = [path for files in found if files.case.key not in failed for path in files.paths.values()]
     write_provenance(out, "synthesize", settings, inputs, {"deciding": _deciding(settings)})
-    made = len(found) - len(failed)
+    made = sum(files.case.key not in failed for files in found)
     return Summary([f"synthesized {_times(settings.sequence, sequence)} of {made} cases in {out}"], failed)
 
 
 def _one_case(files: MapFiles, *, sequence: TurboSpinEcho, settings: SynthesizeSettings) -> None:
+    path = _path(settings, files.case)
+    forget([path])  # it must not stand for a case that fails now
     needed = required_maps(sequence)
     maps, grid = read_maps(files, needed)
     volume = Volume(synthetic_image(maps, sequence), grid.affine)
     scale = fit_scale(volume)
-    path = (
-        settings.out
-        / files.case.folder
-        / "anat"
-        / BidsName.of(files.case, settings.sequence, desc="synthetic").filename
-    )
     write_volume(path, volume, like=files.paths["PD"], description="SYNTHETIC, from parameter maps")
     write_sidecar(
         path,
@@ -114,6 +114,21 @@ def _one_case(files: MapFiles, *, sequence: TurboSpinEcho, settings: SynthesizeS
             "Units": "proton density",
         },
     )
+
+
+def _path(settings: SynthesizeSettings, case: Case) -> Path:
+    return settings.out / case.folder / "anat" / BidsName.of(case, settings.sequence, desc="synthetic").filename
+
+
+def _lost(found: list[MapFiles], settings: SynthesizeSettings) -> dict[Case, str]:
+    """Cases without maps because `quantify` could not fit them, and why."""
+    there = {files.case for files in found}
+    wanted = [subject.removeprefix("sub-") for subject in settings.subjects]
+    return {
+        case: reason
+        for case, reason in read_failed(settings.maps).items()
+        if case not in there and (not wanted or case.subject in wanted)
+    }
 
 
 def require_place(out: Path, source: Path, stage: str, deciding: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from recontrast.atomic import make_folder, remove_partial_files
 from recontrast.config import to_plain
 from recontrast.errors import ConfigError
 from recontrast.execution.workers import Summary, failures, run_cases
-from recontrast.io.bids import BidsName, write_description, write_sidecar
+from recontrast.io.bids import BidsName, Case, write_description, write_sidecar
 from recontrast.io.nifti import write_volume
 from recontrast.preparation.mask import head_mask
 from recontrast.provenance import version, write_provenance
@@ -24,12 +24,15 @@ from recontrast.relaxometry.derived import add_synthetic
 from recontrast.relaxometry.files import RawSeries, find_series, read_series
 from recontrast.relaxometry.fitting import fit_maps
 from recontrast.relaxometry.maps import Array, ParameterMaps
+from recontrast.relaxometry.results import forget, write_cases
 from recontrast.relaxometry.transmit import transmit_field
 from recontrast.volume import Volume
 
 _ERRORS = {"r1": "R1map", "r2": "R2map", "pd": "PDmap"}
 _STAR = {"T2map": "T2starmap", "R2map": "R2starmap"}
 """What maps of the decay are called where gradient echoes tell it."""
+_ALL = ("T1map", "R1map", "T2map", "R2map", *_STAR.values(), "PDmap", "TB1map")
+"""Whatever this or an earlier version has made of a case; of each there may be an error, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +90,7 @@ def quantify(settings: QuantifySettings) -> Summary:
     job = functools.partial(_one_case, settings=settings)
     outcomes = run_cases(job, cases, workers=settings.workers, description="quantify")
     failed = failures(outcomes)
+    write_cases(out, [series.case for series in found], failed)
     inputs = [path for series in found if series.case.key not in failed for path in series.magnitudes]
     write_provenance(out, "quantify", settings, inputs, {"deciding": deciding})
     kinds = sorted({name for outcome in outcomes if outcome.value for name in outcome.value})
@@ -98,6 +102,13 @@ def quantify(settings: QuantifySettings) -> Summary:
 
 
 def _one_case(series: RawSeries, *, settings: QuantifySettings) -> list[str]:
+    # Every map is fitted anew. One of an earlier run must neither stand for a case that fails now, nor beside maps of
+    # other names: gradient echoes once gave T2map, and would be taken for spin echoes by it.
+    forget(
+        _path(settings.out, series.case, suffix, **described)
+        for suffix in _ALL
+        for described in ({}, {"desc": "error"})
+    )
     images, grid = read_series(series)
     head = head_mask(grid.with_data(np.abs(images).max(axis=-1))).data
     if settings.check:
@@ -116,11 +127,15 @@ def _write(series: RawSeries, maps: ParameterMaps, grid: Volume, settings: Quant
     for name, units, error, values in _images(maps):
         suffix = _STAR.get(name, name) if series.gradient_echoes else name
         described = {"desc": "error"} if error else {}
-        path = settings.out / series.case.folder / "anat" / BidsName.of(series.case, suffix, **described).filename
+        path = _path(settings.out, series.case, suffix, **described)
         write_volume(path, grid.with_data(values), like=series.magnitudes[0])
         write_sidecar(path, {"Units": units, "Sources": sources, "Synthetic": False, "SkullStripped": False})
         written.append(suffix)
     return sorted({suffix.removesuffix("map") for suffix in written})
+
+
+def _path(out: Path, case: Case, suffix: str, **described: str) -> Path:
+    return out / case.folder / "anat" / BidsName.of(case, suffix, **described).filename
 
 
 def _images(maps: ParameterMaps) -> Iterator[tuple[str, str, bool, Array]]:

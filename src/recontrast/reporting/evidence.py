@@ -87,7 +87,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Translation:
-    """A folder of synthetic images: which cases were translated, and which failed."""
+    """A folder of synthetic images, or of maps that were fitted: which cases were made, and which failed."""
 
     folder: Path
     cases: pd.DataFrame

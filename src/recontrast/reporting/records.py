@@ -14,7 +14,7 @@ from recontrast.errors import FormatError
 from recontrast.io.bids import read_sidecar
 from recontrast.io.nifti import is_nifti
 from recontrast.preparation.quality import FEWEST_LEVELS, LEAST_COVERAGE, LEAST_OVERLAP
-from recontrast.reporting.evidence import Evidence, Prepared
+from recontrast.reporting.evidence import Evidence, Prepared, Translation
 from recontrast.reporting.numbers import count, is_number
 from recontrast.reporting.page import (
     KIND_ABSENT,
@@ -38,6 +38,9 @@ OPEN_ROWS = 30
 QUALITY_LIMITS = {"coverage": LEAST_COVERAGE, "overlap": LEAST_OVERLAP, "levels": FEWEST_LEVELS}
 """Figures of `quality.tsv` below which preparation warns."""
 
+_MADE = {"quantify": "Fitted", "synthesize": "Synthesized"}
+"""What became of the cases of a folder that `translate` did not make, by its stage."""
+
 _BAD_FIRST = {"failed": 0, "missing": 1}
 
 
@@ -51,7 +54,7 @@ def case_section(evidence: Evidence) -> Section:
         blocks.extend(_case_table(evaluation.cases, f"Cases of {name}", columns))
     for translation in evidence.translations:
         name = evidence.name_of(translation.folder)
-        blocks.append(Heading(f"Translated cases: {name}"))
+        blocks.append(Heading(f"{_MADE.get(_stage(evidence, translation), 'Translated')} cases: {name}"))
         blocks.extend(
             _case_table(translation.cases, f"Cases of {name}", ("case", "status", "message", "engine", "precision"))
         )
@@ -196,10 +199,16 @@ def _synthetic_images(evidence: Evidence) -> list[Path]:
                 if path.is_file():
                     found[path] = None
     for translation in evidence.translations:
+        if _stage(evidence, translation) in _MADE:
+            continue  # by an equation, not by an engine
         for path in sorted(translation.folder.rglob("*desc-synthetic*")):
             if is_nifti(path):
                 found[path.resolve()] = None
     return list(found)
+
+
+def _stage(evidence: Evidence, translation: Translation) -> str:
+    return str(evidence.provenance.get(translation.folder, {}).get("stage"))
 
 
 def _making(sidecar: Mapping[str, Any]) -> tuple[str, ...]:
