@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from recontrast.errors import FormatError
-from recontrast.provenance import sha256_of, version, write_provenance
+from recontrast.errors import ConfigError, FormatError
+from recontrast.provenance import earlier_result, sha256_of, version, write_provenance
 
 
 @dataclass(frozen=True)
@@ -56,3 +56,21 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
         sha256_of(tmp_path / "b.nii")
     with pytest.raises(FormatError, match="cannot be read"):
         sha256_of(tmp_path)
+
+
+def test_an_output_folder_belongs_to_one_command(tmp_path: Path) -> None:
+    assert earlier_result(tmp_path / "absent", "compare", alone=True) is None
+    (tmp_path / ".hidden").write_text("")
+    assert earlier_result(tmp_path, "compare", alone=True) is None
+    (tmp_path / "notes.txt").write_text("mine")
+    assert earlier_result(tmp_path, "compare") is None
+    with pytest.raises(ConfigError, match="holds files that `recontrast compare` did not make"):
+        earlier_result(tmp_path, "compare", alone=True)
+    write_provenance(tmp_path, "evaluate", Settings(out=tmp_path))
+    assert earlier_result(tmp_path, "evaluate", alone=True)["settings"]["seed"] == 3
+    with pytest.raises(ConfigError, match="made by `recontrast evaluate`"):
+        earlier_result(tmp_path, "compare")
+    for content in ("{", "[]", "{}"):
+        (tmp_path / "provenance.json").write_text(content)
+        with pytest.raises(ConfigError, match="cannot be read"):
+            earlier_result(tmp_path, "evaluate")

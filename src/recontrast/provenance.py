@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import json
 import platform
 import shlex
 import sys
@@ -14,7 +15,7 @@ from typing import Any
 
 from recontrast.atomic import write_json
 from recontrast.config import to_plain
-from recontrast.errors import FormatError
+from recontrast.errors import ConfigError, FormatError
 
 FILE_NAME = "provenance.json"
 
@@ -90,3 +91,39 @@ def write_provenance(
 ) -> None:
     """Write `provenance.json` into `folder`; arguments as for `describe`."""
     write_json(folder / FILE_NAME, describe(stage, settings, inputs, extra, hashes))
+
+
+def earlier_result(folder: Path, stage: str, *, alone: bool = False) -> dict[str, Any] | None:
+    """The provenance of an earlier result of the same command in an output folder; None where there is none.
+
+    Ask before any work, so that no command writes over what another one, or the user, left in that folder.
+
+    Args:
+        folder: Output folder; it need not exist.
+        stage: The command that will write there ("evaluate").
+        alone: Whether a folder is refused, too, that holds files and no provenance.
+
+    Raises:
+        ConfigError: The folder holds the result of another command, or its provenance cannot be read.
+
+    Example:
+        >>> earlier_result(Path("a folder that is not there"), "inspect") is None
+        True
+    """
+    path = folder / FILE_NAME
+    if not path.is_file():
+        if alone and folder.is_dir() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
+            raise ConfigError(
+                f"{folder}: holds files that `recontrast {stage}` did not make; choose another folder, or empty this one"
+            )
+        return None
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        made_by = before["stage"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error}); choose another output folder") from error
+    if made_by != stage:
+        raise ConfigError(
+            f"{folder}: holds other results (made by `recontrast {made_by}`); choose another folder, or remove this one"
+        )
+    return dict(before)

@@ -13,6 +13,7 @@ import torch
 
 from recontrast.contrasts import Contrast
 from recontrast.errors import ConfigError, LayoutError, UnknownNameError
+from recontrast.inspection import command
 from recontrast.inspection.bench import Material, load_bench
 from recontrast.inspection.command import InspectSettings, inspect
 from recontrast.io.bids import BidsName, Case
@@ -22,6 +23,7 @@ from recontrast.models import MODELS
 from recontrast.preparation.bank import Bank
 from recontrast.preparation.normalize import Scale
 from recontrast.preparation.pipeline import PrepareSettings, prepare
+from recontrast.provenance import write_provenance
 from recontrast.translation.description import description_to_json
 from recontrast.translation.translator import Member, TranslatorDescription, save_translator
 from recontrast.volume import Volume
@@ -77,11 +79,12 @@ def test_a_translator_of_unknown_origin_on_one_case_without_reference(
     assert "does not say which subjects it was trained on" in page
     assert (tmp_path / "out" / "figures" / "window_curves.png").is_file()
     assert (tmp_path / "out" / "provenance.json").is_file()
-    stale = tmp_path / "out" / "maps" / "sub-09_desc-support_map.nii.gz"
-    stale.parent.mkdir(exist_ok=True)
-    stale.write_bytes(b"")
+    foreign = [tmp_path / "out" / name for name in ("figures/mine.png", "maps/sub-09_desc-mine_map.nii.gz")]
+    for path in foreign:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
     inspect(InspectSettings(run=run, prepared=prepared, out=tmp_path / "out", questions=("table",)))
-    assert not stale.exists()
+    assert all(path.exists() for path in foreign)
     assert not (tmp_path / "out" / "figures" / "window_curves.png").exists()
     assert list((tmp_path / "out" / "figures").glob("table_*.png"))
 
@@ -99,6 +102,29 @@ def test_images_of_anybody_are_asked_what_needs_only_images(prepared: Path, tmp_
     inspect(dataclasses.replace(settings, source=("T1w",), out=tmp_path / "named"))
     findings = read_table(tmp_path / "named" / "findings.tsv").set_index("name")
     assert findings.loc["variance of synthetic FLAIR a table of T1w explains", "value"] == pytest.approx(100, abs=0.01)
+
+
+@pytest.mark.parametrize("stage", ["", "evaluate"])
+def test_a_folder_that_is_not_an_inspection_is_refused_and_left_alone(
+    prepared: Path, run: Path, tmp_path: Path, stage: str
+) -> None:
+    out = tmp_path / "out"
+    mine = [out / "figures" / "holiday.png", out / "maps" / "sub-01_desc-mine_map.nii.gz"]
+    for path in mine:
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"mine")
+    if stage:
+        write_provenance(out, stage, None)
+    with pytest.raises(ConfigError, match="made by `recontrast evaluate`" if stage else "did not make"):
+        inspect(InspectSettings(run=run, prepared=prepared, out=out, questions=("table",)))
+    assert all(path.read_bytes() == b"mine" for path in mine)
+    assert not (out / "answers.tsv").exists()
+
+
+def test_a_list_of_files_reaches_no_further_than_figures_and_maps() -> None:
+    listed = ["figures/table_curves.png", "maps/a_map.nii.gz", "../scan.png", "figures/../../scan.png", "/scan.png"]
+    assert command._listed({"files": listed}) == set(listed[:2])
+    assert command._listed({}) == command._listed(None) == set()
 
 
 def test_what_cannot_be_used_is_said(prepared: Path, run: Path, tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,11 +21,14 @@ from recontrast.inspection.lines import parse_line
 from recontrast.inspection.page import FILE_NAME, Outcome, inspection_page
 from recontrast.io.nifti import write_volume
 from recontrast.io.tables import write_table
-from recontrast.provenance import write_provenance
+from recontrast.provenance import earlier_result, write_provenance
 from recontrast.reporting.figures import png
 from recontrast.volume import Volume
 
 log = logging.getLogger(__name__)
+
+_OWN = (Path("figures"), Path("maps"))
+"""Folders in OUT whose listed files a later inspection removes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +66,7 @@ def inspect(settings: InspectSettings) -> Summary:
     Questions the material does not allow are listed as not asked, with the reason.
 
     Raises:
-        ConfigError: A setting is wrong.
+        ConfigError: A setting is wrong, or the output folder holds something that no earlier `inspect` made.
         LayoutError: There is no case to look at.
         CheckpointError: The translator cannot be read.
 
@@ -75,6 +80,7 @@ def inspect(settings: InspectSettings) -> Summary:
     for name in settings.questions:
         QUESTIONS.get(name)
     names = [name for name in names if not settings.questions or name in settings.questions]
+    before = earlier_result(settings.out, "inspect", alone=True)
     bench = load_bench(Material(
         run=settings.run, prepared=settings.prepared, split=settings.split, cases=settings.cases,
         target=settings.target, source=settings.source, seed=settings.seed,
@@ -85,7 +91,7 @@ def inspect(settings: InspectSettings) -> Summary:
         for name in names:
             outcomes.append(ask(name, bench))
             advance()
-    _write(settings, bench, outcomes)
+    _write(settings, bench, outcomes, _listed(before))
     answered = sum(outcome.answer is not None for outcome in outcomes)
     not_asked = sum(outcome.status == "not asked" for outcome in outcomes)
     lines = [f"{o.name}: {o.answer.sentence if o.answer is not None else f'{o.status}: {o.reason}'}" for o in outcomes]
@@ -113,31 +119,32 @@ def ask(name: str, bench: Bench) -> Outcome:
     return Outcome(name, question, status, reason, answer, seconds)
 
 
-def _write(settings: InspectSettings, bench: Bench, outcomes: list[Outcome]) -> None:
-    figures: dict[str, bytes] = {}
-    written: set[Path] = set()
-    rows = []
-    for outcome in outcomes:
-        if outcome.answer is None:
-            continue
-        for plate in outcome.answer.plates:
-            figures[f"{outcome.name}_{plate.name}"] = png(plate.figure)
-        for image in outcome.answer.maps:
-            path = settings.out / "maps" / f"{image.case}_desc-{image.name}_map.nii.gz"
-            write_volume(path, Volume(image.values, image.affine), np.float32, description="recontrast inspect")
-            written.add(path)
-        rows += [
-            {"question": outcome.name, "name": f.name, "value": f.value, "unit": f.unit, "case": f.case or "all",
-             "note": f.note}
-            for f in outcome.answer.findings
-        ]  # fmt: skip
+def _listed(before: Mapping[str, Any] | None) -> set[str]:
+    """Figures and maps that an earlier inspection of the same folder wrote, by its own list."""
+    listed = (before or {}).get("files")
+    return {str(name) for name in listed if Path(name).parent in _OWN} if isinstance(listed, list) else set()
+
+
+def _write(settings: InspectSettings, bench: Bench, outcomes: list[Outcome], earlier: set[str]) -> None:
+    answered = [(outcome.name, outcome.answer) for outcome in outcomes if outcome.answer is not None]
+    figures = {f"{name}_{plate.name}": png(plate.figure) for name, answer in answered for plate in answer.plates}
+    maps = {f"{image.case}_desc-{image.name}_map": image for _, answer in answered for image in answer.maps}
+    rows = [
+        {"question": name, "name": f.name, "value": f.value, "unit": f.unit, "case": f.case or "all", "note": f.note}
+        for name, answer in answered
+        for f in answer.findings
+    ]
+    files = sorted([*(f"figures/{name}.png" for name in figures), *(f"maps/{name}.nii.gz" for name in maps)])
+    # What an earlier inspection left in this folder would be taken for this one's.
+    for name in earlier - set(files):
+        (settings.out / name).unlink(missing_ok=True)
+    write_provenance(settings.out, "inspect", settings, extra={"files": files})  # first: it says whose the files are
+    for name, image in maps.items():
+        volume = Volume(image.values, image.affine)
+        write_volume(settings.out / "maps" / f"{name}.nii.gz", volume, np.float32, description="recontrast inspect")
     for name, content in figures.items():
         with atomic_file(settings.out / "figures" / f"{name}.png") as partial:
             partial.write_bytes(content)
-        written.add(settings.out / "figures" / f"{name}.png")
-    # What an earlier inspection left in this folder would be taken for this one's.
-    for path in {*settings.out.glob("maps/*_map.nii.gz"), *settings.out.glob("figures/*.png")} - written:
-        path.unlink()
     answers = [
         {"question": o.name, "title": o.question.title, "status": o.status,
          "answer": o.answer.sentence if o.answer is not None else o.reason, "seconds": round(o.seconds, 1)}
@@ -147,4 +154,3 @@ def _write(settings: InspectSettings, bench: Bench, outcomes: list[Outcome]) -> 
     columns = ["question", "name", "value", "unit", "case", "note"]
     write_table(settings.out / "findings.tsv", pd.DataFrame(rows, columns=columns))
     write_text(settings.out / FILE_NAME, inspection_page(bench, outcomes, figures))
-    write_provenance(settings.out, "inspect", settings)
