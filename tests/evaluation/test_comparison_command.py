@@ -15,6 +15,7 @@ from recontrast.errors import ConfigError, LayoutError
 from recontrast.evaluation.comparison_command import CompareSettings, compare, read_names
 from recontrast.evaluation.statistics import holm, paired_test
 from recontrast.io.tables import read_table, write_table
+from recontrast.provenance import write_provenance
 
 
 @pytest.fixture
@@ -82,6 +83,19 @@ def test_what_cannot_be_compared_is_refused(folders: tuple[str, ...], tmp_path: 
     with pytest.raises(LayoutError, match=r"no evaluation\.json"):
         compare(CompareSettings(out=tmp_path / "c", evaluations=(folders[0], str(tmp_path))))
     assert not (tmp_path / "c").exists()
+
+
+def test_the_folder_of_an_evaluation_is_not_written_over(folders: tuple[str, ...], tmp_path: Path) -> None:
+    """`compare ev1 ev2 ev3`: the output folder comes first and was forgotten."""
+    first = tmp_path / "unet"
+    write_provenance(first, "evaluate", None)
+    before = (first / "provenance.json").read_bytes()
+    with pytest.raises(ConfigError, match="made by `recontrast evaluate`"):
+        compare(CompareSettings(out=first, evaluations=folders[1:]))
+    assert (first / "provenance.json").read_bytes() == before
+    assert not (first / "comparison.json").exists()
+    again = CompareSettings(out=tmp_path / "c", evaluations=folders)
+    assert compare(again).done == compare(again).done
 
 
 def test_what_the_leak_checks_found_stands_in_the_tables(folders: tuple[str, ...], tmp_path: Path) -> None:

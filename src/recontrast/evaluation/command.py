@@ -58,7 +58,7 @@ from recontrast.execution.workers import Summary, failures, run_cases, start_wor
 from recontrast.io.bids import Case
 from recontrast.io.tables import write_table
 from recontrast.metrics.perceptual import read_weights
-from recontrast.provenance import FILE_NAME, version, write_provenance
+from recontrast.provenance import earlier_result, version, write_provenance
 
 __all__ = ["EvaluateSettings", "evaluate"]
 
@@ -388,18 +388,14 @@ def _describe_regions(settings: EvaluateSettings) -> dict[str, str]:
 
 def _refuse_other_settings(settings: EvaluateSettings) -> None:
     """An output folder holds one evaluation."""
-    path = settings.out / FILE_NAME
-    if not path.is_file():
+    before = earlier_result(settings.out, "evaluate")
+    if before is None:
         return
-    try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-        stage, old = before.get("stage"), dict(before.get("settings") or {})
-    except (ValueError, AttributeError, TypeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}); choose another output folder") from error
-    now = to_plain(settings)
+    old, now = before.get("settings"), to_plain(settings)
+    old = old if isinstance(old, dict) else {}
     different = [
         key for key in sorted(set(old) | set(now)) if key not in _NOT_COMPARED and old.get(key) != now.get(key)
     ]
-    if stage != "evaluate" or different:
-        what = f"settings differ: {', '.join(different)}" if stage == "evaluate" else f"made by `recontrast {stage}`"
+    if different:
+        what = f"settings differ: {', '.join(different)}"
         raise ConfigError(f"{settings.out}: holds other results ({what}); choose another folder, or remove this one")

@@ -18,7 +18,7 @@ from recontrast.evaluation.statistics import adjust
 from recontrast.evaluation.statistics.several import PostHoc
 from recontrast.execution.workers import Summary
 from recontrast.io.tables import write_table
-from recontrast.provenance import write_provenance
+from recontrast.provenance import earlier_result, write_provenance
 
 FACTS, MEANS, PAIRS, VALUES = "comparison.json", "comparison_means.tsv", "comparison_pairs.tsv", "comparison_values.tsv"
 
@@ -58,7 +58,8 @@ def compare(settings: CompareSettings) -> Summary:
     """Compare translators: Friedman's test, pairs with effect sizes and intervals, and what may be said in words.
 
     Raises:
-        ConfigError: Fewer than two folders, two of one name, or evaluations that cannot be compared.
+        ConfigError: Fewer than two folders, two of one name, evaluations that cannot be compared, or an output folder
+            that holds the result of another command.
         LayoutError: A folder holds no evaluation.
         UnknownNameError: There is no such metric or region.
         StatisticsError: Fewer than 2 subjects have a value of every translator.
@@ -67,6 +68,7 @@ def compare(settings: CompareSettings) -> Summary:
         >>> compare(CompareSettings(out=Path("c"), evaluations=("a=ev-a", "b=ev-b")))  # doctest: +SKIP
     """
     folders = read_names(settings.evaluations)
+    earlier_result(settings.out, "compare")
     found = [
         compare_evaluations(
             folders, metric=metric, region=region, method=settings.post_hoc, test=settings.test, seed=settings.seed
