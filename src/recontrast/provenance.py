@@ -114,7 +114,7 @@ def earlier_result(folder: Path, stage: str, *, alone: bool = False) -> dict[str
     if not path.is_file():
         if alone and folder.is_dir() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
             raise ConfigError(
-                f"{folder}: holds files that `recontrast {stage}` did not make; choose another folder, or empty this one"
+                f"{folder}: holds files that `recontrast {stage}` did not make; choose another folder"
             )
         return None
     try:

@@ -57,6 +57,7 @@ def test_the_way_of_scaling_decides_what_a_wrong_brightness_costs(make_job) -> N
     assert psnr(like_reference) < 10
     assert psnr(own) == pytest.approx(psnr(declared), abs=2.5)
     assert "own intensities" in own.message
+    assert (declared.scaled_by, like_reference.scaled_by, own.scaled_by) == ("declared", "reference", "own")
 
 
 def test_images_of_other_tools_without_a_sidecar_are_scaled_by_themselves_and_it_is_said(
@@ -65,6 +66,7 @@ def test_images_of_other_tools_without_a_sidecar_are_scaled_by_themselves_and_it
     result = evaluate_case(make_job(write_synthetic("04", sidecar=False)))
     assert "declares no scale" in result.message
     assert psnr(result) > 25
+    assert result.scaled_by == "own"
 
 
 def test_a_declared_scale_of_another_kind_is_not_taken(make_job) -> None:
@@ -83,6 +85,7 @@ def test_a_declared_scale_of_other_percentiles_is_brought_to_the_protocols(make_
     result = evaluate_case(make_job(path, inputs="other"))
     assert psnr(result) > 60
     assert "brought there through the units of the reference" in result.message
+    assert result.scaled_by == "converted"
     write_sidecar(path, sidecar)
     assert psnr(evaluate_case(make_job(path, inputs="by name"))) < 30
 

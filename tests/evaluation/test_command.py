@@ -63,6 +63,8 @@ def test_writes_exactly_the_evaluation_folder(settings: EvaluateSettings) -> Non
     content = described(settings)
     assert content["primary_region"] == "brain"
     assert (content["synthetic_scale"], content["resample"]) == ("declared", False)
+    assert content["scaled_by"] == {"declared": 3}
+    assert list(cases["scaled_by"]) == ["declared"] * 3
     assert content["sources"] == ["T1w"]
     assert content["protocol"]["data_range"] == 1.0
     assert content["controls"]["boosting"]["training_cases"] == ["sub-01", "sub-02"]

@@ -144,6 +144,43 @@ def test_images_that_were_treated_differently_are_refused(tmp_path: Path, facts:
         compare_evaluations(folders)
 
 
+def scaled(folder: Path, ways: list[str | None]) -> Path:
+    keys = [f"sub-{n:02d}" for n in range(1, len(ways) + 1)]
+    rows = {"case": keys, "subject": keys, "session": None, "status": "ok", "scaled_by": ways}
+    write_table(folder / "cases.tsv", pd.DataFrame(rows))
+    return folder
+
+
+def test_an_error_that_was_forgiven_is_not_compared_with_one_that_counts(tmp_path: Path) -> None:
+    """The same setting, `declared`; but images without a scale in their sidecar are judged by their own."""
+    folders = {
+        "honest": scaled(write(tmp_path / "honest", subjects(BASE)), ["declared"] * 9),
+        "silent": scaled(write(tmp_path / "silent", subjects(BASE + 3)), ["own"] * 9),
+        "partly": scaled(write(tmp_path / "partly", subjects(BASE + 1)), ["declared"] * 8 + ["own"]),
+        "moved": scaled(write(tmp_path / "moved", subjects(BASE + 2)), ["converted"] * 9),
+        "tool": scaled(write(tmp_path / "tool", subjects(BASE + 2)), ["own"] * 9),
+        "fewer": scaled(write(tmp_path / "fewer", subjects(BASE[:8])), ["declared"] * 8),
+    }
+    said = r"scale of the synthetic images differs in {} cases \({}: declared, own\), so their numbers are not comp"
+    for other, words in (
+        ("silent", said.format("9 of 9", "sub-01, sub-02, sub-03, …")),
+        ("partly", said.format("1 of 9", "sub-09")),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            compare_evaluations({name: folders[name] for name in ("honest", other)})
+    for names in (("honest", "moved"), ("silent", "tool"), ("partly", "fewer")):
+        assert len(compare_evaluations({name: folders[name] for name in names}).values) >= 8
+
+
+def test_what_an_older_evaluation_warns_of_stands_in_the_comparison(tmp_path: Path) -> None:
+    text = "9 of 9 synthetic images were scaled by their own intensities, which forgives a wrong brightness."
+    folders = {
+        "old": write(tmp_path / "old", subjects(BASE), warnings=[text]),
+        "new": scaled(write(tmp_path / "new", subjects(BASE + 1)), ["declared"] * 9),
+    }
+    assert compare_evaluations(folders).sentences[-1] == f"Warning in the evaluation of old: {text}"
+
+
 def test_an_evaluation_that_does_not_say_how_images_were_treated_was_the_usual_one(tmp_path: Path) -> None:
     usual = write(tmp_path / "usual", subjects(BASE + 1), synthetic_scale="declared", resample=False)
     assert len(compare_evaluations({"old": write(tmp_path / "old", subjects(BASE)), "usual": usual}).values) == 9

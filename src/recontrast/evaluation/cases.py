@@ -22,7 +22,7 @@ from recontrast.evaluation.fitting import FittedControl, Sample, compartments, s
 from recontrast.evaluation.intervals import Intervals, case_intervals
 from recontrast.evaluation.matching import ExpectedCase
 from recontrast.evaluation.protocols import PROTOCOLS, Protocol, SyntheticScale
-from recontrast.evaluation.scales import declared_scale
+from recontrast.evaluation.scales import CONVERTED, declared_scale
 from recontrast.evaluation.scores import SYNTHETIC, Blocks, CaseScorer, Record
 from recontrast.evaluation.segmentation import SegmentationInput
 from recontrast.io.bids import Case, read_sidecar
@@ -91,6 +91,8 @@ class CaseResult:
         not_scored: Control to the reason it could not be scored in this case.
         hashes: File that was read to its SHA-256.
         intervals: How the error bars beside the synthetic image did; None where there are none.
+        scaled_by: The scale by which the synthetic image was judged in the end: `declared`, `converted` (declared,
+            brought to other percentiles), `reference`, or `own`, which forgives a wrong brightness.
     """
 
     case: Case
@@ -101,6 +103,7 @@ class CaseResult:
     not_scored: Mapping[str, str] = field(default_factory=dict)
     hashes: Mapping[str, str] = field(default_factory=dict)
     intervals: Intervals | None = None
+    scaled_by: str = ""
 
 
 def evaluate_case(job: CaseJob) -> CaseResult:
@@ -170,7 +173,7 @@ def _scored(job: CaseJob) -> CaseResult:
     except GeometryError as error:
         raise GeometryError(f"{error}, or ask for --resample") from None
     scale = _reference_scale(expected, job.target, reference, protocol, job.stored_scales)
-    synthetic_scale, message = _scale_of_synthetic(job, synthetic, (reference, scale), protocol)
+    synthetic_scale, scaled_by, message = _scale_of_synthetic(job, synthetic, (reference, scale), protocol)
     regions = case_regions(expected, reference)
     if job.tissues_from and not set(TISSUES) <= set(regions):
         regions, note = _with_tissues(job, reference, regions)
@@ -191,7 +194,9 @@ def _scored(job: CaseJob) -> CaseResult:
     if RESAMPLED not in notes:  # error bars are of the grid they were made for
         intervals = case_intervals(job.synthetic, (reference, scaled, judged), synthetic_scale, regions)
     message = "; ".join([*notes, *([message] if message else [])])
-    return CaseResult(expected.case, records, scale, synthetic_scale, message, not_scored, intervals=intervals)
+    return CaseResult(
+        expected.case, records, scale, synthetic_scale, message, not_scored, intervals=intervals, scaled_by=scaled_by
+    )
 
 
 def _with_tissues(
@@ -286,25 +291,25 @@ def _scaled_source(
 
 def _scale_of_synthetic(
     job: CaseJob, synthetic: Volume, reference: tuple[Volume, Scale], protocol: Protocol
-) -> tuple[Scale, str]:
-    """The scale of the synthetic image, and a message where it is not what the protocol asks for."""
+) -> tuple[Scale, str, str]:
+    """The scale of the synthetic image, which way it is (`CaseResult.scaled_by`), and a message where that is odd."""
     way = job.synthetic_scale or protocol.synthetic_scale
     if way == "reference":
-        return reference[1], ""
+        return reference[1], way, ""
     if way == "declared":
         try:
             scale, note = declared_scale(read_sidecar(job.synthetic), protocol.normaliser, reference, job.target)
         except IntensityError as error:
             raise IntensityError(f"{job.expected.images[job.target]}: {error}") from error
         if scale is not None:
-            return scale, note
+            return scale, "converted" if CONVERTED in note else way, note
         message = f"{note}: {OWN_SCALE}"
     elif way == "own":
         message = "synthetic image scaled by its own intensities" if job.synthetic_scale else ""
     else:
         raise LayoutError(f"there is no synthetic scale '{way}'; there is: declared, reference, own")
     try:
-        return fit_scale(synthetic, protocol.normaliser), message
+        return fit_scale(synthetic, protocol.normaliser), "own", message
     except IntensityError as error:
         raise IntensityError(f"{job.synthetic}: {error}") from error
 
@@ -320,6 +325,7 @@ def _hashes(job: CaseJob) -> dict[str, str]:
 def _fingerprint(job: CaseJob, hashes: Mapping[str, str]) -> str:
     content = {
         "inputs": job.inputs,
+        "holds": [each.name for each in dataclasses.fields(CaseResult)],
         "files": list(hashes.values()),
         "sidecar": read_sidecar(job.synthetic),
         "error_bars": read_sidecar(uncertainty_path(job.synthetic)),
@@ -356,6 +362,7 @@ def _read_part(path: Path, fingerprint: str) -> CaseResult | None:
         content["not_scored"],
         content["hashes"],
         None if content["intervals"] is None else Intervals.from_json(content["intervals"]),
+        content["scaled_by"],
     )
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -72,7 +73,7 @@ Problems = Mapping[str, tuple[str, str]]
 
 CASE_COLUMNS = (
     "case", "subject", "session", "status", "message", "synthetic", "reference", "source", "reference_offset",
-    "reference_factor", "synthetic_offset", "synthetic_factor", "leak_check",
+    "reference_factor", "synthetic_offset", "synthetic_factor", "scaled_by", "leak_check",
 )  # fmt: skip
 
 
@@ -282,6 +283,7 @@ def _write(
         "primary_region": primary,
         "target": work.synthetic.target,
         "synthetic_scale": settings.synthetic_scale or protocol.synthetic_scale,
+        "scaled_by": dict(Counter(result.scaled_by for result in results.values())),
         "resample": settings.resample,
         "sources": list(work.sources),
         "split": work.reference.split,
@@ -344,6 +346,7 @@ def _cases_table(work: _Work, results: Mapping[str, CaseResult], problems: Probl
                 "reference_factor": result.reference_scale.factor if result else None,
                 "synthetic_offset": result.synthetic_scale.offset if result else None,
                 "synthetic_factor": result.synthetic_scale.factor if result else None,
+                "scaled_by": result.scaled_by if result else None,
                 "leak_check": work.leak.status,
             }
         )

@@ -43,6 +43,12 @@ _NEEDED = ("subject", "session", "estimator", "region", "metric", "value", "prot
 _TISSUES = ("GM", "WM", "CSF")
 """Regions that an evaluation may have made itself (`--tissues-from`)."""
 
+_TREATED = {"scaled_by": "scale of the synthetic images"}
+"""Columns of `cases.tsv` that say how a case was treated in the end, and their names in messages."""
+
+_ALIKE = {"converted": "declared"}
+"""Treatments that mean the same for a comparison."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -88,7 +94,7 @@ def compare_evaluations(
 
     Raises:
         ConfigError: Fewer than two folders, or their protocols, targets, ways of scaling or resampling the synthetic
-            images, or segmentations differ.
+            images (as they were asked for, and as they were in each case), or segmentations differ.
         LayoutError: A folder holds no evaluation.
         FormatError: Its files cannot be read.
         UnknownNameError: There is no such metric or region.
@@ -108,6 +114,8 @@ def compare_evaluations(
     region = region or str(_shared(facts, "primary_region"))
     complete, left_out = _values(tables, metric, region)
     _require_same_structures(facts, tables, metric, region)
+    if metric not in VOLUME_MEASURES:  # segmenters look at the images as they are
+        _require_same_treatment(folders, complete)
     if len(complete) < 2:
         raise StatisticsError(
             f"{metric} in {region}: {len(complete)} subject(s) have a value of every translator, 2 are needed; "
@@ -129,7 +137,7 @@ def compare_evaluations(
             f"{len(left_out)} subject(s) without a value of every translator left out: {', '.join(left_out)}."
         )
     leaks = {name: _leak_status(one) for name, one in facts.items()}
-    sentences += _leaks_in_words(leaks)
+    sentences += [*_leaks_in_words(leaks), *_warnings_in_words(facts)]
     return Comparison(protocol, metric, region, complete, left_out, found, pairs, tuple(sentences), leaks)
 
 
@@ -201,6 +209,39 @@ def _require_same_structures(
     _shared({name: {"used": words} for name, words in used.items()}, "used", f"segmentation of {region}")
 
 
+def _require_same_treatment(folders: Mapping[str, Path], values: pd.DataFrame) -> None:
+    """Refuse images of the same case of which one was treated by a kinder rule than the other.
+
+    The setting may be the same and what happened not: an image that declares no scale is judged by its own. A declared
+    scale and one that was brought to other percentiles both count a wrong brightness. What an older evaluation does
+    not record is not compared.
+    """
+    tables = {name: _cases(folder, set(map(str, values.index))) for name, folder in folders.items()}
+    for first, other in combinations(tables, 2):
+        for column, words in _TREATED.items():
+            if not {column} <= set(tables[first]) & set(tables[other]):
+                continue
+            both = pd.concat([tables[first][column], tables[other][column]], axis=1, keys=(0, 1), join="inner").dropna()
+            odd = both[both[0].replace(_ALIKE) != both[1].replace(_ALIKE)]
+            if len(odd):
+                named = ", ".join(map(str, odd.index[:3])) + (", …" if len(odd) > 3 else "")
+                found = ", ".join(map(str, odd.iloc[0]))
+                raise ConfigError(
+                    f"{first} and {other}: the {words} differs in {len(odd)} of {len(both)} cases ({named}: "
+                    f"{found}), so their numbers are not comparable; cases.tsv says why"
+                )
+
+
+def _cases(folder: Path, subjects: set[str]) -> pd.DataFrame:
+    """The scored cases of these subjects by their key; empty where an evaluation has no list of cases."""
+    path = folder / "cases.tsv"
+    if not path.is_file():
+        return pd.DataFrame()
+    table = read_table(path, ("case", "subject", "session", "status", *_TREATED))
+    require_columns(path, table, ("case", "subject", "status"))
+    return table[(table["status"] == OK) & table["subject"].isin(subjects)].set_index("case")
+
+
 def _shared(facts: Mapping[str, Mapping[str, Any]], entry: str, words: str = "") -> Any:
     """What all evaluations say of an entry; `words` are its name in messages."""
     first, *others = facts
@@ -224,6 +265,16 @@ def _leaks_in_words(leaks: Mapping[str, str]) -> list[str]:
     if not told:
         return []
     return [f"Leak check not passed ({'; '.join(told)}): these scores need not hold for new subjects."]
+
+
+def _warnings_in_words(facts: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What the evaluations themselves warn of, each once, with the names of the translators."""
+    told: dict[str, list[str]] = {}
+    for name, one in facts.items():
+        found = one.get("warnings")
+        for text in found if isinstance(found, list) else ():
+            told.setdefault(str(text), []).append(name)
+    return [f"Warning in the evaluation of {', '.join(names)}: {text}" for text, names in told.items()]
 
 
 def _values(

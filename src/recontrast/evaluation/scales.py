@@ -16,6 +16,9 @@ OTHER_PERCENTILES = (
 )
 """What is said of an image that does not state its percentiles, but cannot have those that are needed."""
 
+CONVERTED = "brought there through the units of the reference"
+"""What is said of an image that declares other settings than those that are needed."""
+
 
 def declared_scale(
     sidecar: Mapping[str, Any], wanted: ScaleSettings, reference: tuple[Volume, Scale] | None, contrast: str = ""
@@ -66,7 +69,7 @@ def declared_scale(
     words = f"{_words(here, settings)}, {_words(to, wanted)} is needed"
     return (
         Scale(scale.name, offset, scale.factor * to.factor / here.factor),
-        f"the sidecar declares {words}: brought there through the units of the reference",
+        f"the sidecar declares {words}: {CONVERTED}",
     )
 
 
