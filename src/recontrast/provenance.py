@@ -113,9 +113,7 @@ def earlier_result(folder: Path, stage: str, *, alone: bool = False) -> dict[str
     path = folder / FILE_NAME
     if not path.is_file():
         if alone and folder.is_dir() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
-            raise ConfigError(
-                f"{folder}: holds files that `recontrast {stage}` did not make; choose another folder"
-            )
+            raise ConfigError(f"{folder}: holds files that `recontrast {stage}` did not make; choose another folder")
         return None
     try:
         before = json.loads(path.read_text(encoding="utf-8"))

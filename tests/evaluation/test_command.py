@@ -337,6 +337,18 @@ def test_a_case_without_a_mask_is_counted_in_that_region(settings: EvaluateSetti
     assert lines[0].endswith(" in 1 of 3 cases (sub-05): the case has no such region")
 
 
+@pytest.mark.parametrize("protocol", ["selfrdb", "syndiff"])
+def test_a_case_that_is_masked_or_sliced_by_its_head_is_warned_of(settings: EvaluateSettings, protocol: str) -> None:
+    for path in (settings.reference / "sub-05" / "anat").glob("*_desc-brain_mask.*"):
+        path.unlink()
+    summary = evaluate(dataclasses.replace(settings, protocol=protocol, controls=()))
+    (warning,) = [text for text in described(settings)["warnings"] if "brain|head" in text]
+    assert "brain in most cases, but head in sub-05 (1 of 3 cases in all)" in warning
+    assert f"warning: {warning}" in summary.done
+    took = {"sub-04": "brain of brain|head", "sub-05": "head of brain|head", "sub-06": "brain of brain|head"}
+    assert dict(tables(settings)["cases"].set_index("case")["regions_taken"]) == took
+
+
 def test_a_control_that_cannot_be_fitted_has_its_own_reason(settings: EvaluateSettings) -> None:
     summary = evaluate(dataclasses.replace(settings, controls=("identity", "ridge", "bloch")))
     assert summary.failed == {}

@@ -172,6 +172,16 @@ def test_an_error_that_was_forgiven_is_not_compared_with_one_that_counts(tmp_pat
         assert len(compare_evaluations({name: folders[name] for name in names}).values) >= 8
 
 
+def test_cases_masked_by_other_regions_are_not_compared(tmp_path: Path) -> None:
+    folders = {}
+    for name, last in (("whole", "brain of brain|head"), ("holed", "head of brain|head")):
+        folders[name] = scaled(write(tmp_path / name, subjects(BASE + len(folders))), ["declared"] * 9)
+        table = read_table(folders[name] / "cases.tsv", ("case", "subject", "session"))
+        write_table(folders[name] / "cases.tsv", table.assign(regions_taken=["brain of brain|head"] * 8 + [last]))
+    with pytest.raises(ConfigError, match="region of masks, slices or divisors differs in 1 of 9 cases"):
+        compare_evaluations(folders)
+
+
 def test_what_an_older_evaluation_warns_of_stands_in_the_comparison(tmp_path: Path) -> None:
     text = "9 of 9 synthetic images were scaled by their own intensities, which forgives a wrong brightness."
     folders = {

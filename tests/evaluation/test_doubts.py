@@ -6,7 +6,14 @@ import math
 
 import numpy as np
 
-from recontrast.evaluation.doubts import OWN_SCALE, RESAMPLED, intensity_doubts, undefined_values, warnings_of
+from recontrast.evaluation.doubts import (
+    OWN_SCALE,
+    RESAMPLED,
+    intensity_doubts,
+    mixed_regions,
+    undefined_values,
+    warnings_of,
+)
 from recontrast.evaluation.protocols import PROTOCOLS
 from recontrast.evaluation.scores import NO_REGION, OK, Record
 
@@ -52,6 +59,15 @@ def test_units_that_do_not_fit_are_counted() -> None:
     (doubt,) = intensity_doubts(protocol, 100 * REFERENCE, 100 * REFERENCE + 1)
     (told,) = warnings_of({"sub-01": doubt, "sub-02": ""}, protocol)
     assert "in 1 of 2 cases the reference spans less than a third of it" in told
+
+
+def test_cases_that_took_another_region_are_named() -> None:
+    taken = {f"sub-{n}": {"brain|head": "head" if n in (2, 5) else "brain"} for n in range(6)}
+    (told,) = mixed_regions(taken)
+    assert told.startswith(
+        "Masks, slices or divisors are taken from brain|head: brain in most cases, but head in sub-2, sub-5 (2 of 6 cas"
+    )
+    assert mixed_regions({"sub-1": {"brain|head": "head"}, "sub-2": {"brain|head": "head"}}) == []
 
 
 def test_values_that_do_not_exist_stand_in_one_line_for_each_region_and_reason() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from recontrast.evaluation.protocols import PROTOCOLS, MetricUse
-from recontrast.evaluation.stages import Stage, kind_of
+from recontrast.evaluation.stages import Stage, kind_of, regions_taken
 from recontrast.evaluation.steps import Clip, Pair
 
 SHAPE = (20, 18, 16)
@@ -35,6 +35,19 @@ def test_slices_by_rule(pair: Pair) -> None:
     assert chosen(pair, "varying:4") == [6, 7, 8, 9]
     assert chosen(pair, "varying:64") == list(range(4, 12))
     assert chosen(pair, "brain", "coronal") == [7, 8, 9]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "choice"),
+    [
+        ("selfrdb", "brain|head"), ("syndiff", "brain|head"), ("tagawa2025", "brain|head"),
+        ("hagiwara2019", "brain|head"), ("bottani2024-code", "brainUnion|brain|head"), ("recontrast", ""),
+    ],
+)  # fmt: skip
+def test_which_alternative_a_protocol_took(pair: Pair, protocol: str, choice: str) -> None:
+    for name in ("brain", "head"):
+        taken = regions_taken(PROTOCOLS.get(protocol), {"head": pair.masks["brain"], name: pair.masks["brain"]})
+        assert taken == ({choice: name} if choice else {})
 
 
 def test_slices_a_step_could_not_do_do_not_count(pair: Pair) -> None:

@@ -25,6 +25,7 @@ from recontrast.evaluation.protocols import PROTOCOLS, Protocol, SyntheticScale
 from recontrast.evaluation.scales import CONVERTED, declared_scale
 from recontrast.evaluation.scores import SYNTHETIC, Blocks, CaseScorer, Record
 from recontrast.evaluation.segmentation import SegmentationInput
+from recontrast.evaluation.stages import regions_taken
 from recontrast.io.bids import Case, read_sidecar
 from recontrast.io.nifti import read_volume
 from recontrast.preparation.mask import head_mask
@@ -93,6 +94,7 @@ class CaseResult:
         intervals: How the error bars beside the synthetic image did; None where there are none.
         scaled_by: The scale by which the synthetic image was judged in the end: `declared`, `converted` (declared,
             brought to other percentiles), `reference`, or `own`, which forgives a wrong brightness.
+        regions_taken: See `stages.regions_taken`.
     """
 
     case: Case
@@ -104,6 +106,7 @@ class CaseResult:
     hashes: Mapping[str, str] = field(default_factory=dict)
     intervals: Intervals | None = None
     scaled_by: str = ""
+    regions_taken: Mapping[str, str] = field(default_factory=dict)
 
 
 def evaluate_case(job: CaseJob) -> CaseResult:
@@ -195,8 +198,9 @@ def _scored(job: CaseJob) -> CaseResult:
         intervals = case_intervals(job.synthetic, (reference, scaled, judged), synthetic_scale, regions)
     message = "; ".join([*notes, *([message] if message else [])])
     return CaseResult(
-        expected.case, records, scale, synthetic_scale, message, not_scored, intervals=intervals, scaled_by=scaled_by
-    )
+        expected.case, records, scale, synthetic_scale, message, not_scored,
+        intervals=intervals, scaled_by=scaled_by, regions_taken=regions_taken(protocol, regions),
+    )  # fmt: skip
 
 
 def _with_tissues(
@@ -363,6 +367,7 @@ def _read_part(path: Path, fingerprint: str) -> CaseResult | None:
         content["hashes"],
         None if content["intervals"] is None else Intervals.from_json(content["intervals"]),
         content["scaled_by"],
+        content["regions_taken"],
     )
 
 

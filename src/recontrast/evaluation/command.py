@@ -22,7 +22,7 @@ from recontrast.config import to_plain
 from recontrast.errors import ConfigError, RecontrastWarning
 from recontrast.evaluation.cases import CaseJob, CaseResult, evaluate_case, sample_training_case
 from recontrast.evaluation.controls import CONTROLS
-from recontrast.evaluation.doubts import undefined_values, warnings_of
+from recontrast.evaluation.doubts import mixed_regions, undefined_values, warnings_of
 from recontrast.evaluation.fidelity import (
     Fidelity,
     FidelitySettings,
@@ -73,7 +73,7 @@ Problems = Mapping[str, tuple[str, str]]
 
 CASE_COLUMNS = (
     "case", "subject", "session", "status", "message", "synthetic", "reference", "source", "reference_offset",
-    "reference_factor", "synthetic_offset", "synthetic_factor", "scaled_by", "leak_check",
+    "reference_factor", "synthetic_offset", "synthetic_factor", "scaled_by", "regions_taken", "leak_check",
 )  # fmt: skip
 
 
@@ -289,7 +289,10 @@ def _write(
         "split": work.reference.split,
         "regions": regions,
         "regions_made": _describe_regions(settings),
-        "warnings": warnings_of({key: result.message for key, result in results.items()}, protocol),
+        "warnings": [
+            *warnings_of({key: result.message for key, result in results.items()}, protocol),
+            *mixed_regions({key: result.regions_taken for key, result in results.items()}),
+        ],
         "undefined": undefined_values(records),
         "cases": {"expected": len(expected), "scored": len(results), "not_scored": len(problems)},
         "controls": controls,
@@ -310,7 +313,15 @@ def _write(
     references = [i.images[work.synthetic.target] for i in work.reference.expected if work.synthetic.target in i.images]
     hashes = {Path(path): digest for result in results.values() for path, digest in result.hashes.items()}
     write_provenance(out, "evaluate", settings, [*images, *references], hashes=hashes)
-    lines = [f"{len(results)} of {len(expected)} cases scored by protocol {protocol.name}: {out}"]
+    return [*_told(work, content), *told, *sentences]
+
+
+def _told(work: _Work, content: Mapping[str, Any]) -> list[str]:
+    """What the screen shows of `evaluation.json`, but for error bars and conclusions."""
+    counts, leak = content["cases"], work.leak
+    lines = [
+        f"{counts['scored']} of {counts['expected']} cases scored by protocol {work.protocol.name}: {work.settings.out}"
+    ]
     if content["synthetic_not_expected"]:
         without = content["synthetic_not_expected"]
         images_are = "image without a reference was" if len(without) == 1 else "images without a reference were"
@@ -323,7 +334,7 @@ def _write(
         )
     if leak.status != PASSED:
         lines.append("; ".join([f"leak check: {leak.status}", *leak.reasons]))
-    return [*lines, *content["undefined"], *(f"warning: {text}" for text in content["warnings"]), *told, *sentences]
+    return [*lines, *content["undefined"], *(f"warning: {text}" for text in content["warnings"])]
 
 
 def _cases_table(work: _Work, results: Mapping[str, CaseResult], problems: Problems) -> pd.DataFrame:
@@ -347,10 +358,15 @@ def _cases_table(work: _Work, results: Mapping[str, CaseResult], problems: Probl
                 "synthetic_offset": result.synthetic_scale.offset if result else None,
                 "synthetic_factor": result.synthetic_scale.factor if result else None,
                 "scaled_by": result.scaled_by if result else None,
+                "regions_taken": _in_words(result.regions_taken) if result else None,
                 "leak_check": work.leak.status,
             }
         )
     return pd.DataFrame(rows, columns=list(CASE_COLUMNS))
+
+
+def _in_words(taken: Mapping[str, str]) -> str | None:
+    return "; ".join(f"{name} of {choice}" for choice, name in taken.items()) or None
 
 
 def _relative(paths: Sequence[Path], out: Path) -> str | None:

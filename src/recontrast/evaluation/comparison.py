@@ -43,7 +43,7 @@ _NEEDED = ("subject", "session", "estimator", "region", "metric", "value", "prot
 _TISSUES = ("GM", "WM", "CSF")
 """Regions that an evaluation may have made itself (`--tissues-from`)."""
 
-_TREATED = {"scaled_by": "scale of the synthetic images"}
+_TREATED = {"scaled_by": "scale of the synthetic images", "regions_taken": "region of masks, slices or divisors"}
 """Columns of `cases.tsv` that say how a case was treated in the end, and their names in messages."""
 
 _ALIKE = {"converted": "declared"}

@@ -100,6 +100,34 @@ def warnings_of(messages: Mapping[str, str], protocol: Protocol) -> list[str]:
     return told
 
 
+def mixed_regions(taken: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """A sentence for each choice of regions ("brain|head") of which the cases do not all take the same.
+
+    Args:
+        taken: Scored case to choice to what it took.
+
+    Example:
+        >>> mixed_regions({"sub-01": {"brain|head": "brain"}, "sub-02": {"brain|head": "brain"}})
+        []
+    """
+    found: dict[str, dict[str, dict[str, None]]] = {}
+    for key, choices in taken.items():
+        for choice, name in choices.items():
+            found.setdefault(choice, {}).setdefault(name, {})[key] = None
+    told = []
+    for choice, names in found.items():
+        if len(names) > 1:
+            usual = max(names, key=lambda name: len(names[name]))
+            others = "; ".join(f"{name} in {_some(cases)}" for name, cases in names.items() if name != usual)
+            odd = sum(len(cases) for name, cases in names.items() if name != usual)
+            told.append(
+                f"Masks, slices or divisors are taken from {choice}: {usual} in most cases, but {others} ({odd} of "
+                f"{len(taken)} cases in all). These numbers are of another region and stand in the same mean: give all "
+                "cases the same masks, or leave these out."
+            )
+    return told
+
+
 def undefined_values(records: Mapping[str, Mapping[str, Sequence[Record]]]) -> list[str]:
     """Values that do not exist, one line for each region and reason; `scores.tsv` has every single one.
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recontrast.evaluation.protocols import AXIAL, MetricUse, Protocol, Step
-from recontrast.evaluation.steps import PLANES, Pair, find_region
+from recontrast.evaluation.steps import PLANES, KeepRegion, Pair, find_region, region_name
 from recontrast.metrics import METRICS, Undefined, VoxelForm
 
 Array = NDArray[Any]
@@ -75,6 +75,25 @@ class Maps:
         if where not in self._sums:
             self._sums[where] = _slice_sums(found, region, margin, axis)
         return self._sums[where]
+
+
+def regions_taken(protocol: Protocol, masks: Mapping[str, Array]) -> dict[str, str]:
+    """Which alternative ("brain|head") the masks, choices of slices and divisors of a protocol take in a case.
+
+    Regions that are scored are left out: their records have the name of the alternative.
+
+    Example:
+        >>> from recontrast.evaluation.protocols import PROTOCOLS
+        >>> regions_taken(PROTOCOLS.get("selfrdb"), {"head": np.ones((2, 2, 2))})
+        {'brain|head': 'head'}
+    """
+    steps = [*protocol.steps, *(step for use in protocol.metrics for step in use.steps)]
+    names = [step.region for step in steps if isinstance(step, KeepRegion)]
+    for use in protocol.metrics:
+        names.append(use.constant_region)
+        if use.unit == "slice":
+            names.append((use.slices or protocol.slices).partition(":")[0])
+    return {name: region_name(name, masks) for name in names if "|" in name}
 
 
 def kind_of(use: MetricUse) -> tuple[tuple[Step, ...], bool]:
