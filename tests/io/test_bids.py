@@ -14,6 +14,7 @@ from recontrast.io.bids import (
     Case,
     by_case,
     find_images,
+    holds_images,
     is_bids,
     read_sidecar,
     sidecar_path,
@@ -83,6 +84,15 @@ def test_images_are_found_by_case(tmp_path):
     assert [image.path.name for image in cases[Case("01")]] == ["sub-01_T1w.nii.gz"]
     assert [path.name for path in stray_images(tmp_path)] == ["stray name.nii.gz"]
     assert is_bids(tmp_path)
+
+
+def test_whether_subject_folders_hold_an_image_of_any_name(tmp_path):
+    (tmp_path / "sub-01" / "anat").mkdir(parents=True)
+    for name in ("a.nii.gz", "sub-01/x.dcm", "sub-01/anat/.partial-1.a-x.nii.gz"):
+        (tmp_path / name).write_bytes(b"")
+    assert not holds_images(tmp_path)
+    (tmp_path / "sub-01" / "anat" / "t1.nii").write_bytes(b"")
+    assert holds_images(tmp_path)
 
 
 def test_no_data_set(tmp_path):

@@ -120,6 +120,14 @@ def test_a_data_set_gives_cases_by_subject_and_session(describe: Describe, data_
     assert [path.name for path in case.sources.values()] == ["sub-03_ses-2_T1w.nii.gz", "sub-03_ses-2_PDw.nii.gz"]
 
 
+def test_a_data_set_without_an_image_of_a_bids_name_says_what_is_there(
+    describe: Describe, tmp_path: Path, make_volume: Callable[..., Volume]
+) -> None:
+    write_volume(tmp_path / "sub-01" / "t1.nii.gz", make_volume())
+    with pytest.raises(LayoutError, match=r"no image with a BIDS name .* in it; there is: sub-01/t1\.nii\.gz$"):
+        find_cases(tmp_path, describe(), Selection())
+
+
 def test_subjects_and_splits_choose(describe: Describe, data_set: Path) -> None:
     assert [c.key for c in find_cases(data_set, describe(), Selection(subjects=("sub-02",)))] == ["sub-02"]
     with pytest.raises(UnknownNameError, match="'04'"):

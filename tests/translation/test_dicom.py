@@ -209,6 +209,17 @@ def test_which_inputs_are_dicom(make_series: Callable[..., Path], data_set: Path
     assert not reads_dicom(tmp_path / "nowhere")
 
 
+def test_folders_of_patients_may_be_called_as_those_of_a_data_set(
+    make_series: Callable[..., Path], data_set: Path, tmp_path: Path
+) -> None:
+    make_series(tmp_path / "patients" / "sub-01" / "T1")
+    assert reads_dicom(tmp_path / "patients")
+    make_series(data_set / "sub-04" / "T1")
+    assert not reads_dicom(data_set)
+    (tmp_path / "empty" / "sub-01").mkdir(parents=True)
+    assert not reads_dicom(tmp_path / "empty")
+
+
 def test_a_full_disk_leaves_no_half_series(
     make_series: Callable[..., Path], save: Callable[..., Path], head: np.ndarray, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

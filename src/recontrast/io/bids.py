@@ -6,7 +6,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -152,6 +152,15 @@ def is_bids(folder: Path) -> bool:
     return (folder / "dataset_description.json").is_file() or any(folder.glob("sub-*/"))
 
 
+def holds_images(root: Path) -> bool:
+    """Whether the subject folders of a data set hold a NIfTI image, whatever its name; looks no further than the first.
+
+    Raises:
+        LayoutError: A folder in it cannot be read.
+    """
+    return next(_walk(subject for subject in root.glob("sub-*") if subject.is_dir()), None) is not None
+
+
 def find_images(root: Path) -> list[BidsImage]:
     """All NIfTI images in the `anat` folders (and others) of a data set's subjects, sorted by path.
 
@@ -267,13 +276,16 @@ def write_description(
 
 
 def _images_below(folders: Iterable[Path]) -> list[Path]:
-    """Images in folders and below, sorted; unlike `rglob` this says which folder cannot be read."""
-    found = []
+    """Images in folders and below, sorted."""
+    return sorted(_walk(folders))
+
+
+def _walk(folders: Iterable[Path]) -> Iterator[Path]:
+    """Images in folders and below, as they come; unlike `rglob` this says which folder cannot be read."""
     for folder in folders:
         for parent, _, names in os.walk(folder, onerror=_cannot_list):
             paths = [Path(parent) / name for name in names if is_nifti(Path(name))]
-            found += [path for path in paths if not path.name.startswith((PARTIAL, "."))]
-    return sorted(found)
+            yield from (path for path in paths if not path.name.startswith((PARTIAL, ".")))
 
 
 def _cannot_list(error: OSError) -> None:

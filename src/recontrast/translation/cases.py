@@ -10,7 +10,7 @@ from pathlib import Path
 
 from recontrast.contrasts import Contrast
 from recontrast.errors import ConfigError, DataError, FormatError, LayoutError, MissingContrastError, RecontrastWarning
-from recontrast.io.bids import BidsImage, BidsName, Case, by_case, find_images, is_bids, read_sidecar
+from recontrast.io.bids import BidsImage, BidsName, Case, by_case, find_images, is_bids, read_sidecar, stray_images
 from recontrast.io.nifti import EXTENSIONS, is_nifti
 from recontrast.preparation.cohort import PreparedCohort, read_cohort
 from recontrast.preparation.normalize import Scale, ScaleSettings
@@ -220,6 +220,10 @@ def _folder_cases(folder: Path, about: TranslatorDescription, selection: Selecti
 
 def _bids_cases(root: Path, about: TranslatorDescription, selection: Selection) -> list[TranslationCase]:
     groups = by_case(find_images(root))
+    if not groups:
+        stray = [path.relative_to(root).as_posix() for path in stray_images(root)]
+        there = f"; there is: {', '.join(stray[:3])}{', …' if len(stray) > 3 else ''}" if stray else ""
+        raise LayoutError(f"{root}: no image with a BIDS name (sub-01/anat/sub-01_T1w.nii.gz) in it{there}")
     splits: dict[str, str] = {}
     if selection.split:
         if not (root / "splits.tsv").is_file():

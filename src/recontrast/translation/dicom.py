@@ -19,7 +19,7 @@ from recontrast.errors import ConfigError, DataError, LayoutError, RecontrastWar
 from recontrast.execution.workers import Summary, failures, run_cases
 from recontrast.importing.plan import Entry, plan_series, series_key
 from recontrast.importing.subjects import patient_of
-from recontrast.io.bids import Case, is_bids, read_sidecar, sidecar_path, write_sidecar
+from recontrast.io.bids import Case, holds_images, is_bids, read_sidecar, sidecar_path, write_sidecar
 from recontrast.io.dicom.find import Inventory, Series, find_series, holds_dicom
 from recontrast.io.dicom.pixels import read_stack
 from recontrast.io.dicom.write import Derivation, write_series
@@ -69,11 +69,16 @@ class DicomCase:
 
 
 def reads_dicom(source: Path) -> bool:
-    """Whether an input is a DICOM file, or a folder of DICOM files and not a data set or a folder of NIfTI files."""
+    """Whether an input is a DICOM file, or a folder of DICOM files and not a data set or a folder of NIfTI files.
+
+    Folders of patients may be called `sub-…`, as those of a data set are: what lies in them decides.
+    """
     if source.is_file():
         return not is_nifti(source) and holds_dicom(source)
-    if not source.is_dir() or is_bids(source) or any(is_nifti(path) for path in source.iterdir()):
+    if not source.is_dir() or any(is_nifti(path) for path in source.iterdir()):
         return False
+    if is_bids(source):
+        return not holds_images(source) and any(holds_dicom(folder) for folder in source.glob("sub-*/"))
     return holds_dicom(source)
 
 
