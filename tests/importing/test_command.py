@@ -97,6 +97,20 @@ def test_other_settings_and_lost_images_are_refused(scans: Path, tmp_path: Path)
         bring(scans, out)
 
 
+@pytest.mark.parametrize(("patient", "name"), [
+    ("NULL", "Roe^Jane"), ("P1", "Import^Test"), ("P1", "Roe^False"), ("042", "Settings^A"), ("P1", "Auto^Refuse"),
+])  # fmt: skip
+def test_patients_who_are_called_like_a_word_of_ours_break_nothing(
+    make_series: Callable[..., Path], tmp_path: Path, patient: str, name: str
+) -> None:
+    folder = make_series(tmp_path / name, PatientID=patient, PatientName=name)
+    for _ in range(2):
+        assert bring(folder, tmp_path / "bids") == {}
+    content = json.loads((tmp_path / "bids" / "provenance.json").read_text())
+    assert (content["stage"], content["settings"]["mixed_patients"]) == ("import", False)
+    assert content["settings"]["dicom"].endswith("/XXX")
+
+
 def test_a_series_that_fails_is_listed_and_the_rest_goes_on(scans: Path, tmp_path: Path) -> None:
     broken = next(path for path in (scans / "a").iterdir() if path.name.endswith("_0") and path.name.startswith("x"))
     broken.write_bytes(broken.read_bytes()[:-60])

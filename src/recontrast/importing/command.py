@@ -172,7 +172,11 @@ def _describe(settings: ImportSettings, entries: Sequence[Entry], scrubber: Scru
     out = settings.out
     # Paths and the command line may hold names of patients: both are cleaned before they are written.
     described = provenance.describe(STAGE, settings)
-    write_json(out / provenance.FILE_NAME, json.loads(scrubber.clean(json.dumps(described))))
+    cleaned = scrubber.clean_texts(described)
+    # Words of ours, by which the next import knows this one: a patient may be called the same.
+    ours = {name: described["settings"][name] for name in _DECIDING}
+    content = {**cleaned, "stage": STAGE, "settings": {**cleaned["settings"], **ours}}
+    write_json(out / provenance.FILE_NAME, content)
     write_description(out, "Scans imported from DICOM", version=provenance.version())
     write_text(out / ".bidsignore", "".join(f"{name}\n" for name in _NOT_BIDS))
     subjects = sorted({entry.case.subject for entry in entries if entry.target})

@@ -9,6 +9,7 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from recontrast.atomic import make_folder, output_error
 from recontrast.errors import ConfigError, LayoutError
@@ -126,6 +127,18 @@ class Scrubber:
     def clean(self, text: str) -> str:
         """The text with `XXX` in place of each identifier."""
         return self._pattern.sub(HIDDEN, text) if self._pattern else text
+
+    def clean_texts(self, content: Any) -> Any:
+        """What JSON holds, with every text in it cleaned; keys, numbers and truth values stay.
+
+        >>> Scrubber(["Test^True"]).clean_texts({"test": True, "paths": ["scans/test"]})
+        {'test': True, 'paths': ['scans/XXX']}
+        """
+        if isinstance(content, dict):
+            return {key: self.clean_texts(value) for key, value in content.items()}
+        if isinstance(content, list | tuple):
+            return [self.clean_texts(value) for value in content]
+        return self.clean(content) if isinstance(content, str) else content
 
 
 def _from_table(patients: Sequence[str], path: Path) -> dict[str, str]:
