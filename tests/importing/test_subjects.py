@@ -79,3 +79,9 @@ def test_identifiers_are_taken_out_of_texts() -> None:
     scrubber = Scrubber(["Roe^Jane", "PAT-77", "X"])
     assert scrubber.clean("T1 roe PAT-77 janet X") == "T1 XXX XXX janet X"
     assert Scrubber([]).clean("T1") == "T1"
+
+
+def test_identifiers_are_taken_out_of_the_values_of_json_alone() -> None:
+    content = {"Müller": {"paths": ["scans/Müller"], "test": True, "number": 77, "nothing": None}}
+    cleaned = {"Müller": {"paths": ["scans/XXX"], "test": True, "number": 77, "nothing": None}}
+    assert Scrubber(["Müller^True", "77", "null"]).clean_texts(content) == cleaned

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from recontrast.errors import FormatError, IntensityError, LayoutError, MissingContrastError, RecontrastWarning
+from recontrast.errors import (
+    DataError,
+    FormatError,
+    IntensityError,
+    LayoutError,
+    MissingContrastError,
+    RecontrastWarning,
+)
 from recontrast.io.bids import write_sidecar
 from recontrast.io.nifti import write_volume
 from recontrast.phantom.sequences import SaturationRecovery, SpoiledGradientEcho, TurboSpinEcho
@@ -118,8 +126,9 @@ def test_series_are_put_in_the_order_of_delay_and_echo(raw_folder: Path) -> None
 def test_a_missing_phase_is_refused_and_none_is_fine(raw_folder: Path) -> None:
     phases = sorted(raw_folder.rglob("*phase*_MESE.nii.gz"))
     phases[3].unlink()
-    with pytest.raises(LayoutError, match="7 of 8"):
-        find_series(raw_folder)
+    (series,) = find_series(raw_folder)
+    with pytest.raises(DataError, match=r"^7 of 8 raw images have a phase image"):
+        read_series(series)
     for path in phases:
         path.unlink(missing_ok=True)
     (series,) = find_series(raw_folder)
@@ -142,6 +151,26 @@ def test_phases_in_other_units_are_refused(raw_folder: Path, oblique_affine: np.
 )  # fmt: skip
 def test_a_sidecar_gives_the_sequence_back(sequence) -> None:
     assert sequence_of(sequence.sidecar(), "x.nii.gz") == sequence
+
+
+@pytest.mark.parametrize("said", [{}, {"ScanningSequence": "RM"}, {"ScanningSequence": 5}, {"InversionTime": 0}])
+def test_suffixes_of_gradient_echoes_need_no_other_word(said) -> None:
+    sidecar = {"RepetitionTime": 0.005, "EchoTime": 0.002, "FlipAngle": 20, **said}
+    for suffix in ("VFA", "MEGRE"):
+        assert sequence_of(sidecar, "x", suffix) == SpoiledGradientEcho(0.005, 0.002, 20)
+    assert isinstance(sequence_of(sidecar, "x", "MESE"), TurboSpinEcho)
+
+
+@pytest.mark.parametrize("sidecar", ["{", '{"RepetitionTime": 4}', '{"RepetitionTime": -1, "EchoTime": 0.1}'])
+def test_a_bad_sidecar_is_a_problem_of_its_case_alone(raw_folder: Path, sidecar: str) -> None:
+    shutil.copytree(raw_folder / "sub-01", raw_folder / "sub-02")
+    for path in sorted((raw_folder / "sub-02" / "anat").iterdir()):
+        path.rename(path.with_name(path.name.replace("sub-01", "sub-02")))
+    sorted((raw_folder / "sub-02").rglob("*part-mag*.json"))[0].write_text(sidecar)
+    good, bad = find_series(raw_folder)
+    assert (good.problem, good.sequences) == ("", synthetic_mri_sequences())
+    with pytest.raises(DataError):
+        read_series(bad)
 
 
 def test_a_sidecar_without_times_is_refused() -> None:

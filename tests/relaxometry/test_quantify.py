@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -126,6 +127,26 @@ def test_gradient_echoes_give_maps_of_t2_star_from_which_no_spin_echo_is_made(
     quantify(QuantifySettings(raw=tmp_path / "echoes", out=tmp_path / "more", workers=1))
     star = read_volume(tmp_path / "more" / "sub-01" / "anat" / "sub-01_T2starmap.nii.gz").data[3:-3, 3:-3, 3:-3]
     assert np.median(star.reshape(-1)[0::4]) == pytest.approx(tissues_at(3.0)["GM"].t2star_s, rel=0.01)
+
+
+def test_variable_flip_angles_need_no_scanning_sequence_and_a_bad_sidecar_stops_nobody_else(
+    tmp_path: Path, oblique_affine: np.ndarray
+) -> None:
+    write_gradient_echoes(tmp_path / "raw", oblique_affine, "VFA", (5.0, 15.0, 40.0))
+    anat, other = (tmp_path / "raw" / f"sub-{n}" / "anat" for n in ("01", "02"))
+    for path in anat.glob("*.json"):
+        content = {key: value for key, value in json.loads(path.read_text()).items() if key != "ScanningSequence"}
+        path.write_text(json.dumps(content))
+    other.mkdir(parents=True)
+    for path in anat.iterdir():
+        shutil.copy(path, other / path.name.replace("sub-01", "sub-02"))
+    next(other.glob("*.json")).write_text("{}")
+    summary = quantify(QuantifySettings(raw=tmp_path / "raw", out=tmp_path / "maps", workers=1))
+    assert list(summary.failed) == ["sub-02"]
+    assert "has no number RepetitionTime" in summary.failed["sub-02"]
+    star = read_volume(tmp_path / "maps" / "sub-01" / "anat" / "sub-01_T2starmap.nii.gz").data[3:-3, 3:-3, 3:-3]
+    assert np.median(star.reshape(-1)[0::4]) == pytest.approx(tissues_at(3.0)["GM"].t2star_s, rel=0.01)
+    assert not (tmp_path / "maps" / "sub-02").exists()
 
 
 def test_a_case_that_fails_now_has_no_map_of_an_earlier_run(tmp_path: Path, oblique_affine: np.ndarray) -> None:

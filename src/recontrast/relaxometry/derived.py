@@ -50,7 +50,6 @@ def add_synthetic(raw: Path, workers: int = 2, *, literal: bool = False, parts: 
 
     Raises:
         LayoutError: There is no raw series.
-        FormatError: A sidecar lacks a sequence parameter.
 
     Example:
         >>> add_synthetic(Path("cohort")).done  # doctest: +SKIP
@@ -67,7 +66,11 @@ def add_synthetic(raw: Path, workers: int = 2, *, literal: bool = False, parts: 
 def _is_there(raw: Path, series: RawSeries, literal: bool, parts: bool) -> bool:
     """Whether a case is finished, and CSF was suppressed in it by the rule that is asked for."""
     suppressed = _path(raw, series.case, SUPPRESSED)
-    if not suppressed.is_file() or read_sidecar(suppressed).get("CsfRule", _RULES[False]) != _RULES[literal]:
+    if (
+        series.problem
+        or not suppressed.is_file()
+        or read_sidecar(suppressed).get("CsfRule", _RULES[False]) != _RULES[literal]
+    ):
         return False
     return not parts or all(path.is_file() for pair in _parts(series) for path in pair)
 

@@ -11,7 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recontrast.errors import FormatError, IntensityError, LayoutError, MissingContrastError, RecontrastWarning
+from recontrast.errors import (
+    ConfigError,
+    DataError,
+    FormatError,
+    IntensityError,
+    LayoutError,
+    MissingContrastError,
+    RecontrastWarning,
+)
 from recontrast.io.bids import BidsImage, BidsName, Case, by_case, find_images, read_sidecar
 from recontrast.io.nifti import is_nifti, read_volume
 from recontrast.phantom.sequences import SaturationRecovery, Sequence, SpoiledGradientEcho, TurboSpinEcho
@@ -50,12 +58,14 @@ class RawSeries:
         magnitudes: One file an image.
         phases: One file an image, in the same order; empty when there are none.
         sequences: One an image.
+        problem: Why the series cannot be used; empty when it can.
     """
 
     case: Case
     magnitudes: tuple[Path, ...]
     phases: tuple[Path, ...]
     sequences: tuple[Sequence, ...]
+    problem: str = ""
 
     @property
     def gradient_echoes(self) -> bool:
@@ -134,15 +144,21 @@ def read_maps(files: MapFiles, needed: tuple[str, ...]) -> tuple[ParameterMaps, 
 def find_series(root: Path) -> list[RawSeries]:
     """Raw series in a BIDS data set: one a case, with phase where phase images are there.
 
+    A series with a problem is among them, and `read_series` tells it: a sidecar does not say what is needed to know the
+    sequence, or phase images are there for some images only.
+
     Raises:
-        LayoutError: There is none, or phase images are there for some images only.
-        FormatError: A sidecar does not say what is needed to know the sequence.
+        LayoutError: There is none.
     """
     found = []
     for case, images in by_case(_images_in(root)).items():
         series = [i for i in images if i.name.suffix in SERIES_SUFFIXES and i.name.entities.get("desc") != "synthetic"]
         if series:
-            found.append(_series(case, series))
+            try:
+                found.append(_series(case, series))
+            except (DataError, ConfigError) as error:
+                problem = str(error).removeprefix(f"{case.key}: ")
+                found.append(RawSeries(case, tuple(image.path for image in series), (), (), problem))
     if not found:
         raise LayoutError(f"{root}: no raw series ({', '.join(f'*_{s}.nii.gz' for s in SERIES_SUFFIXES)})")
     return found
@@ -152,9 +168,12 @@ def read_series(series: RawSeries) -> tuple[NDArray[Any], Volume]:
     """Images of a series, (I, J, K, N): complex64 with phase, float32 without; and a volume on their grid.
 
     Raises:
+        DataError: The series has a problem.
         GeometryError: They lie on different grids.
         IntensityError: A phase does not look like radians.
     """
+    if series.problem:
+        raise DataError(series.problem)
     volumes = [read_volume(path) for path in series.magnitudes]
     for path, volume in zip(series.magnitudes[1:], volumes[1:], strict=True):
         require_same_grid(volumes[0], volume, f"{series.case.key}: {series.magnitudes[0].name} and {path.name}")
@@ -171,12 +190,13 @@ def read_series(series: RawSeries) -> tuple[NDArray[Any], Volume]:
     return images, volumes[0]
 
 
-def sequence_of(sidecar: Mapping[str, Any], where: str) -> Sequence:
+def sequence_of(sidecar: Mapping[str, Any], where: str, suffix: str = "") -> Sequence:
     """The sequence that a BIDS sidecar describes.
 
     Args:
         sidecar: With RepetitionTime, EchoTime (s), FlipAngle (degrees), and SaturationDelay or InversionTime (s).
         where: The file, for messages.
+        suffix: Of its name: VFA and MEGRE are spoiled gradient echoes, whatever ScanningSequence says.
 
     Raises:
         FormatError: Something needed is missing.
@@ -193,8 +213,10 @@ def sequence_of(sidecar: Mapping[str, Any], where: str) -> Sequence:
         return float(value)
 
     repetition, echo = number("RepetitionTime"), number("EchoTime")
-    kinds = sidecar.get("ScanningSequence", ())
-    kinds = kinds.split("\\") if isinstance(kinds, str) else list(kinds)
+    if suffix in _GRADIENT:
+        return SpoiledGradientEcho(repetition, echo, number("FlipAngle"))
+    kinds = sidecar.get("ScanningSequence")
+    kinds = kinds.split("\\") if isinstance(kinds, str) else kinds if isinstance(kinds, list) else []
     if "SaturationDelay" in sidecar:
         angles = number("SaturationAngle", 120.0), number("FlipAngle", 90.0)
         return SaturationRecovery(repetition, number("SaturationDelay"), echo, *angles)
@@ -206,7 +228,7 @@ def sequence_of(sidecar: Mapping[str, Any], where: str) -> Sequence:
 def _series(case: Case, images: list[BidsImage]) -> RawSeries:
     phases = {_without_phase(i.name): i.path for i in images if i.name.entities.get("part") == "phase"}
     magnitudes = [i for i in images if i.name.entities.get("part", "mag") == "mag"]
-    described = [(sequence_of(read_sidecar(i.path), str(i.path)), i) for i in magnitudes]
+    described = [(sequence_of(read_sidecar(i.path), str(i.path), i.name.suffix), i) for i in magnitudes]
     described.sort(key=lambda pair: _order(pair[0]))
     keys = [_without_phase(i.name) for _, i in described]
     with_phase = [key for key in keys if key in phases]

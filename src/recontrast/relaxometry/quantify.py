@@ -69,7 +69,6 @@ def quantify(settings: QuantifySettings) -> Summary:
 
     Raises:
         LayoutError: There is no raw series.
-        FormatError: A sidecar lacks a sequence parameter.
         ConfigError: The output folder holds something else.
 
     Example:
