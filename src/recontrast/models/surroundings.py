@@ -184,7 +184,7 @@ class SurroundingsOfEach(nn.Module):
                 features = torch.baddbmm(bias[code], weight[code], features)
                 if n < HIDDEN:
                     features = functional.leaky_relu(features, _SLOPE, inplace=True)
-            return features.reshape(len(source), 1, *source.shape[2:])
+            return features.reshape(source.shape[0], 1, *source.shape[2:])  # an int of len() is baked into a trace
 
     def _layer(self, n: int) -> tuple[Tensor, Tensor]:
         return getattr(self, f"weight_{n}"), getattr(self, f"bias_{n}")

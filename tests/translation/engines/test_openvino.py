@@ -8,6 +8,8 @@ import torch
 
 from recontrast.errors import DependencyError
 from recontrast.models import MODELS
+from recontrast.training.plan import preset_paths, read_plan
+from recontrast.training.planning import makes_several, model_options
 from recontrast.translation.engines import openvino
 from recontrast.translation.engines.openvino import OpenVINOEngine
 from recontrast.translation.engines.phases import in_phases
@@ -50,6 +52,32 @@ def test_only_a_few_shapes_are_kept(network: torch.nn.Module, monkeypatch: pytes
     for size in (8, 12):
         engine(np.zeros((1, 2, size, size), np.float32))
     assert list(engine._compiled) == [(2, 2, 12, 12)]
+
+
+def network_of(preset: str, start: str) -> tuple[torch.nn.Module, tuple[int, ...]]:
+    """The network of a preset as if it were trained, and the shape of three images it can see."""
+    plan = read_plan(preset, "cpu", [f"model.options.start={start}"] if start else [])
+    options = model_options(plan, 2, 2 if makes_several(plan) else 1)
+    torch.manual_seed(0)
+    network: torch.nn.Module = MODELS.build(plan.model.name, options)
+    for weights in network.state_dict().values():
+        if weights.is_floating_point() and not weights.any():  # else what it begins at says nothing
+            weights.normal_(std=0.1)
+    return network.eval(), (3, options["in_channels"], 22, 19, 18)[: 2 + options["spatial_dims"]]
+
+
+STARTS = [("any-to-any", "none"), ("any-to-any", "curves"), ("auto", "none"), ("auto", "expected")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("preset", "start"), [*((preset, "") for preset in preset_paths()), *STARTS])
+def test_the_network_of_every_preset_runs(preset: str, start: str, rng: np.random.Generator) -> None:
+    pytest.importorskip("openvino", reason="the optional package openvino is not installed")
+    network, shape = network_of(preset, start)
+    batch = rng.random(shape, dtype=np.float32)
+    expected = PyTorchEngine(network)(batch)
+    assert expected.std() > 0
+    assert np.abs(OpenVINOEngine(network)(batch) - expected).max() < 1e-4 * max(1.0, np.abs(expected).max())
 
 
 @pytest.mark.parametrize(("precision", "tiles", "calls"), [("bf16", False, 1), ("bf16", True, 0), ("fp32", False, 0)])
