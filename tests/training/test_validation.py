@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,8 +15,10 @@ from recontrast.datasets.settings import DataSettings
 from recontrast.errors import ConfigError, UnknownNameError
 from recontrast.evaluation.protocols import PROTOCOLS
 from recontrast.evaluation.scores import score_volume
+from recontrast.io.bids import read_sidecar, write_sidecar
 from recontrast.io.nifti import read_volume, write_volume
 from recontrast.preparation.cohort import read_cohort
+from recontrast.preparation.normalize import ScaleSettings, fit_scale
 from recontrast.training.validation import Validator
 from recontrast.translation.description import Member, TranslatorDescription
 
@@ -33,7 +36,9 @@ class Half(torch.nn.Module):
         return source[:, :1] * self.factor
 
 
-def make(prepared: Path, folder: Path, protocol: str = "recontrast", plane: str = "axial") -> Validator:
+def make(
+    prepared: Path, folder: Path, protocol: str = "recontrast", plane: str = "axial", *, clip: bool = True
+) -> Validator:
     cohort = read_cohort(prepared)
     cases = cohort.split("validation")
     description = TranslatorDescription(
@@ -43,8 +48,10 @@ def make(prepared: Path, folder: Path, protocol: str = "recontrast", plane: str 
         model=Member(name="unet"),
         recipe=Member(name="supervised"),
         target_scale=cases[0].scales["T2w"],
+        scale_settings=cohort.scale_settings,
         spacing_mm=(1, 1, 1),
         plane=plane,  # type: ignore[arg-type]
+        clip_output=clip,
     )
     cached = cache_cases(cases, ["T1w"], "T2w", DataSettings(plane=plane), folder)  # type: ignore[arg-type]
     return Validator(cases, cached, protocol, description)
@@ -66,6 +73,26 @@ def test_scores_are_those_of_the_protocol(make_prepared: MakePrepared, tmp_path:
     assert result.score == result.metrics["psnr"]
     for label, value in result.metrics.items():
         assert value == pytest.approx(expected[label], rel=1e-5), label
+
+
+def test_the_truth_scores_best_on_a_scale_of_other_percentiles(make_prepared: MakePrepared, tmp_path: Path) -> None:
+    """The scale's name is that of the protocol, its percentile is not: its unit means something else."""
+    prepared, settings = make_prepared(), ScaleSettings(high=60.0)
+    (case,) = read_cohort(prepared).split("validation")
+    image = read_volume(case.images["T1w"])
+    write_volume(case.images["T2w"], image, np.float32)  # the target is the source: half of it is known to be wrong
+    for label in ("T1w", "T2w"):
+        path = case.images[label]
+        write_sidecar(path, {**read_sidecar(path), "Scale": fit_scale(image, settings).to_dict()})
+    (prepared / "provenance.json").write_text(json.dumps({"stage": "prepare", "settings": {"scale": {"high": 60.0}}}))
+    validator = make(prepared, tmp_path / "cache", clip=False)
+    network = Half()
+    scores = {}
+    for factor in (0.99, 0.8, 0.6, 0.5):
+        network.factor.data.fill_(factor)
+        scores[factor] = validator.summarise(validator.score_cases(network, "fp32").numpy()).score
+    assert scores[0.99] > 40
+    assert scores[0.99] > scores[0.8] > scores[0.6] > scores[0.5]
 
 
 def test_what_was_not_acquired_is_scored_as_it_is_delivered(make_prepared: MakePrepared, tmp_path: Path) -> None:

@@ -183,22 +183,28 @@ class Validator:
         spacing = case.spacing_ras(case.plane)
         scorer = CaseScorer(self.protocol, reference, regions, spacing)
         try:
-            records = scorer.score(self._on_scale(estimate, judged, spacing), self.labels)
+            records = scorer.score(self._on_scale(estimate, prepared, judged, spacing), self.labels)
         except IntensityError:  # an untrained network may give an image without any contrast
             return [math.nan] * len(self.labels)
         found = {record.metric: record.value for record in records if record.region == self.region}
         return [float(found.get(label, math.nan)) for label in self.labels]
 
     def _on_scale(
-        self, estimate: NDArray[np.float32], reference: Scale, spacing: tuple[float, float, float]
+        self, estimate: NDArray[np.float32], prepared: Scale, judged: Scale, spacing: tuple[float, float, float]
     ) -> NDArray[np.float32]:
-        """Network range to the protocol's scale, as `evaluate` will do it with the saved image."""
-        target_scale, way = self.description.target_scale, self.protocol.synthetic_scale
-        if way == "declared" and target_scale.name == self.protocol.normaliser.name:
+        """Network range to the protocol's scale, as `evaluate` will do it with the saved image.
+
+        A scale of the protocol's name may have other percentiles: then the unit of the network is what the reference
+        has between those of the preparation (see `recontrast.evaluation.scales.declared_scale`).
+        """
+        about, way = self.description, self.protocol.synthetic_scale
+        if way == "declared" and about.scale_settings == self.protocol.normaliser:
             return estimate
-        native = target_scale.invert(estimate)
+        if way == "declared" and about.target_scale.name == self.protocol.normaliser.name:
+            return judged.apply(prepared.invert(estimate))
+        native = about.target_scale.invert(estimate)
         if way == "reference":
-            return reference.apply(native)
+            return judged.apply(native)
         return fit_scale(Volume(native, np.diag([*spacing, 1.0])), self.protocol.normaliser).apply(native)
 
 
