@@ -131,3 +131,8 @@ def test_two_stages_of_two_seeds_are_finished_wherever_the_study_is_called_from(
     monkeypatch.chdir("/")
     assert run.run_jobs(jobs, prepared, tmp_path / "out", "cpu").failed == {}
     assert {path: (tmp_path / path).read_bytes() for path in logs} == logs
+    moved = tmp_path / "another disk" / "out"
+    moved.parent.mkdir()
+    (tmp_path / "out").rename(moved)
+    assert run.run_jobs(jobs, prepared, moved, "cpu").failed == {}
+    assert {path: (moved.parent / path).read_bytes() for path in logs} == logs

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from recontrast.errors import CheckpointError
-from recontrast.study.start import RECORD, start_override
+from recontrast.study.start import start_override
+from recontrast.training.former import RECORD
 
 
 def checkpoint(run: Path, weights: bytes, step: int = 1) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from recontrast.errors import ConfigError
-from recontrast.training.former import has_begun, is_finished
+from recontrast.training.former import RECORD, has_begun, is_finished
 
 FACTS = {"plan": {"loop": {"seed": 0, "steps": 3}}, "sources": ["T1w"], "start_from": None}
 
@@ -63,3 +63,30 @@ def test_damaged_record_is_named(run: Path) -> None:
     (run / "provenance.json").write_text("{")
     with pytest.raises(ConfigError, match=r"provenance\.json: not valid JSON"):
         is_finished(run, FACTS, resume=True)
+
+
+def stage(start: str, weights: str | None, **loop: int) -> dict[str, object]:
+    plan = {"loop": {"seed": 0, "steps": 3, **loop}, "recipe": {"name": "pixelwise", "options": {"start": start}}}
+    return {**FACTS, "plan": plan, "recipe_start": weights}
+
+
+def test_the_weights_a_second_stage_began_with_count_and_not_where_they_lie(run: Path) -> None:
+    def former(content: dict[str, object]) -> None:
+        (run / "provenance.json").write_text(json.dumps({"stage": "train", **content, "result": {}}))
+
+    former(stage("/old/first", "abc"))
+    assert is_finished(run, stage("/new/first", "abc"), resume=False)
+    with pytest.raises(ConfigError, match=r"recipe\.options\.start names has other weights"):
+        is_finished(run, stage("/old/first", "def"), resume=True)
+    with pytest.raises(ConfigError, match=r"plan\.loop\.seed was 0, is 1"):
+        is_finished(run, stage("/new/first", "abc", seed=1), resume=True)
+    # An older version noted the weights beside the run, or nowhere: then the folder is all there is to go by.
+    older = {name: value for name, value in stage("/old/first", None).items() if name != "recipe_start"}
+    former(older)
+    assert is_finished(run, stage("/old/first", "abc"), resume=False)
+    with pytest.raises(ConfigError, match=r"recipe\.options\.start was /old/first, is /new/first"):
+        is_finished(run, stage("/new/first", "abc"), resume=True)
+    (run / RECORD).write_text(json.dumps({"job": "first", "sha256": "abc"}))
+    assert is_finished(run, stage("/new/first", "abc"), resume=False)
+    former(older | {"recipe_start": None})
+    assert is_finished(run, stage("/new/first", "abc"), resume=False)

@@ -8,12 +8,9 @@ from typing import Any
 
 from recontrast.atomic import write_json
 from recontrast.errors import CheckpointError
-from recontrast.provenance import FILE_NAME, sha256_of
-from recontrast.training.former import LAST, STATE, has_begun
+from recontrast.provenance import FILE_NAME
+from recontrast.training.former import RECORD, has_begun, last_weights
 from recontrast.translation.description import FOLDER
-
-RECORD = "started-from.json"
-"""File of a second stage's run: whose weights it began with, and their hash."""
 
 
 def start_override(run: Path, first: Path) -> str:
@@ -35,7 +32,7 @@ def start_override(run: Path, first: Path) -> str:
 
 
 def _require_same_weights(run: Path, first: Path) -> None:
-    now, record = _weights_of(first), run / RECORD
+    now, record = last_weights(first), run / RECORD
     if not has_begun(run) and not (run / FOLDER / "translator.json").is_file():
         write_json(record, {"job": first.name, "sha256": now})
         return
@@ -48,15 +45,6 @@ def _require_same_weights(run: Path, first: Path) -> None:
             f"{run}: began with other weights of {first.name} than that run has now (it was not finished then, or was "
             "trained again since); remove this folder and start the study again"
         )
-
-
-def _weights_of(first: Path) -> str:
-    """SHA-256 of the last checkpoint of a run."""
-    folder = first / LAST
-    name = _content(folder / STATE).get("tensors")
-    if not isinstance(name, str):
-        raise CheckpointError(f"{first}: there is no checkpoint to start from; remove this run and train it again")
-    return sha256_of(folder / Path(name).name)
 
 
 def _as_written(run: Path, first: Path) -> str:

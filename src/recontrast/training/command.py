@@ -27,7 +27,7 @@ from recontrast.preparation.normalize import Scale
 from recontrast.provenance import FILE_NAME, write_provenance
 from recontrast.training.automatic import AUTO
 from recontrast.training.beginning import Beginning, read_beginning
-from recontrast.training.former import PREPARED_IMAGES, is_finished
+from recontrast.training.former import PREPARED_IMAGES, RECIPE_START, is_finished, last_weights
 from recontrast.training.learned_from import (
     Cases,
     choose_cases,
@@ -316,6 +316,7 @@ def _facts(job: Job, cohort: PreparedCohort) -> dict[str, Any]:
     """What decides how the training goes; a run is only continued when these are the same."""
     about, cases = job.description, (*job.train, *job.validation)
     targets = about.bank.targets if about.bank else (about.target,)
+    start = job.plan.recipe.options.get("start")
     return {
         "plan": to_plain(job.plan),
         "sources": list(about.sources),
@@ -324,6 +325,7 @@ def _facts(job: Job, cohort: PreparedCohort) -> dict[str, Any]:
         "validation_cases": [case.key for case in job.validation],
         "seed": job.plan.loop.seed,
         "start_from": job.beginning.description.weights_sha256 if job.beginning is not None else None,
+        RECIPE_START: last_weights(Path(start)) if start else None,
         PREPARED_IMAGES: describe_prepared(cohort, cases, tuple(dict.fromkeys((*about.sources, *targets)))),
     }
 

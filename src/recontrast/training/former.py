@@ -7,8 +7,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from recontrast.errors import ConfigError
-from recontrast.provenance import FILE_NAME
+from recontrast.errors import CheckpointError, ConfigError
+from recontrast.provenance import FILE_NAME, sha256_of
 from recontrast.training.plan import BUDGETS
 
 log = logging.getLogger(__name__)
@@ -22,6 +22,12 @@ STATE = "state.json"
 PREPARED_IMAGES = "prepared"
 """Fact that tells the prepared images; runs of older versions have none, and are taken to have learned from these."""
 
+RECIPE_START = "recipe_start"
+"""Fact that tells the weights a recipe starts from (`recipe.options.start`): they count, not the folder's name."""
+
+RECORD = "started-from.json"
+"""File of a study's second stage: whose weights it began with, and their hash; older versions noted them here alone."""
+
 
 def has_begun(run: Path) -> bool:
     """Whether a run folder holds a checkpoint that a training can go on from.
@@ -30,6 +36,23 @@ def has_begun(run: Path) -> bool:
     False
     """
     return (run / LAST / STATE).is_file()
+
+
+def last_weights(run: Path) -> str:
+    """SHA-256 of a run's last checkpoint.
+
+    Raises:
+        CheckpointError: There is none.
+
+    Example:
+        >>> last_weights(Path("run"))  # doctest: +SKIP
+        '9f86d081884c7d65…'
+    """
+    folder = run / LAST
+    name = _content(folder / STATE).get("tensors")
+    if not isinstance(name, str):
+        raise CheckpointError(f"{run}: there is no checkpoint to start from; remove this run and train it again")
+    return sha256_of(folder / Path(name).name)
 
 
 def is_finished(run: Path, facts: dict[str, Any], *, resume: bool) -> bool:
@@ -59,6 +82,7 @@ def is_finished(run: Path, facts: dict[str, Any], *, resume: bool) -> bool:
         raise ConfigError(f"{path}: not valid JSON ({error}); train in another folder") from error
     if former.get("stage") != "train":
         raise ConfigError(f"{run} was made by `recontrast {former.get('stage')}`; train in another folder")
+    former, facts = _where_weights_are_known(run, former, facts)
     compared = [key for key in facts if key in former or key != PREPARED_IMAGES]
     different = [key for key in compared if _without_budgets(former.get(key)) != _without_budgets(facts[key])]
     if {"sources", "target", "train_cases", "validation_cases"} & set(different):
@@ -79,6 +103,34 @@ def is_finished(run: Path, facts: dict[str, Any], *, resume: bool) -> bool:
     return False
 
 
+def _where_weights_are_known(
+    run: Path, former: dict[str, Any], facts: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Both without the folder that the recipe starts from, where its weights are known; else without the weights."""
+    known = former.get(RECIPE_START) or _content(run / RECORD).get("sha256")
+    if not known or not facts.get(RECIPE_START):
+        return former, {key: value for key, value in facts.items() if key != RECIPE_START}
+    plans = (_without_start(each.get("plan")) for each in (former, facts))
+    before, now = ({**each, "plan": plan} for each, plan in zip((former, facts), plans, strict=True))
+    return {**before, RECIPE_START: known}, now
+
+
+def _without_start(plan: Any) -> Any:
+    if not isinstance(plan, dict) or not isinstance(plan.get("recipe"), dict):
+        return plan
+    options = {name: value for name, value in plan["recipe"].get("options", {}).items() if name != "start"}
+    return {**plan, "recipe": {**plan["recipe"], "options": options}}
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """A JSON file's content; empty where it is absent or damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 def _without_budgets(fact: Any) -> Any:
     if not isinstance(fact, dict) or "loop" not in fact:
         return fact
@@ -89,6 +141,8 @@ def _difference(former: dict[str, Any], facts: dict[str, Any], key: str) -> str:
     """The first entry that differs, as `plan.loop.seed was 0, is 1`."""
     if key == "start_from":
         return "it began with other weights: give the same --start-from"
+    if key == RECIPE_START:
+        return "the run that recipe.options.start names has other weights than it had when this one began"
     old, new, path = former.get(key), facts[key], key
     while isinstance(old, dict) and isinstance(new, dict):
         names = [n for n in sorted({*old, *new}) if _without_budgets(old.get(n)) != _without_budgets(new.get(n))]
