@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from recontrast.config import to_plain
 from recontrast.errors import ConfigError
 from recontrast.training.former import RECORD, has_begun, is_finished
+from recontrast.training.plan import read_plan
 
 FACTS = {"plan": {"loop": {"seed": 0, "steps": 3}}, "sources": ["T1w"], "start_from": None}
 
@@ -90,3 +92,19 @@ def test_the_weights_a_second_stage_began_with_count_and_not_where_they_lie(run:
     assert is_finished(run, stage("/new/first", "abc"), resume=False)
     former(older | {"recipe_start": None})
     assert is_finished(run, stage("/new/first", "abc"), resume=False)
+
+
+def test_a_setting_that_came_later_was_at_its_default(run: Path) -> None:
+    plan = to_plain(read_plan("osman2022", "cpu"))
+    older = {**plan, "data": {name: value for name, value in plan["data"].items() if name != "context_steep"}}
+    (run / "provenance.json").write_text(json.dumps({"stage": "train", **FACTS, "plan": older}))
+    assert not is_finished(run, {**FACTS, "plan": plan}, resume=True)
+    (run / "provenance.json").write_text(json.dumps({"stage": "train", **FACTS, "plan": older, "result": {}}))
+    assert is_finished(run, {**FACTS, "plan": plan}, resume=False)
+    other = {**plan, "data": {**plan["data"], "context_steep": 1}}
+    with pytest.raises(ConfigError, match=r"plan\.data\.context_steep was 0, is 1"):
+        is_finished(run, {**FACTS, "plan": other}, resume=True)
+    gone = {**older, "data": {**older["data"], "no_more": 1}}
+    (run / "provenance.json").write_text(json.dumps({"stage": "train", **FACTS, "plan": gone, "result": {}}))
+    with pytest.raises(ConfigError, match=r"plan\.data\."):
+        is_finished(run, {**FACTS, "plan": plan}, resume=True)

@@ -7,9 +7,10 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from recontrast.config import build_settings, to_plain
 from recontrast.errors import CheckpointError, ConfigError
 from recontrast.provenance import FILE_NAME, sha256_of
-from recontrast.training.plan import BUDGETS
+from recontrast.training.plan import BUDGETS, Plan
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +83,8 @@ def is_finished(run: Path, facts: dict[str, Any], *, resume: bool) -> bool:
         raise ConfigError(f"{path}: not valid JSON ({error}); train in another folder") from error
     if former.get("stage") != "train":
         raise ConfigError(f"{run} was made by `recontrast {former.get('stage')}`; train in another folder")
+    if "plan" in former:
+        former["plan"] = _with_defaults(former["plan"], path)
     former, facts = _where_weights_are_known(run, former, facts)
     compared = [key for key in facts if key in former or key != PREPARED_IMAGES]
     different = [key for key in compared if _without_budgets(former.get(key)) != _without_budgets(facts[key])]
@@ -101,6 +104,17 @@ def is_finished(run: Path, facts: dict[str, Any], *, resume: bool) -> bool:
             f"{run} holds {kind}; add --resume to go on from its last checkpoint, or train in another folder"
         )
     return False
+
+
+def _with_defaults(plan: Any, path: Path) -> Any:
+    """The plan of a run as it would be written now: a setting that came later was at its default when the run was made.
+
+    One that has a setting no more stays as it is.
+    """
+    try:
+        return to_plain(build_settings(Plan, plan, str(path)))
+    except ConfigError:
+        return plan
 
 
 def _where_weights_are_known(
