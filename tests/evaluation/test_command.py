@@ -349,6 +349,20 @@ def test_a_case_that_is_masked_or_sliced_by_its_head_is_warned_of(settings: Eval
     assert dict(tables(settings)["cases"].set_index("case")["regions_taken"]) == took
 
 
+def test_a_control_that_a_case_lacks_is_counted_and_said(settings: EvaluateSettings) -> None:
+    for path in (settings.reference / "sub-05" / "anat").glob("*_T1w.*"):
+        path.unlink()
+    summary = evaluate(dataclasses.replace(settings, controls=("identity",)))
+    line = "control identity was not scored in 1 of 3 cases (sub-05): sub-05: no T1w beside the reference (T2w)"
+    assert line in summary.done
+    assert described(settings)["undefined"] == [line]
+    statistics = tables(settings)["statistics"]
+    rows = statistics[(statistics["metric"] == "psnr") & (statistics["region"] == "brain")]
+    rows = rows.assign(control=rows["control"].fillna(""))
+    counts = {(row["estimator"], row["control"]): (row["subjects"], row["undefined"]) for _, row in rows.iterrows()}
+    assert counts == {("synthetic", ""): (3, 0), ("identity", ""): (2, 1), ("synthetic", "identity"): (2, 1)}
+
+
 def test_a_control_that_cannot_be_fitted_has_its_own_reason(settings: EvaluateSettings) -> None:
     summary = evaluate(dataclasses.replace(settings, controls=("identity", "ridge", "bloch")))
     assert summary.failed == {}

@@ -13,10 +13,12 @@ from recontrast.evaluation.protocols import PROTOCOLS, WHOLE_IMAGE, MetricUse, P
 from recontrast.evaluation.scores import (
     IDENTICAL,
     NO_REGION,
+    NOT_SCORED,
     OK,
     CaseScorer,
     Record,
     score_volume,
+    with_every_estimator,
     with_every_region,
 )
 from recontrast.evaluation.steps import Clip, Divide
@@ -259,3 +261,13 @@ def test_a_region_that_only_other_cases_have_is_undefined_not_absent() -> None:
             ("lesion", "mae"): NO_REGION,
         }
     assert all(math.isnan(r.value) for r in complete["sub-02"]["ridge"] if r.status != OK)
+
+
+def test_a_control_that_a_case_lacks_is_undefined_there() -> None:
+    mae = Record("brain", "mae", "volume", 0.1, OK)
+    cases = {"sub-01": {"synthetic": [mae], "bloch": [mae]}, "sub-02": {"synthetic": [mae]}}
+    complete = with_every_estimator(cases)
+    assert complete["sub-01"] == cases["sub-01"]
+    (record,) = complete["sub-02"]["bloch"]
+    assert (record.region, record.metric, record.status) == ("brain", "mae", NOT_SCORED)
+    assert math.isnan(record.value)

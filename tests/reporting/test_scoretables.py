@@ -150,6 +150,19 @@ def test_the_protocol_is_defined_in_full(evaluation: Evaluation) -> None:
     assert {"data range", "normaliser", "aggregation", "control boosting"} <= set(names)
 
 
+def test_the_mean_of_fewer_subjects_is_not_the_best(example: Any) -> None:
+    path = example.evaluation / "statistics.tsv"
+    table = read_table(path)
+    easy = (table["estimator"] == "identity") & (table["metric"] == "psnr")
+    write_table(path, table.assign(mean=table["mean"].mask(easy, 30.0), subjects=table["subjects"].mask(easy, 1)))
+    evaluation = find_evidence(example.root).evaluations[0]
+    means = score_tables(evaluation, "recontrast", choose_primary(evaluation, "recontrast"))[0]
+    assert isinstance(means, Table)
+    looks = {row[0].text: row[1].look for row in means.rows}
+    assert looks == {"identity": "", "synthetic": "best", "boosting": ""}
+    assert "the best mean is bold (none of fewer subjects)" in means.caption
+
+
 def test_an_oracle_is_listed_with_the_word_and_never_the_best(example: Any) -> None:
     path = example.evaluation / "statistics.tsv"
     table = read_table(path).replace({"boosting": "lut-oracle"})

@@ -87,6 +87,34 @@ def test_for_an_error_measure_a_negative_difference_is_a_gain(evaluation: Evalua
     assert "by 0.0" in verdict.sentence
 
 
+def test_a_control_of_a_few_easy_subjects_is_not_the_one_to_beat(evaluation: Evaluation) -> None:
+    """The best of unpaired means; subject by subject it is the weakest."""
+    table = evaluation.statistics
+    mine = (table["estimator"] == "identity") & (table["metric"] == "psnr")
+    against = (table["control"] == "identity") & (table["metric"] == "psnr")
+    table = table.assign(mean=table["mean"].mask(mine, 26.5), subjects=table["subjects"].mask(mine | against, 1))
+    table.loc[against, "difference"] = 0.3
+    easy = Evaluation(evaluation.folder, evaluation.facts, evaluation.scores, table, evaluation.cases)
+    verdict = judge(easy, choose_primary(easy, "recontrast"))
+    assert verdict.control == "boosting"
+    assert verdict.sentence.endswith(" No candidate for the best control: identity (compared in 1 of 3 subjects).")
+
+
+def test_the_best_control_has_the_smallest_difference_not_the_best_mean(evaluation: Evaluation) -> None:
+    table = evaluation.statistics
+    mine = (table["estimator"] == "identity") & (table["metric"] == "psnr")
+    table = table.assign(mean=table["mean"].mask(mine, 26.5))
+    told = Evaluation(evaluation.folder, evaluation.facts, evaluation.scores, table, evaluation.cases)
+    assert judge(told, choose_primary(told, "recontrast")).control == "boosting"
+
+
+def test_a_best_control_that_was_not_compared_is_said(evaluation: Evaluation) -> None:
+    table = evaluation.statistics[evaluation.statistics["control"] != "boosting"]
+    told = Evaluation(evaluation.folder, evaluation.facts, evaluation.scores, table, evaluation.cases)
+    verdict = judge(told, choose_primary(told, "recontrast"))
+    assert (verdict.outcome, verdict.control) == ("unknown", "boosting")
+
+
 @pytest.mark.parametrize(
     ("better", "words"), [("undecided", "does NOT beat"), ("control", "is WORSE than"), ("synthetic", "beats")]
 )

@@ -22,7 +22,7 @@ from recontrast.config import to_plain
 from recontrast.errors import ConfigError, RecontrastWarning
 from recontrast.evaluation.cases import CaseJob, CaseResult, evaluate_case, sample_training_case
 from recontrast.evaluation.controls import CONTROLS
-from recontrast.evaluation.doubts import mixed_regions, undefined_values, warnings_of
+from recontrast.evaluation.doubts import mixed_regions, partly_scored, undefined_values, warnings_of
 from recontrast.evaluation.fidelity import (
     Fidelity,
     FidelitySettings,
@@ -44,7 +44,7 @@ from recontrast.evaluation.matching import (
 from recontrast.evaluation.paper_table import paper_table, write_paper_table
 from recontrast.evaluation.protocols import PROTOCOLS, Protocol
 from recontrast.evaluation.ready import get_ready
-from recontrast.evaluation.scores import with_every_region
+from recontrast.evaluation.scores import with_every_estimator, with_every_region
 from recontrast.evaluation.segmentation import SEGMENTERS
 from recontrast.evaluation.settings import EvaluateSettings
 from recontrast.evaluation.tables import (
@@ -254,8 +254,10 @@ def _write(
 ) -> list[str]:
     """Write the evaluation folder; return the lines to print."""
     settings, protocol, leak, out = work.settings, work.protocol, work.leak, work.settings.out
-    records = with_every_region(
-        {key: result.records for key, result in results.items()}, (*protocol.regions, *settings.regions)
+    records = with_every_estimator(
+        with_every_region(
+            {key: result.records for key, result in results.items()}, (*protocol.regions, *settings.regions)
+        )
     )
     scored = [ScoredCase(result.case, records[key]) for key, result in results.items()]
     statistics = statistics_table(
@@ -293,7 +295,7 @@ def _write(
             *warnings_of({key: result.message for key, result in results.items()}, protocol),
             *mixed_regions({key: result.regions_taken for key, result in results.items()}),
         ],
-        "undefined": undefined_values(records),
+        "undefined": [*undefined_values(records), *partly_scored(controls, len(results))],
         "cases": {"expected": len(expected), "scored": len(results), "not_scored": len(problems)},
         "controls": controls,
         "interval": describe_interval(statistics),

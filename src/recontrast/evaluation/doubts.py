@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recontrast.evaluation.protocols import NATIVE, Protocol
-from recontrast.evaluation.scores import NO_REGION, OK, Record
+from recontrast.evaluation.scores import NO_REGION, NOT_SCORED, OK, Record
 
 _SCALE = "the protocol's full scale is"
 _CONSTANT = "the synthetic image has one value everywhere"
@@ -128,8 +129,30 @@ def mixed_regions(taken: Mapping[str, Mapping[str, str]]) -> list[str]:
     return told
 
 
+def partly_scored(controls: Mapping[str, Mapping[str, Any]], cases: int) -> list[str]:
+    """A line for each control that was scored in some cases only, with the first reason.
+
+    Args:
+        controls: The controls as `evaluation.json` describes them.
+        cases: Number of scored cases.
+
+    Example:
+        >>> partly_scored({"bloch": {"scored": True, "not_scored_in": {"sub-01": "sub-01: no T1map"}}}, 3)
+        ['control bloch was not scored in 1 of 3 cases (sub-01): sub-01: no T1map']
+    """
+    told = []
+    for name, facts in controls.items():
+        reasons = facts.get("not_scored_in")
+        if facts.get("scored") and isinstance(reasons, Mapping) and reasons:
+            first = next(iter(reasons.values()))
+            told.append(f"control {name} was not scored in {len(reasons)} of {cases} cases ({_some(reasons)}): {first}")
+    return told
+
+
 def undefined_values(records: Mapping[str, Mapping[str, Sequence[Record]]]) -> list[str]:
     """Values that do not exist, one line for each region and reason; `scores.tsv` has every single one.
+
+    Controls that could not be scored in a case are told by `partly_scored`.
 
     Args:
         records: Scored case to estimator to its values.
@@ -138,7 +161,7 @@ def undefined_values(records: Mapping[str, Mapping[str, Sequence[Record]]]) -> l
     for key, estimators in records.items():
         for values in estimators.values():
             for record in values:
-                if record.status != OK:
+                if record.status not in (OK, NOT_SCORED):
                     metrics, cases = found.setdefault((record.region, record.status), ({}, {}))
                     metrics[record.metric] = cases[key] = None
     return [

@@ -26,6 +26,8 @@ OK = "ok"
 
 NO_REGION = "the case has no such region"
 
+NOT_SCORED = "the control could not be scored in this case"
+
 IDENTICAL = "infinite: estimate and reference are identical in the region"
 
 BLOCK_MM = 10.0
@@ -362,6 +364,24 @@ def with_every_region(
                 if (region, metric) not in there
             ]
             complete[key][name] = [*records, *absent]
+    return complete
+
+
+def with_every_estimator(cases: Mapping[str, Mapping[str, Sequence[Record]]]) -> dict[str, dict[str, list[Record]]]:
+    """The records of all cases, with undefined ones for each estimator that only other cases have.
+
+    Example:
+        >>> mae = Record("brain", "mae", "volume", 0.1, OK)
+        >>> found = with_every_estimator({"sub-01": {SYNTHETIC: [mae], "bloch": [mae]}, "sub-02": {SYNTHETIC: [mae]}})
+        >>> found["sub-02"]["bloch"][0].status
+        'the control could not be scored in this case'
+    """
+    names = dict.fromkeys(name for estimators in cases.values() for name in estimators)
+    complete: dict[str, dict[str, list[Record]]] = {}
+    for key, estimators in cases.items():
+        like = next(iter(estimators.values()), ())
+        absent = [Record(r.region, r.metric, r.unit, float("nan"), NOT_SCORED, 1, 1) for r in like]
+        complete[key] = {name: list(estimators.get(name, absent)) for name in names}
     return complete
 
 

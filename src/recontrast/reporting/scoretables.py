@@ -249,9 +249,11 @@ def _means_of(plain: pd.DataFrame, frame: _Frame, all_measures: Sequence[Measure
     what = "mean ± SD over subjects [95 % interval]"
     if max(subjects.values(), default=0) == 1:
         what = "values of one subject [95 % interval within it, see below]"
+    fewer = plain.groupby("metric")["subjects"].nunique().gt(1).any() if "subjects" in plain else False
+    never = ", ".join([*(["no oracle"] if frame.oracles else []), *(["none of fewer subjects"] if fewer else [])])
     caption = (
         f"Protocol {frame.protocol}, region {frame.region}: {what}. ↑ higher is "
-        f"better, ↓ lower is better; the best mean is bold{' (no oracle)' if frame.oracles else ''}.{frame.leak}"
+        f"better, ↓ lower is better; the best mean is bold{f' ({never})' if never else ''}.{frame.leak}"
     )
     header = [Cell("estimator"), *_header(measures), Cell("subjects")]
     return Table(caption, header, rows, len(measures) + 1)
@@ -342,6 +344,8 @@ def _best(plain: pd.DataFrame, measure: Measure) -> set[str]:
     rows = plain[(plain["metric"] == measure.label) & plain["mean"].map(is_number)]
     if not len(rows) or not measure.known:
         return set()
+    if "subjects" in rows:  # one that was scored in fewer subjects may have had the easy ones
+        rows = rows[rows["subjects"] == rows["subjects"].max()]
     means = rows["mean"].astype(float)
     return set(rows.loc[means == (means.max() if measure.higher_is_better else means.min()), "estimator"])
 

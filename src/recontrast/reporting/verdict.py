@@ -97,7 +97,11 @@ def protocol_fields(evaluation: Evaluation, protocol: str) -> dict[str, Any]:
 
 
 def judge(evaluation: Evaluation, primary: Primary) -> Verdict:
-    """Compare the synthetic images with the control that has the best mean; an oracle is no control to beat."""
+    """Compare the synthetic images with the control that comes closest to them or exceeds them most.
+
+    That is decided by the differences within subjects, among the controls that were compared in the most subjects: the
+    mean of a control that exists only in easy ones says nothing. An oracle is no control to beat.
+    """
     rows = select(evaluation.statistics, primary)
     plain, compared = split_rows(rows)
     controls = plain[(plain["estimator"] != SYNTHETIC) & plain["mean"].map(is_number)] if len(plain) else plain
@@ -107,8 +111,7 @@ def judge(evaluation: Evaluation, primary: Primary) -> Verdict:
         but = f" but {', '.join(sorted(oracles))}, which has seen the answer," if oracles else ""
         words = f"No control{but} was scored in {primary.place}, so nothing can be said against one."
         return Verdict("unknown", words)
-    means = dict(zip(controls["estimator"], controls["mean"].astype(float), strict=True))
-    control = str((max if primary.measure.higher_is_better else min)(means, key=lambda name: means[name]))
+    control, partly = _strongest(controls, compared, primary.measure)
     match = compared[(compared["estimator"] == SYNTHETIC) & (compared["control"] == control)]
     if not len(match) or not is_number(match.iloc[0].get("difference")):
         return Verdict(
@@ -117,6 +120,8 @@ def judge(evaluation: Evaluation, primary: Primary) -> Verdict:
             control,
         )
     row = records(match)[0]
+    most = f"of {int(row['subjects'])} " if is_number(row.get("subjects")) else ""
+    left_out = "; ".join(f"{name} (compared in {subjects} {most}subjects)" for name, subjects in partly.items())
     sign = 1.0 if primary.measure.higher_is_better else -1.0
     gain = sign * float(row["difference"])
     ends = [
@@ -125,7 +130,27 @@ def judge(evaluation: Evaluation, primary: Primary) -> Verdict:
     low, high = ends if sign > 0 else ends[::-1]
     outcome = _outcome(row, low, high)
     sentence = _sentence(evaluation, primary, control, row, outcome, (gain, low, high))
+    sentence += f" No candidate for the best control: {left_out}." if left_out else ""
     return Verdict("one" if _is_one_subject(row) else outcome, sentence, control, row)
+
+
+def _strongest(controls: pd.DataFrame, compared: pd.DataFrame, measure: Measure) -> tuple[str, dict[str, int]]:
+    """The control that is hardest to beat; and those that were compared in fewer subjects, with their number.
+
+    Where nothing was compared, the one with the best mean.
+    """
+    sign = 1.0 if measure.higher_is_better else -1.0
+    there = compared[(compared["estimator"] == SYNTHETIC) & compared["control"].isin(controls["estimator"])]
+    rows = {str(row["control"]): row for row in records(there) if is_number(row.get("difference"))}
+    if set(rows) != set(controls["estimator"]):  # one that was not compared may be the best: its mean must do
+        means = dict(zip(controls["estimator"], sign * controls["mean"].astype(float), strict=True))
+        best = max(means, key=lambda name: means[name])
+        if best not in rows:
+            return str(best), {}
+    counts = {name: int(row["subjects"]) if is_number(row.get("subjects")) else 0 for name, row in rows.items()}
+    candidates = [name for name, amount in counts.items() if amount == max(counts.values())]
+    control = min(candidates, key=lambda name: sign * float(rows[name]["difference"]))
+    return control, {name: amount for name, amount in counts.items() if name not in candidates}
 
 
 def oracles_of(evaluation: Evaluation, names: Iterable[Any]) -> frozenset[str]:
