@@ -41,21 +41,65 @@ def test_the_chosen_image_becomes_its_arm(make_study: Any) -> None:
 def test_tables_made_elsewhere_are_checked(tmp_path: Path, make_study: Any) -> None:
     study = read_plan(make_study().folder).study
     path = tmp_path / "a.tsv"
-    path.write_text("reader\tcase\tarm\tquestion\tvalue\nA\t01\tacquired\tmta\t2\n")
+    path.write_text("reader\tcase\tarm\tquestion\tside\tvalue\nA\t01\tacquired\tmta\tleft\t2\n")
     assert read_answers(path, study)[["case", "value"]].to_numpy().tolist() == [["01", 2]]
     wrong = {
-        "A\t1\tx\tmta\t2": "arm 'x'",
-        "A\t1\tacquired\tq\t2": "question 'q'",
-        "A\t1\tacquired\tmta\tmuch": "'much'",
-        "A\t1\tacquired\tmta\t1.5": "'1.5' .* not one of its grades",
-        "A\t1\tacquired\tmta\t7": "'7' .* not one of its grades",
-        "Z\t1\tacquired\tmta\t2": "reader 'Z'",
-        "A\t1\tacquired\tmta\t2\nA\t1\tacquired\tmta\t3": "two rows for A 1 acquired mta;",
+        "A\t1\tx\tmta\tleft\t2": "arm 'x'",
+        "A\t1\tacquired\tq\tleft\t2": "question 'q'",
+        "A\t1\tacquired\tmta\tleft\tmuch": "'much'",
+        "A\t1\tacquired\tmta\tleft\t1.5": "'1.5' .* not one of its grades",
+        "A\t1\tacquired\tmta\tleft\t7": "'7' .* not one of its grades",
+        "Z\t1\tacquired\tmta\tleft\t2": "reader 'Z'",
+        "A\t1\tacquired\tmta\tleft\t2\nA\t1\tacquired\tmta\tleft\t3": "two rows for A 1 acquired mta left;",
+        "A\t1\tacquired\tmta\t\t2": r"row 1 \(A 1 acquired\): question 'mta': side '' is not one of right, left",
     }
     for row, said in wrong.items():
-        path.write_text(f"reader\tcase\tarm\tquestion\tvalue\n{row}\n")
+        path.write_text(f"reader\tcase\tarm\tquestion\tside\tvalue\n{row}\n")
         with pytest.raises(FormatError, match=said):
             read_answers(path, study)
+
+
+def with_columns(path: Path, header: str, rows: list[str]) -> Path:
+    path.write_text("\n".join([f"reader\tcase\tarm\tquestion\tside\tvalue\t{header}", *rows]) + "\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("word", "marked"),
+    [(word, True) for word in ("1", "1.0", "true", "True", "yes")]
+    + [(word, False) for word in ("0", "0.0", "false", "no", "n/a", "")],
+)
+@pytest.mark.parametrize("column", ["training", "repeat"])
+def test_marks_are_read_as_they_are_meant(
+    tmp_path: Path, make_study: Any, column: str, word: str, marked: bool
+) -> None:
+    """A column of numbers with gaps is one of decimals to pandas: 1.0 was no mark, and practice answers counted."""
+    study = read_plan(make_study().folder).study
+    rows = [f"A\t{n}\tacquired\tmta\tleft\t2\t{text}" for n, text in enumerate(("1", "n/a", word))]
+    found = read_answers(with_columns(tmp_path / "a.tsv", column, rows), study)
+    assert list(found[column]) == [True, False, marked]
+
+
+@pytest.mark.parametrize("column", ["training", "repeat"])
+def test_a_mark_that_is_none_is_refused_with_its_row(tmp_path: Path, make_study: Any, column: str) -> None:
+    study = read_plan(make_study().folder).study
+    rows = [f"A\t{n}\tacquired\tmta\tleft\t2\t{text}" for n, text in enumerate(("yes", "maybe"))]
+    with pytest.raises(FormatError, match=rf"row 2 \(A 1 acquired\): {column} 'maybe' is not one of true, 1, yes"):
+        read_answers(with_columns(tmp_path / "a.tsv", column, rows), study)
+
+
+def test_a_side_that_the_question_does_not_have_is_refused(tmp_path: Path, make_study: Any) -> None:
+    study = read_plan(make_study().folder).study
+    rows = ["A\t1\tacquired\tmta\tleft\t2\tno", "A\t1\tacquired\tmta\tRight\t2\tno"]
+    with pytest.raises(
+        FormatError, match=r"row 2 \(A 1 acquired\): question 'mta': side 'Right' is not one of right, l"
+    ):
+        read_answers(with_columns(tmp_path / "a.tsv", "training", rows), study)
+    (tmp_path / "study.toml").write_text(ASKED.format(mode="", question='kind = "origin"'))
+    path = tmp_path / "b.tsv"
+    path.write_text("reader\tcase\tarm\tquestion\tside\tvalue\nA\t1\tacquired\tq\tleft\tcomputed\n")
+    with pytest.raises(FormatError, match="question 'q': side 'left' is given, but it has no sides"):
+        read_answers(path, read_study(tmp_path / "study.toml"))
 
 
 ASKED = """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,13 @@ COLUMNS = (
 """Columns of `answers.tsv`; marks are JSON lists of world coordinates (RAS+ mm), two arms are `first,second`."""
 
 NEEDED = ("reader", "case", "arm", "question", "value")
+
+_MARKED = ("training", "repeat")
+
+_FLAGS = {
+    **dict.fromkeys(("1", "1.0", "true", "yes"), True),
+    **dict.fromkeys(("", "0", "0.0", "false", "no", "n/a"), False),
+}
 
 NEITHER = "neither"
 """Value of a question of kind `which` when its third choice was taken."""
@@ -49,11 +56,14 @@ def decode(plan: Plan, records: Sequence[Record]) -> pd.DataFrame:
 def read_answers(path: Path, study: Study) -> pd.DataFrame:
     """A table of answers made elsewhere: reader, case, arm, question, value, and side where the question has sides.
 
+    The columns training and repeat may mark answers that do not count and second readings: true, 1 or yes; false, 0,
+    no, n/a or nothing.
+
     Raises:
         FormatError: It cannot be read, names a question that the design does not have, or holds a value that is no
-            answer to its question.
+            answer to its question, another side, or another mark.
     """
-    table = read_table(path, text_columns=("reader", "case", "arm", "question", "side", "value"))
+    table = read_table(path, text_columns=("reader", "case", "arm", "question", "side", "value", *_MARKED))
     require_columns(path, table, NEEDED)
     known = [question.name for question in study.questions]
     strange = sorted(set(table["question"]) - set(known))
@@ -72,8 +82,8 @@ def read_answers(path: Path, study: Study) -> pd.DataFrame:
         if name not in table:
             table[name] = value
     table["side"] = table["side"].fillna("")
-    for name in ("training", "repeat"):
-        table[name] = table[name].astype(str).str.lower().isin(("true", "1"))
+    for name in _MARKED:
+        table[name] = _flags(path, table, name)
     keys = ["reader", "case", "arm", "question", "side", "training", "repeat"]
     twice = table[table.duplicated(keys)]
     if len(twice):
@@ -84,12 +94,36 @@ def read_answers(path: Path, study: Study) -> pd.DataFrame:
     for number, given in enumerate(table.to_dict("records"), start=1):
         try:
             value = ABSENT if pd.isna(given["value"]) else str(given["value"])
-            values.append(_typed(study.question(given["question"]), value, str(given["arm"]).split(",")))
+            question = study.question(given["question"])
+            _check_side(question, str(given["side"]))
+            values.append(_typed(question, value, str(given["arm"]).split(",")))
         except FormatError as error:
-            who = " ".join(str(given[key]) for key in ("reader", "case", "arm"))
-            raise FormatError(f"{path}: row {number} ({who}): question '{given['question']}': {error}") from None
+            raise FormatError(f"{_row(path, number, given)}: question '{given['question']}': {error}") from None
     table["value"] = values
     return table[list(COLUMNS)]
+
+
+def _flags(path: Path, table: pd.DataFrame, column: str) -> list[bool]:
+    """A column of marks as truth values."""
+    flags = []
+    for number, given in enumerate(table.to_dict("records"), start=1):
+        word = "" if pd.isna(given[column]) else str(given[column]).strip().lower()
+        if word not in _FLAGS:
+            raise FormatError(
+                f"{_row(path, number, given)}: {column} '{given[column]}' is not one of true, 1, yes, false, 0, no, n/a"
+            )
+        flags.append(_FLAGS[word])
+    return flags
+
+
+def _row(path: Path, number: int, given: Mapping[Any, Any]) -> str:
+    return f"{path}: row {number} ({' '.join(str(given[key]) for key in ('reader', 'case', 'arm'))})"
+
+
+def _check_side(question: Question, side: str) -> None:
+    if side not in (question.sides or ("",)):
+        wanted = f"is not one of {', '.join(question.sides)}" if question.sides else "is given, but it has no sides"
+        raise FormatError(f"side '{side}' {wanted}")
 
 
 def counting(answers: pd.DataFrame, question: str, *, repeats: bool = False) -> pd.DataFrame:
