@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from recontrast.errors import ConfigError, RecontrastWarning
-from recontrast.preparation.by_hand import read_by_hand
+from recontrast.errors import ConfigError, DataError, RecontrastWarning
+from recontrast.io.bids import Case
+from recontrast.preparation.by_hand import read_by_hand, without_rejected
 
 THERE = {"sub-01_ses-1": ["T1w", "T2w"], "sub-02_ses-1": ["T1w"]}
 
@@ -40,3 +41,14 @@ def test_a_table_that_means_nothing_is_a_mistake(tmp_path: Path, row: str) -> No
         read_by_hand(None, grades, THERE)
     with pytest.raises(ConfigError, match=r"--slices .* case '1'.*; cases are written as sub-01_ses-1"):
         read_by_hand(table(tmp_path / "slices.tsv", "case first last", "1 3 9"), None, THERE)
+
+
+def test_a_case_with_a_rejected_image_is_left_out_and_named() -> None:
+    cases = {Case("01"): [], Case("02"): [], Case("03"): []}
+    tiers = {"sub-01 T1w": "reject", "sub-02 FLAIR": "reject", "sub-03 T1w": "low", "sub-99 T1w": "reject"}
+    grades = {(key.split()[0], key.split()[1]): {"tier": tier} for key, tier in tiers.items()}
+    with pytest.warns(RecontrastWarning, match=r"1 cases are left out, .* rejected by hand: sub-01 \(T1w\)$"):
+        assert list(without_rejected(cases, grades, ["T1w", "T2w"])) == [Case("02"), Case("03")]
+    assert without_rejected(cases, grades, ["T2w"]) == cases
+    with pytest.raises(DataError, match=r"every case .* rejected by hand: sub-01 \(T1w\)"):
+        without_rejected({Case("01"): []}, grades, ["T1w"])

@@ -383,6 +383,23 @@ def test_copies_and_grades_by_hand_are_in_the_quality_table(settings, head, tmp_
     assert rows.loc[("sub-01", "T1w"), "graded_by"] == "person"
 
 
+def test_a_rejected_image_is_not_learned_from(settings, tmp_path):
+    """Also where an earlier run, before anybody rejected it, prepared it."""
+    grades = tmp_path / "grades.tsv"
+    grades.write_text("case\tcontrast\ttier\nsub-01\tT1w\tgood\n")
+    asked = replace(settings, grades=grades)
+    prepare(asked)
+    assert (settings.out / "sub-01").is_dir()
+    grades.write_text("case\tcontrast\ttier\nsub-01\tT1w\treject\nsub-02\tFLAIR\treject\n")
+    told = "1 cases are left out, an image of theirs was rejected|1 of 2 rows mean no image"
+    with pytest.warns(RecontrastWarning, match=told):
+        summary = prepare(asked)
+    assert summary.failed == {}
+    assert status(settings.out) == {f"sub-0{n}": "ok" for n in (2, 3, 4)}
+    assert set(read_splits(settings.out / "splits.tsv")) == {"02", "03", "04"}
+    assert not list((settings.out / "sub-01").rglob("*.nii.gz"))
+
+
 def test_a_scale_that_low_subjects_take_part_in_is_said(settings):
     with pytest.warns(RecontrastWarning, match="the scale is fitted before quality is known"):
         prepare(replace(settings, recipe="fixed-scale", low_quality="test", contrasts=("T1w",)))

@@ -13,6 +13,8 @@ import pytest
 
 from recontrast import cli
 from recontrast.metrics.agreement import cohen_kappa
+from recontrast.preparation.tiers import read_grades
+from recontrast.readers.analyse import AnalyseSettings, analyse
 from recontrast.readers.answers import AnswerStore
 from recontrast.readers.folder import read_plan
 
@@ -158,3 +160,18 @@ def test_nothing_there_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture
     (tmp_path / "a.tsv").write_text("reader\n")
     assert cli.run(["readers", "analyse", str(tmp_path / "a.tsv"), str(tmp_path / "out")]) == cli.MENDABLE
     assert "--design" in capsys.readouterr().err
+
+
+def test_rejected_scans_are_named(tmp_path: Path) -> None:
+    """They keep their row for `prepare`, which leaves them out."""
+    (tmp_path / "study.toml").write_text('design = "bottani2024"\nreaders = ["A"]\n[[arms]]\nname = "T1w"\n')
+    names = ("grade_contrast", "grade_motion", "grade_noise", "gadolinium")
+    rows = [f"A\tsub-0{n}\tT1w\t{name}\t0" for n in (1, 2) for name in names]
+    rows += ["A\tsub-01\tT1w\treject\t0", "A\tsub-02\tT1w\treject\t1"]
+    (tmp_path / "a.tsv").write_text("\n".join(["reader\tcase\tarm\tquestion\tvalue", *rows]) + "\n")
+    settings = AnalyseSettings(study=tmp_path / "a.tsv", out=tmp_path / "out", design=tmp_path / "study.toml")
+    assert analyse(settings).done[1:] == [
+        "rejected by a reader, and left out by `recontrast prepare --grades`: sub-02 (T1w)"
+    ]
+    tiers = {key: row["tier"] for key, row in read_grades(tmp_path / "out" / "grades.tsv").items()}
+    assert tiers == {("sub-01", "T1w"): "good", ("sub-02", "T1w"): "reject"}

@@ -41,7 +41,8 @@ def test_tiers_are_the_worst_grade_and_a_rejected_scan_has_none(tmp_path: Path) 
     assert list(own["gadolinium"]) == ["no", "yes", "no", "no"]
     write_table(tmp_path / "grades.tsv", grades_for_prepare(table))
     grades = read_grades(tmp_path / "grades.tsv")
-    assert set(grades) == {("s1", "T1w"), ("s2", "T1w"), ("s3", "T1w")}
+    tiers = {case: row["tier"] for (case, _), row in grades.items()}
+    assert tiers == {"s1": "low", "s2": "medium", "s3": "low", "s4": "reject"}  # without a row s4 would be used
     assert grades["s1", "T1w"]["tier"] == "low"  # the worse of both readers
 
 
@@ -74,7 +75,10 @@ def test_what_nobody_said_is_not_made_up(tmp_path: Path) -> None:
         ("s1", "A", "good"), ("s4", "A", "reject"), ("s4", "B", "good"),
     ]  # fmt: skip
     write_table(tmp_path / "grades.tsv", grades_for_prepare(table))
-    assert read_grades(tmp_path / "grades.tsv") == {("s1", "T1w"): {**good, "tier": "good"}}
+    assert read_grades(tmp_path / "grades.tsv") == {
+        ("s1", "T1w"): {**good, "tier": "good"},
+        ("s4", "T1w"): {**good, "grade_noise": 1, "tier": "reject", "gadolinium": "no"},
+    }
 
 
 def test_grades_of_another_range_make_no_tiers() -> None:

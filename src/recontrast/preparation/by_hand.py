@@ -7,9 +7,10 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from recontrast.errors import ConfigError, RecontrastWarning
+from recontrast.errors import ConfigError, DataError, RecontrastWarning
+from recontrast.io.bids import BidsImage, Case
 from recontrast.preparation.slices import read_slice_table
-from recontrast.preparation.tiers import read_grades
+from recontrast.preparation.tiers import REJECT, read_grades
 
 Spans = Mapping[str, tuple[int, int]]
 Grades = Mapping[tuple[str, str], Mapping[str, Any]]
@@ -44,6 +45,39 @@ def read_by_hand(
     labels = ", ".join(sorted({label for labels in there.values() for label in labels}))
     _require_meant(f"--grades {grades}", strange, len(graded), f"{written}, contrasts as {labels}")
     return spans, graded
+
+
+def without_rejected(
+    cases: Mapping[Case, list[BidsImage]], grades: Grades, contrasts: Collection[str]
+) -> dict[Case, list[BidsImage]]:
+    """The cases of which nobody rejected an image that is needed; the others are named in a warning.
+
+    Args:
+        cases: Cases with their images.
+        grades: What people graded; see `read_by_hand`.
+        contrasts: Labels of the contrasts that are needed.
+
+    Raises:
+        DataError: No case is left.
+
+    Example:
+        >>> without_rejected({}, {}, ["T1w"])
+        {}
+    """
+    rejected = [(key, name) for (key, name), row in grades.items() if row.get("tier") == REJECT and name in contrasts]
+    keys = {key for key, _ in rejected}
+    left = {case: images for case, images in cases.items() if case.key not in keys}
+    if len(left) < len(cases):
+        there = {case.key for case in cases}
+        named = [f"{key} ({name})" for key, name in rejected if key in there]
+        if not left:
+            raise DataError(f"every case has an image that was rejected by hand: {', '.join(named[:5])}")
+        warnings.warn(
+            f"{len(cases) - len(left)} cases are left out, an image of theirs was rejected by hand: {', '.join(named)}",
+            RecontrastWarning,
+            stacklevel=3,
+        )
+    return left
 
 
 def _require_meant(table: str, strange: list[str], rows: int, written: str) -> None:

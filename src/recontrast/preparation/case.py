@@ -117,6 +117,14 @@ def prepare_case(request: CaseRequest) -> CaseReport:
     return CaseReport(inputs, quality, doubts, kept=False)
 
 
+def forget_case(out: Path, case: Case) -> None:
+    """Remove what an earlier run prepared of a case that is left out now."""
+    ledger = out / LEDGER / f"{case.key}.json"
+    before = _read_ledger(ledger)
+    if before is not None:
+        _forget(before, ledger, out)
+
+
 def _make(
     request: CaseRequest, sources: Mapping[str, BidsImage], regions: Sequence[RegionFile]
 ) -> tuple[list[str], list[dict[str, Any]]]:

@@ -21,8 +21,8 @@ from recontrast.execution.workers import Outcome, Summary, failures, run_cases
 from recontrast.io.bids import BidsImage, Case, by_case, find_images, stray_images, write_description
 from recontrast.io.tables import write_table
 from recontrast.preparation.brain import TOOLS
-from recontrast.preparation.by_hand import read_by_hand
-from recontrast.preparation.case import LEDGER, CaseReport, CaseRequest, prepare_case
+from recontrast.preparation.by_hand import read_by_hand, without_rejected
+from recontrast.preparation.case import LEDGER, CaseReport, CaseRequest, forget_case, prepare_case
 from recontrast.preparation.cohort import prepared_settings
 from recontrast.preparation.cohort_scale import fit_cohort_scale
 from recontrast.preparation.normalize import SCALES, ScaleSettings
@@ -88,7 +88,8 @@ class PrepareSettings:
     """brats, localizer: table (TSV) case, first, last of axial slices chosen by hand"""
 
     grades: Path | None = None
-    """table (TSV) of grades that people gave: case, contrast, grade_contrast, grade_motion, grade_noise, tier"""
+    """table (TSV) of grades that people gave: case, contrast, grade_contrast, grade_motion, grade_noise, tier (the tier
+    reject leaves the case out)"""
 
     regions: Path | None = None
     """data set with masks and label maps of the same subjects; left out: BIDS/derivatives/truth where there is one"""
@@ -141,7 +142,11 @@ def prepare(settings: PrepareSettings) -> Summary:
     contrasts = _contrasts(settings, cases)
     there = {case.key: {image.name.contrast.label for image in images} for case, images in everybody.items()}
     spans, grades = read_by_hand(settings.slices, settings.grades, there)
+    used = without_rejected(cases, grades, contrasts)
     previous = _open_folder(settings)
+    for case in cases.keys() - used.keys():
+        forget_case(settings.out, case)
+    cases = used
     subjects = sorted({case.subject for case in cases})
     splits = choose_splits(
         subjects,

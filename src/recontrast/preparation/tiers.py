@@ -12,6 +12,9 @@ from recontrast.errors import FormatError
 from recontrast.io.tables import read_table, require_columns
 
 TIERS = ("good", "medium", "low")
+REJECT = "reject"
+"""Tier that only people give: the image is not to be used."""
+
 GRADES = ("grade_contrast", "grade_motion", "grade_noise")
 TIER_COLUMNS = (*GRADES, "tier", "graded_by", "gadolinium")
 """Columns of `quality.tsv` that `grade_image` fills."""
@@ -84,7 +87,7 @@ def read_grades(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
     """Grades that people gave: (case, contrast) to what is in the row.
 
     The table (TSV) has the columns case and contrast and any of grade_contrast, grade_motion, grade_noise (0, 1, 2),
-    tier (good, medium, low) and gadolinium (yes, no).
+    tier (good, medium, low; reject: not to be used) and gadolinium (yes, no).
 
     Raises:
         FormatError: The table cannot be read, or a value is none of these.
@@ -93,7 +96,7 @@ def read_grades(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
     require_columns(path, table, ("case", "contrast"))
     allowed: dict[str, tuple[Any, ...]] = {
         **dict.fromkeys(GRADES, (0, 1, 2)),
-        "tier": TIERS,
+        "tier": (*TIERS, REJECT),
         "gadolinium": ("yes", "no"),
     }
     rows: dict[tuple[str, str], dict[str, Any]] = {}

@@ -13,6 +13,7 @@ from recontrast.atomic import make_folder, write_text
 from recontrast.errors import ConfigError, LayoutError
 from recontrast.execution.workers import Summary
 from recontrast.io.tables import write_table
+from recontrast.preparation.tiers import REJECT
 from recontrast.provenance import version, write_provenance
 from recontrast.readers.answers import Record, read_records
 from recontrast.readers.decode import decode, read_answers
@@ -53,7 +54,8 @@ NOTES = {
     "origin": "Was the image acquired or computed: what readers said, share right with exact interval.",
     "which": "Which of two images was chosen.",
     "quality": "Grades and tier of each scan (Bottani 2024).",
-    "grades": "One row a scan, the worst grade of any reader: a table for `recontrast prepare`.",
+    "grades": "One row a scan, the worst grade of any reader: a table for `recontrast prepare --grades`. A scan that "
+    "anybody rejected has the tier reject; `prepare` leaves its case out.",
     "candidates": "Candidates: struck out, or in the order of quality (Tagawa 2025).",
     "time": "Reading time of an item, seconds, pauses left out.",
 }
@@ -105,7 +107,8 @@ def analyse(settings: AnalyseSettings) -> Summary:
     write_text(out / READING, json.dumps(content, indent=1) + "\n")
     write_text(out / REPORT, _page(read_reading(out)))
     counted, heads = int((~answers["training"]).sum()), answers["reader"].nunique()
-    return Summary([f"{out / REPORT}: {counted} answers of {heads} readers, {len(tables)} tables"])
+    lines = [f"{out / REPORT}: {counted} answers of {heads} readers, {len(tables)} tables"]
+    return Summary([*lines, *_rejected_in_words(tables.get("grades"))])
 
 
 _RECORD_COLUMNS = ["number", "token", "reader", "item", "kind", "content", "milliseconds", "received"]
@@ -134,6 +137,14 @@ def study_tables(answers: pd.DataFrame, study: Study) -> Iterator[tuple[str, pd.
         found.append(("grades", grades_for_prepare(grades)))
     found.append(("time", time_table(answers, study)))
     return ((name, table) for name, table in found if len(table))
+
+
+def _rejected_in_words(grades: pd.DataFrame | None) -> list[str]:
+    if grades is None or not (grades["tier"] == REJECT).any():
+        return []
+    rows = grades[grades["tier"] == REJECT]
+    names = ", ".join(f"{case} ({contrast})" for case, contrast in zip(rows["case"], rows["contrast"], strict=True))
+    return [f"rejected by a reader, and left out by `recontrast prepare --grades`: {names}"]
 
 
 def _read(settings: AnalyseSettings) -> tuple[Plan | None, list[Record], Study, pd.DataFrame]:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from recontrast.errors import RecontrastWarning
-from recontrast.preparation.tiers import GRADES, grade_image
+from recontrast.preparation.tiers import GRADES, REJECT, grade_image
 from recontrast.readers.decode import counting, of
 from recontrast.readers.study import Study
 
@@ -41,7 +41,7 @@ def grade_table(answers: pd.DataFrame, study: Study) -> pd.DataFrame:
             continue
         grades = {name: given.get(name) for name in GRADES}
         gadolinium = None if "gadolinium" not in given else "yes" if given["gadolinium"] else "no"
-        tier = "reject" if rejected else _tier(grades, str(arm))
+        tier = REJECT if rejected else _tier(grades, str(arm))
         rows.append({"case": case, "contrast": arm, "reader": reader, **grades, "tier": tier, "gadolinium": gadolinium})
     if lacking:
         warnings.warn(
@@ -54,16 +54,19 @@ def grade_table(answers: pd.DataFrame, study: Study) -> pd.DataFrame:
 
 
 def grades_for_prepare(grades: pd.DataFrame) -> pd.DataFrame:
-    """One row a scan: the worst grade that any reader gave, gadolinium when any saw it; rejected scans are left out."""
+    """One row a scan: the worst grade that any reader gave, gadolinium when any saw it.
+
+    A scan that anybody rejected has the tier reject: without a row it would be graded by computer, and used.
+    """
     rows = []
     for (case, contrast), own in grades.groupby(["case", "contrast"]):
-        if (own["tier"] == "reject").any():
-            continue
-        worst = {name: int(own[name].max()) for name in GRADES}
+        rejected = (own["tier"] == REJECT).any()
+        worst = {name: None if own[name].isna().all() else int(own[name].max()) for name in GRADES}
         seen = next((word for word in ("yes", "no") if (own["gadolinium"] == word).any()), None)
-        tier = _tier(worst, str(contrast))
+        tier = REJECT if rejected else _tier(worst, str(contrast))
         rows.append({"case": case, "contrast": contrast, **worst, "tier": tier, "gadolinium": seen})
-    return pd.DataFrame(rows, columns=["case", "contrast", *GRADES, "tier", "gadolinium"])
+    table = pd.DataFrame(rows, columns=["case", "contrast", *GRADES, "tier", "gadolinium"])
+    return table.astype(dict.fromkeys(GRADES, "Int64"))
 
 
 def _tier(grades: Mapping[str, Any], contrast: str) -> str:
