@@ -21,7 +21,9 @@ from recontrast.translation.output import (
     forget,
     open_folder,
     relative,
+    set_aside,
     stored_type,
+    take_back,
     write_cases,
 )
 
@@ -133,6 +135,27 @@ def test_forget_removes_the_maps_of_an_image(tmp_path: Path) -> None:
         (tmp_path / name.replace(".nii.gz", ".json")).write_text("")
     forget(image)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a_T2w.json", "a_T2w.nii.gz"]
+
+
+def test_a_result_is_set_aside_as_a_whole_and_taken_back(tmp_path: Path) -> None:
+    name = Path("sub-01/anat/sub-01_desc-synthetic_T2w.nii.gz")
+    anat = tmp_path / name.parent
+    anat.mkdir(parents=True)
+    stem = "sub-01_desc-synthetic_T2w"
+    names = [f"{stem}.nii.gz", f"{stem}.json", f"{stem}_uncertainty.nii.gz", "sub-01_desc-rarity_T2w.json"]
+    for one in [*names, "sub-01_T1w.nii.gz"]:
+        (anat / one).write_text("before")
+    assert set_aside(tmp_path, name)
+    assert [path.name for path in anat.iterdir()] == ["sub-01_T1w.nii.gz"]
+    assert set_aside(tmp_path, name)  # again, with nothing in its place
+    take_back(tmp_path, name)
+    assert sorted(path.name for path in anat.iterdir()) == sorted([*names, "sub-01_T1w.nii.gz"])
+    assert not [path for path in (tmp_path / ".kept").rglob("*") if path.is_file()]
+    set_aside(tmp_path, name)
+    (tmp_path / name).write_text("made meanwhile")
+    take_back(tmp_path, name)
+    assert (tmp_path / name).read_text() == "made meanwhile"
+    assert not set_aside(tmp_path, Path("sub-02.nii.gz"))
 
 
 def test_paths_are_seen_from_the_output(tmp_path: Path) -> None:

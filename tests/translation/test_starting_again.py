@@ -12,6 +12,7 @@ from tests.translation.conftest import TORCH, UNET, contents
 
 from recontrast.atomic import PARTIAL
 from recontrast.errors import ConfigError, OutputError
+from recontrast.io.bids import find_images
 from recontrast.io.nifti import write_volume
 from recontrast.translation.command import TranslateSettings, translate
 from recontrast.translation.description import Member
@@ -66,6 +67,31 @@ def test_a_case_that_cannot_be_made_again_loses_its_outdated_image(
     assert {"sub-01", "sub-02"} <= set(summary.failed)
     assert {path.name[:6] for path in out.rglob("*.nii.gz")} == {"sub-03"}
     assert not list((out / "sub-02").rglob("*.json"))
+
+
+def test_a_source_that_is_away_for_a_moment_costs_no_image(
+    save: Callable[..., Path], data_set: Path, tmp_path: Path
+) -> None:
+    """Its image is no result of a run that could not read the source, but is taken back when the source is back."""
+    settings = TranslateSettings(run=save(model=UNET), input=data_set, out=tmp_path / "out", **TORCH)
+    link = data_set / "sub-01" / "anat" / "sub-01_T1w.nii.gz"
+    link.rename(data_set / "real.nii.gz")
+    link.symlink_to(data_set / "real.nii.gz")
+    translate(settings)
+    before = {path.name: path.stat().st_mtime_ns for path in settings.out.rglob("*.nii.gz")}
+    (data_set / "real.nii.gz").rename(tmp_path / "away.nii.gz")
+    for _ in range(2):
+        summary = translate(settings)
+        assert "waits in .kept until it can be read" in summary.failed["sub-01"]
+        assert {image.name.case.subject for image in find_images(settings.out)} == {"02", "03"}
+    (tmp_path / "away.nii.gz").rename(data_set / "real.nii.gz")
+    assert "3 were finished before" in translate(settings).done[0]
+    assert {path.name: path.stat().st_mtime_ns for path in settings.out.rglob("*.nii.gz")} == before
+    (data_set / "real.nii.gz").rename(tmp_path / "away.nii.gz")
+    translate(settings)
+    shutil.copy(data_set / "sub-02" / "anat" / "sub-02_T1w.nii.gz", data_set / "real.nii.gz")
+    assert "2 were finished before" in translate(settings).done[0]  # it came back with other content
+    assert not list((settings.out / ".kept").rglob("*.nii.gz"))
 
 
 def test_stopped_in_the_middle_nothing_finished_is_lost(

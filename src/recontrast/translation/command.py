@@ -23,6 +23,7 @@ from recontrast.translation.dicom import reads_dicom, translate_dicom
 from recontrast.translation.maps import UNCERTAINTY, error_bar_words
 from recontrast.translation.nifti import Job, translate_case, windows_asked_for
 from recontrast.translation.output import (
+    KEPT,
     STAGE,
     CaseReport,
     check_leftovers,
@@ -45,7 +46,7 @@ __all__ = ["TranslateSettings", "get_ready", "translate", "translate_there"]
 _NO_MEMORY = ("DefaultCPUAllocator", "could not create a memory object", "bad_alloc")
 """How PyTorch, oneDNN and OpenVINO say that memory ran out."""
 
-_NOT_BIDS = ("cases.tsv", provenance.FILE_NAME, f"*_{UNCERTAINTY}.*")
+_NOT_BIDS = ("cases.tsv", provenance.FILE_NAME, f"*_{UNCERTAINTY}.*", f"{KEPT}/")
 """Files of ours beside the images, which the BIDS validator shall pass over."""
 
 

@@ -10,14 +10,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recontrast import provenance
-from recontrast.errors import RecontrastError
+from recontrast.errors import FormatError
 from recontrast.io.bids import read_sidecar, write_sidecar
 from recontrast.io.nifti import read_header, read_volume, write_volume
 from recontrast.preparation.mask import find_head, require_signal
 from recontrast.preparation.normalize import Scale, fit_scale
 from recontrast.translation.cases import TranslationCase
 from recontrast.translation.maps import uncertainty_path, write_rarity, write_uncertainty
-from recontrast.translation.output import CaseReport, finished, forget, image_sidecar, relative, stored_type
+from recontrast.translation.output import (
+    KEPT,
+    CaseReport,
+    finished,
+    forget,
+    image_sidecar,
+    relative,
+    set_aside,
+    stored_type,
+    take_back,
+)
 from recontrast.translation.raw import needs_preparing, translate_raw
 from recontrast.volume import Volume
 
@@ -70,14 +80,10 @@ def translate_case(case: TranslationCase, job: Job) -> CaseReport:
     Raises:
         RecontrastError: Whatever is wrong with the case.
     """
-    image = job.out / case.output
-    try:
-        hashes = {relative(path, job.out): provenance.sha256_of(path) for path in case.sources.values()}
-    except RecontrastError:
-        forget(image)
-        raise
-    translator = job.translator.given(case.sources)
+    image, translator = job.out / case.output, job.translator.given(case.sources)
+    hashes = _hashes(case, job, job.facts_of(translator))
     facts = {"Sources": list(hashes), "SourcesSHA256": list(hashes.values()), **job.facts_of(translator)}
+    take_back(job.out, case.output)
     before = finished(image, facts)
     barred = translator.error_bars is not None and not case.harmonised
     if before is not None and (not barred or uncertainty_path(image).is_file()):
@@ -109,6 +115,22 @@ def translate_case(case: TranslationCase, job: Job) -> CaseReport:
     write_sidecar(image, {**stated, "SkullStripped": stripped, **facts})
     engine = made.choice.engine
     return CaseReport(hashes, engine.name, engine.precision, kept=False)
+
+
+def _hashes(case: TranslationCase, job: Job, facts: Mapping[str, Any]) -> dict[str, str]:
+    """SHA-256 of each source. Where one cannot be read, nobody knows whether an earlier image is outdated: it may be
+    a drive that is away for a moment. Then the image is set aside, but one that another translator made is not.
+    """
+    try:
+        return {relative(path, job.out): provenance.sha256_of(path) for path in case.sources.values()}
+    except FormatError as error:
+        image = job.out / case.output
+        sources = [relative(path, job.out) for path in case.sources.values()]
+        if finished(image, {"Sources": sources, **facts}) is None:
+            forget(image)
+        if set_aside(job.out, case.output):
+            raise FormatError(f"{error}; the image made from it before waits in {KEPT} until it can be read") from error
+        raise
 
 
 def _is_raw(case: TranslationCase, translator: Translator) -> bool:

@@ -35,6 +35,10 @@ COLUMNS = (
 """Columns of `cases.tsv`; status is ok, failed or skipped."""
 
 
+KEPT = ".kept"
+"""Folder for results whose sources cannot be read at the moment."""
+
+
 @dataclass(frozen=True)
 class CaseReport:
     """What became of a case that was translated.
@@ -206,13 +210,50 @@ def finished(image: Path, facts: Mapping[str, Any]) -> dict[str, Any] | None:
     return content if all(content.get(key) == value for key, value in facts.items()) else None
 
 
+def set_aside(out: Path, name: Path) -> bool:
+    """Put a result aside whose sources cannot be read, and which may not be outdated: nobody shall take it for one.
+
+    Args:
+        out: The folder.
+        name: Path of the image in it.
+
+    Returns:
+        Whether a result is there now.
+    """
+    image, kept = out / name, out / KEPT / name
+    if image.is_file():
+        make_folder(kept.parent)
+        for path, place in zip(_parts(image), _parts(kept), strict=True):  # the image first: by itself it is unfinished
+            if path.is_file():
+                path.replace(place)
+    return kept.is_file()
+
+
+def take_back(out: Path, name: Path) -> None:
+    """Put a result back that was set aside, where no other has taken its place."""
+    image, kept = out / name, out / KEPT / name
+    if image.is_file() or not kept.is_file():
+        forget(kept)
+        return
+    make_folder(image.parent)
+    for path, place in reversed(list(zip(_parts(kept), _parts(image), strict=True))):
+        if path.is_file():
+            path.replace(place)
+
+
 def forget(image: Path) -> None:
     """Remove an outdated result, its sidecar first, its maps, and what a killed run left of it."""
-    maps = [path for path in (uncertainty_path(image), rarity_path(image)) if path is not None]
-    for path in (part for one in (image, *maps) for part in (sidecar_path(one), one)):
+    own, sidecar, *maps = _parts(image)
+    for path in (sidecar, own, *maps):
         path.unlink(missing_ok=True)
         for leftover in leftovers_of(path):
             leftover.unlink(missing_ok=True)
+
+
+def _parts(image: Path) -> list[Path]:
+    """The files of a result: the image, its sidecar, and each map after its own."""
+    maps = [path for path in (uncertainty_path(image), rarity_path(image)) if path is not None]
+    return [image, sidecar_path(image), *(part for one in maps for part in (sidecar_path(one), one))]
 
 
 def relative(path: Path, base: Path) -> str:
