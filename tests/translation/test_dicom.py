@@ -19,6 +19,7 @@ from recontrast.preparation.normalize import Scale  # noqa: E402
 from recontrast.translation.command import TranslateSettings, translate  # noqa: E402
 from recontrast.translation.description import Member  # noqa: E402
 from recontrast.translation.dicom import reads_dicom  # noqa: E402
+from recontrast.translation.distance import TrainingDistribution, save_distribution  # noqa: E402
 from recontrast.volume import Volume, same_grid  # noqa: E402
 
 _PATH = Path(__file__).parents[1] / "io" / "dicom" / "conftest.py"
@@ -77,6 +78,19 @@ def test_started_again_it_is_kept(
     next(iter(before)).unlink()
     translate(settings(run, folder, tmp_path / "out"))
     assert len(list((tmp_path / "out").rglob("*.dcm"))) == len(before)
+
+
+def test_a_series_made_without_the_distance_is_made_again_with_it(
+    make_series: Callable[..., Path], save: Callable[..., Path], head: np.ndarray, tmp_path: Path
+) -> None:
+    folder, run = make_series(values=head), save()
+    known = TrainingDistribution(("whole / all / share with signal",), np.array([0.5]), np.array([1.0]), 9.0, 4)
+    save_distribution(run / "translator", known)
+    for distance in (False, True):
+        translate(settings(run, folder, tmp_path / "out", distance=distance))
+        (sidecar,) = (path for path in (tmp_path / "out").rglob("series-*.json"))
+        assert ("DistanceFromTraining" in sidecar.read_text()) == distance
+    assert "1 were finished before" in translate(settings(run, folder, tmp_path / "out")).done[0]
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,9 +15,13 @@ from recontrast.io.bids import read_sidecar
 from recontrast.io.nifti import read_header, read_volume, write_volume
 from recontrast.preparation.normalize import fit_scale
 from recontrast.provenance import sha256_of
+from recontrast.relaxometry.coverage import fit_coverage
 from recontrast.translation.command import TranslateSettings, translate
 from recontrast.translation.description import read_description
+from recontrast.translation.distance import TrainingDistribution, save_distribution
+from recontrast.translation.maps import rarity_path
 from recontrast.translation.nifti import windows_asked_for
+from recontrast.translation.support import save_training_signals
 from recontrast.volume import Volume
 
 
@@ -53,6 +58,33 @@ def test_the_sources_type_is_stored_with_half_a_step_accuracy(
     step = float(nib.load(stored).dataobj.slope) if dtype != "float32" else 0.0
     error = np.abs(read_volume(stored, np.float64).data - read_volume(exact, np.float64).data).max()
     assert error <= step / 2 + 1e-3
+
+
+def test_an_image_without_what_is_wanted_beside_it_is_not_finished(
+    save: Callable[..., Path], tmp_path: Path, make_volume: Callable[..., Volume], rng: np.random.Generator
+) -> None:
+    """With --no-rarity first and without it then, the map was never made; a scan too small to measure is one try."""
+    run, source = save(), tmp_path / "scans" / "sub-01_T1w.nii.gz"
+    save_training_signals(run / "translator", fit_coverage(rng.uniform(0.2, 1, (4000, 1)), gaussians=2))
+    known = TrainingDistribution(("whole / all / share with signal",), np.array([0.5]), np.array([1.0]), 9.0, 4)
+    save_distribution(run / "translator", known)
+    small = np.zeros((16, 18, 10), np.float32)
+    small[5:11, 5:11, 3:7] = 100 * rng.uniform(1, 2, (6, 6, 4))
+    for number, volume in enumerate((make_volume(), Volume(small, np.diag([1.0, 1.5, 3.0, 1.0])))):
+        write_volume(source, volume)
+        plain = TranslateSettings(run=run, input=source.parent, out=tmp_path / f"out{number}", **TORCH)
+        image = plain.out / "sub-01_desc-synthetic_T2w.nii.gz"
+        asked = [
+            dataclasses.replace(plain, rarity=False, distance=False),
+            dataclasses.replace(plain, rarity=False),
+            plain,
+        ]
+        for settings in asked:
+            assert "finished before" not in translate(settings).done[0]
+            assert ("DistanceFromTraining" in read_sidecar(image)) == settings.distance
+            assert rarity_path(image).is_file() == settings.rarity
+            assert "1 were finished before" in translate(settings).done[0]
+        assert (read_sidecar(image)["DistanceFromTraining"] is None) == (number == 1)
 
 
 def test_windows_decide_only_where_they_were_asked_for(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from recontrast.io.nifti import is_nifti
 from recontrast.preparation.mask import require_signal
 from recontrast.translation.cases import TranslationCase
 from recontrast.translation.output import (
+    DISTANCE,
     STAGE,
     CaseReport,
     check_leftovers,
@@ -254,7 +255,7 @@ def _translate(case: DicomCase, translator: Translator, settings: TranslateSetti
         "Settings": {"precision": settings.precision, "engine": settings.engine, "device": settings.device},
     }
     before = _finished(folder, facts)
-    if before is not None:
+    if before is not None and (translator.training is None or DISTANCE in before):
         return CaseReport(hashes, str(before.get("Engine")), str(before.get("Precision")), kept=True)
     _forget(folder)
     volumes = {label: _read(entry) for label, entry in case.entries.items()}
@@ -287,7 +288,7 @@ def _translate(case: DicomCase, translator: Translator, settings: TranslateSetti
         "Engine": engine.name,
         "Precision": engine.precision,
         "Images": len(written),
-        **({} if made.distance is None else {"DistanceFromTraining": made.distance.to_dict()}),
+        **({} if translator.training is None else {DISTANCE: made.distance and made.distance.to_dict()}),
         "Sources": list(hashes),
         **facts,
     }

@@ -16,8 +16,9 @@ from recontrast.io.nifti import read_header, read_volume, write_volume
 from recontrast.preparation.mask import find_head, require_signal
 from recontrast.preparation.normalize import Scale, fit_scale
 from recontrast.translation.cases import TranslationCase
-from recontrast.translation.maps import uncertainty_path, write_rarity, write_uncertainty
+from recontrast.translation.maps import rarity_path, uncertainty_path, write_rarity, write_uncertainty
 from recontrast.translation.output import (
+    DISTANCE,
     KEPT,
     CaseReport,
     finished,
@@ -85,8 +86,7 @@ def translate_case(case: TranslationCase, job: Job) -> CaseReport:
     facts = {"Sources": list(hashes), "SourcesSHA256": list(hashes.values()), **job.facts_of(translator)}
     take_back(job.out, case.output)
     before = finished(image, facts)
-    barred = translator.error_bars is not None and not case.harmonised
-    if before is not None and (not barred or uncertainty_path(image).is_file()):
+    if before is not None and _has_everything(image, before, translator, case):
         return CaseReport(hashes, str(before.get("Engine")), str(before.get("Precision")), kept=True)
     forget(image)  # outdated: it must not be taken for the new one when the new one cannot be made
     volumes = {label: read_volume(path, index=job.settings.volume) for label, path in case.sources.items()}
@@ -112,9 +112,21 @@ def translate_case(case: TranslationCase, job: Job) -> CaseReport:
         write_uncertainty(image, made, translator.description)
     write_rarity(image, made)
     stated = image_sidecar(made, translator.description, case.harmonised)
+    if translator.training is not None:
+        stated.setdefault(DISTANCE, None)  # nothing in it can be measured: it need not be tried again
     write_sidecar(image, {**stated, "SkullStripped": stripped, **facts})
     engine = made.choice.engine
     return CaseReport(hashes, engine.name, engine.precision, kept=False)
+
+
+def _has_everything(image: Path, sidecar: Mapping[str, Any], translator: Translator, case: TranslationCase) -> bool:
+    """Whether all that is wanted beside an image is there: an earlier run may have been asked for less."""
+    barred, rarity = translator.error_bars is not None and not case.harmonised, rarity_path(image)
+    return (
+        (not barred or uncertainty_path(image).is_file())
+        and (translator.signals is None or rarity is None or rarity.is_file())
+        and (translator.training is None or DISTANCE in sidecar)
+    )
 
 
 def _hashes(case: TranslationCase, job: Job, facts: Mapping[str, Any]) -> dict[str, str]:

@@ -35,6 +35,9 @@ COLUMNS = (
 """Columns of `cases.tsv`; status is ok, failed or skipped."""
 
 
+DISTANCE = "DistanceFromTraining"
+"""Entry of a sidecar: how far the sources are from the training scans."""
+
 KEPT = ".kept"
 """Folder for results whose sources cannot be read at the moment."""
 
@@ -373,6 +376,6 @@ def image_sidecar(made: Translation, about: TranslatorDescription, harmonised: s
         },
         "SlicesTranslated" if about.spatial_dims == 2 else "WindowsTranslated": made.slices,
         **({} if made.outside is None else {"VoxelsOutsideTrainingSignals": round(made.outside, 6)}),
-        **({} if made.distance is None else {"DistanceFromTraining": made.distance.to_dict()}),
+        **({} if made.distance is None else {DISTANCE: made.distance.to_dict()}),
         "RecontrastVersion": provenance.version(),
     }
