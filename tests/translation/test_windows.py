@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -109,9 +110,20 @@ def test_window_is_the_largest_that_fits_and_never_tiny() -> None:
     assert fitting_window((500, 500, 40), 1000, 1e-6) == (64, 64, 40)
 
 
-def test_impossible_overlap_is_refused_and_memory_of_the_machine_is_read(tmp_path: Path) -> None:
+def test_impossible_overlap_is_refused_and_memory_of_the_machine_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="overlap"):
         place_windows((4,), (2,), 1.0)
-    (tmp_path / "meminfo").write_text("MemTotal:       16000000 kB\nMemFree: 1 kB\n")
-    assert memory_of_machine_gb(tmp_path / "meminfo") == pytest.approx(16.384)
-    assert memory_of_machine_gb(tmp_path / "none") == 8.0
+    for known, gigabytes in ((16_384_000_000, 16.384), (None, 8.0)):
+        monkeypatch.setattr("recontrast.translation.windows.total_bytes", lambda known=known: known)
+        assert memory_of_machine_gb() == pytest.approx(gigabytes)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits as Linux has them")
+def test_a_limit_of_the_process_bounds_the_memory_that_volumes_get() -> None:
+    """The network was given half of the machine's memory where a process might have a tenth of it."""
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_DATA, (4 * 10**9,) * 2)\n"
+        "from recontrast.translation.engines.pytorch import memory_of_device_gb; print(memory_of_device_gb('cpu'))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert float(shown) <= 4.0

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recontrast.errors import ConfigError
+from recontrast.io.memory import total_bytes
 
 _STEP = 32
 """Windows and boxes have sizes that are multiples of this, where the image allows: few shapes, and no filling up."""
@@ -175,15 +175,11 @@ def fitting_window(shape: Sequence[int], bytes_per_voxel: float, limit_gb: float
     return tuple(size)
 
 
-def memory_of_machine_gb(meminfo: Path = Path("/proc/meminfo")) -> float:
-    """Memory of the machine in GB, 8 where that cannot be read.
+def memory_of_machine_gb() -> float:
+    """Memory that this process may have at most, in GB (`total_bytes`); 8 where that cannot be found out.
 
     Example:
-        >>> memory_of_machine_gb(Path("no-such-file"))
-        8.0
+        >>> memory_of_machine_gb() > 0
+        True
     """
-    try:
-        lines = meminfo.read_text(encoding="ascii").splitlines()
-        return float(next(line.split()[1] for line in lines if line.startswith("MemTotal"))) * 1024 / 1e9
-    except (OSError, StopIteration, ValueError, IndexError):
-        return 8.0
+    return (total_bytes() or 8e9) / 1e9
