@@ -82,6 +82,20 @@ def test_two_translators_get_a_paired_test(three: dict[str, Path]) -> None:
     assert "not shown to differ" in same.sentences[0] or "is better" in same.sentences[0]
 
 
+def test_two_translators_whose_test_does_not_agree_with_the_interval(tmp_path: Path) -> None:
+    """Three subjects, 0.25 the smallest p there is: an interval without zero is a hint."""
+    gains = np.array([1.0, 1.1, 0.9])
+    folders = {"a": write(tmp_path / "a", subjects(BASE[:3])), "b": write(tmp_path / "b", subjects(BASE[:3] + gains))}
+    said = compare_evaluations(folders).sentences[0]
+    assert said.startswith("psnr in brain: b is better than a (")
+    assert said.endswith("excludes zero, but p is 0.250, not below 0.05: take it as a hint, not as shown.")
+    far = np.array([0.1] * 8 + [9.0])
+    folders = {"c": write(tmp_path / "c", subjects(BASE)), "d": write(tmp_path / "d", subjects(BASE + far))}
+    said = compare_evaluations(folders).sentences[0]
+    assert "not shown to differ" in said
+    assert said.endswith("The interval holds zero, but p is 0.004: take it as a hint, not as shown.")
+
+
 def test_subjects_that_one_lacks_are_left_out_and_named(tmp_path: Path) -> None:
     values = subjects(BASE)
     first = write(tmp_path / "a", values)

@@ -25,6 +25,7 @@ from recontrast.evaluation.statistics import (
     bootstrap_interval,
     friedman,
     hedges_g,
+    odds_in_words,
     paired_test,
     post_hoc,
     sample_in_words,
@@ -324,13 +325,16 @@ def _two_in_words(pair: Mapping[Any, Any], place: str, higher_is_better: bool) -
     if interval.exists:
         numbers = f"difference {pair['difference']:+.4g}, 95 % interval {interval.low:+.4g} to {interval.high:+.4g}"
     found = verdict(interval, higher_is_better=higher_is_better)
+    odds = odds_in_words(found, pair["p"], adjusted=False)
     if found == "undecided":
-        return (
+        said = (
             f"{place}: not shown to differ: {pair['first']} and {pair['second']} ({numbers}). "
             "This does not show that they are equal."
         )
-    better, worse = ("second", "first") if found == "synthetic" else ("first", "second")
-    return f"{place}: {pair[better]} is better than {pair[worse]} ({numbers}; {pair['test']}, p {pair['p']:.3g})."
+    else:
+        better, worse = ("second", "first") if found == "synthetic" else ("first", "second")
+        said = f"{place}: {pair[better]} is better than {pair[worse]} ({numbers}; {pair['test']}, p {pair['p']:.3g})."
+    return f"{said} {odds}".rstrip()
 
 
 def _direction(definition: Mapping[str, Any], metric: str) -> bool:

@@ -33,11 +33,11 @@ def verdict(difference: Interval, *, higher_is_better: bool) -> Literal["synthet
 
 
 def at_odds(better: str, p: float) -> bool:
-    """Whether the adjusted p of the test and the interval, which is not adjusted, say different things.
+    """Whether the p of the test, adjusted or not, and the interval, which is not adjusted, say different things.
 
     Args:
         better: What `verdict` said of the interval.
-        p: Adjusted p of the same differences; nan where nothing was tested.
+        p: P of the same differences; nan where nothing was tested.
 
     Example:
         >>> at_odds("synthetic", 0.08), at_odds("synthetic", 0.01), at_odds("undecided", float("nan"))
@@ -46,8 +46,13 @@ def at_odds(better: str, p: float) -> bool:
     return bool(np.isfinite(p)) and (better == "undecided") == (p < LEVEL)
 
 
-def odds_in_words(better: str, p: float) -> str:
+def odds_in_words(better: str, p: float, *, adjusted: bool = True) -> str:
     """A sentence where test and interval disagree; empty where they agree.
+
+    Args:
+        better: As for `at_odds`.
+        p: As for `at_odds`.
+        adjusted: Whether p is adjusted for the controls.
 
     Example:
         >>> odds_in_words("synthetic", 0.078)[:51]
@@ -56,11 +61,10 @@ def odds_in_words(better: str, p: float) -> str:
     if not at_odds(better, p):
         return ""
     if better == "undecided":
-        return f"The interval holds zero, but p is {_p(p)} (adjusted): take it as a hint, not as shown."
-    return (
-        f"The interval excludes zero, but p is {_p(p)} (adjusted for the controls, as the interval is not), not below "
-        f"{LEVEL:g}: take it as a hint, not as shown."
-    )
+        how = " (adjusted)" if adjusted else ""
+        return f"The interval holds zero, but p is {_p(p)}{how}: take it as a hint, not as shown."
+    how = " (adjusted for the controls, as the interval is not)" if adjusted else ""
+    return f"The interval excludes zero, but p is {_p(p)}{how}, not below {LEVEL:g}: take it as a hint, not as shown."
 
 
 def verdict_in_words(
