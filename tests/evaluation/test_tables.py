@@ -230,3 +230,6 @@ def test_an_oracle_is_not_among_what_is_tested_and_is_called_one(rng: np.random.
     said = conclusions(table, OURS, "brain")
     assert said[0].startswith("psnr in brain: the synthetic image is better than ridge (")
     assert said[1].startswith("psnr in brain: the synthetic image is worse than the oracle lut-oracle (")
+    few = conclusions(statistics(cases[:3]), OURS, "brain")
+    assert "but p is 0.250 (adjusted for the controls, as the interval is not), not below 0.05" in few[0]
+    assert "but p is 0.250, not below 0.05: take it as a hint, not as shown." in few[1]

@@ -178,4 +178,14 @@ def test_an_oracle_is_listed_with_the_word_and_never_the_best(example: Any) -> N
     assert means.rows[0][1].look == "best"
     assert "the best mean is bold (no oracle)" in means.caption
     (row,) = [row for row in differences.rows if row[0].text == "lut-oracle"]
+    assert row[1].text.startswith("▲")  # of an evaluation that says nothing of the p
+    table = read_table(path)
+    oracle = table["control"].fillna("") == "lut-oracle"
+    write_table(path, table.assign(p_unadjusted=0.25, p=table["p"].where(~oracle)))
+    evaluation = find_evidence(example.root).evaluations[0]
+    differences = score_tables(evaluation, "recontrast", choose_primary(evaluation, "recontrast"))[1]
+    assert isinstance(differences, Table)
+    (hinted,) = [row for row in differences.rows if row[0].text == "lut-oracle"]
+    assert (hinted[1].text, hinted[1].look) == ("△ +2.00", "")
+    assert "p = 0.250, not adjusted" in hinted[1].small
     assert list(row[0].small) == ["oracle: it has seen the answer"]

@@ -219,7 +219,9 @@ def conclusions(statistics: pd.DataFrame, protocol: Protocol, region: str) -> li
             region=region,
             difference=row["difference"],
             interval=Interval(row["difference_ci_low"], row["difference_ci_high"], row["interval"]),
-            p=row["p"],
+            # An oracle is not among what is tested, so its p is not adjusted; but the hint holds for it, too.
+            p=row["p_unadjusted"] if is_oracle(row["control"]) else row["p"],
+            adjusted=not is_oracle(row["control"]),
         )
         for row in chosen
     ]

@@ -304,7 +304,10 @@ def _differences_of(
     names += [name for name in dict.fromkeys(compared["control"]) if name not in names]
     decimals = {m.label: decimals_for(compared.loc[compared["metric"] == m.label, "difference"], 3) for m in measures}
     rows = [
-        [_name_cell(name, frame), *(_difference_cell(cells.get((name, m.label)), decimals[m.label]) for m in measures)]
+        [
+            _name_cell(name, frame),
+            *(_difference_cell(cells.get((name, m.label)), decimals[m.label], name in frame.oracles) for m in measures),
+        ]
         for name in names
     ]
     caption = (
@@ -316,15 +319,17 @@ def _differences_of(
     return Table(caption, [Cell("synthetic −"), *_header(measures)], rows, len(measures))
 
 
-def _difference_cell(row: Mapping[str, Any] | None, decimals: int) -> Cell:
+def _difference_cell(row: Mapping[str, Any] | None, decimals: int, oracle: bool) -> Cell:
     if row is None or not is_number(row.get("difference")):
         return Cell(ABSENT, ("not compared",))
     better = str(row.get("better", ""))
     ends = interval(row.get("difference_ci_low"), row.get("difference_ci_high"), decimals)
     effect = f"g {number(row['hedges_g'], 2, signed=True)}" if is_number(row.get("hedges_g")) else ""
-    remarks = [ends if ends != ABSENT else "", p_value(row.get("p")), effect]
+    p: Any = row.get("p_unadjusted" if oracle else "p")
+    tested = f"{p_value(p)}, not adjusted" if oracle and p_value(p) else p_value(p)
+    remarks = [ends if ends != ABSENT else "", tested, effect]
     mark = _MARKS.get(better, "")
-    hint = is_number(row.get("p")) and at_odds(better, float(row["p"]))
+    hint = is_number(p) and at_odds(better, float(p))
     text = f"{_HOLLOW.get(mark, mark) if hint else mark} {number(row['difference'], decimals, signed=True)}".strip()
     return Cell(text, [remark for remark in remarks if remark], "" if hint else _LOOKS.get(better, ""))
 

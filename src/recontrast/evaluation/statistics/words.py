@@ -68,8 +68,9 @@ def odds_in_words(better: str, p: float, *, adjusted: bool = True) -> str:
 
 
 def verdict_in_words(
-    better: str, *, control: str, metric: str, region: str, difference: float, interval: Interval, p: float = np.nan
-) -> str:
+    better: str, *, control: str, metric: str, region: str, difference: float, interval: Interval, p: float = np.nan,
+    adjusted: bool = True,
+) -> str:  # fmt: skip
     """A sentence about the synthetic image and one control.
 
     Args:
@@ -79,7 +80,8 @@ def verdict_in_words(
         region: Name of the region.
         difference: Mean of synthetic - control.
         interval: Its interval.
-        p: Adjusted p of the test beside it; where they disagree it is said.
+        p: P of the test beside it; where they disagree it is said.
+        adjusted: Whether p is adjusted for the controls.
 
     Example:
         >>> verdict_in_words("synthetic", control="ridge", metric="psnr", region="brain", difference=0.5,
@@ -93,16 +95,15 @@ def verdict_in_words(
     if interval.exists:
         numbers += f", 95 % interval {interval.low:+.4g} to {interval.high:+.4g}"
     numbers += f"; {interval.over}"
+    odds = odds_in_words(better, p, adjusted=adjusted)
     if better == "undecided":
         return (
             f"{where}: it is not shown that the synthetic image is better or worse than {control} ({numbers}). "
-            f"This does not show that they are equal. {odds_in_words(better, p)}"
+            f"This does not show that they are equal. {odds}"
         ).rstrip()
     best = "better" if better == "synthetic" else "worse"
     scope = ", in this one subject" if interval.over.startswith(WITHIN) else ""
-    return (
-        f"{where}: the synthetic image is {best} than {control}{scope} ({numbers}). {odds_in_words(better, p)}".rstrip()
-    )
+    return f"{where}: the synthetic image is {best} than {control}{scope} ({numbers}). {odds}".rstrip()
 
 
 def margin_in_words(result: MarginResult, *, control: str, metric: str, region: str) -> str:
