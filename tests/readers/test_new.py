@@ -11,6 +11,7 @@ import pytest
 from recontrast import cli
 from recontrast.readers.folder import read_plan
 from recontrast.readers.new import size_help
+from recontrast.readers.study import designs, study_from
 
 
 def test_one_command_makes_a_study_and_never_changes_it(
@@ -40,3 +41,19 @@ def test_help_on_size_follows_the_tests(make_study: Any) -> None:
     (line, *_) = size_help(study, 34)
     assert "0.49 SD" in line or "0.50 SD" in line  # 34 pairs find 0.5 SD with 80 %
     assert "0.8 SD needs 15 cases, 0.5 SD needs 34 cases, 0.3 SD needs 90 cases" in line  # G*Power's numbers
+
+
+def test_help_on_guessing_with_several_computed_arms_is_by_arm() -> None:
+    """Two of three readings are right when one always says "computed"."""
+
+    def told(arms: int, cases: int) -> str:
+        design = {**designs()["visual-turing"], "readers": ["A"], "arms": [{"name": f"a{n}"} for n in range(arms)]}
+        return next(
+            line for line in size_help(study_from(design, "test"), cases) if "guessing" in line or "tells" in line
+        )
+
+    assert "from 6 of 8 right in each" not in told(3, 8)  # 6 of 8 against 2 of 8: p 0.13
+    assert told(3, 8).endswith("from 7 of 8 right in each")  # p 0.01
+    assert told(3, 3).endswith("from nothing: 3 cases are too few")
+    assert told(2, 3).endswith("from 6 of 6 right")
+    assert "always right or never" in told(1, 8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import subprocess
 from pathlib import Path
@@ -216,3 +217,26 @@ def test_one_reader_who_has_not_begun_takes_nothing_from_the_others() -> None:
     table = agreement_table(rows(*given), study("mta"))
     pair = table[(table["who"] == "A and B") & (table["statistic"] == "weighted kappa, analytic")]
     assert list(pair["items"]) == [9]
+
+
+def test_who_always_says_computed_is_not_better_than_guessing() -> None:
+    """With two computed arms that is right in two of three readings."""
+    design = {**designs()["visual-turing"], "readers": ["A", "B"]}
+    turing = study_from({**design, "arms": [{"name": n} for n in ("acquired", "unet", "gan")]}, "test")
+    question = turing.question("origin")
+    given = [("A", str(c), arm, "origin", "computed") for c in range(8) for arm in ("acquired", "unet", "gan")]
+    given += [("B", str(c), arm, "origin", "computed" if arm == "gan" else "acquired") for _, c, arm, *_ in given]
+    table = origin_table(rows(*given), turing, question).set_index("reader")
+    assert table.loc["A", "right"] == pytest.approx(2 / 3)
+    assert table["p"].isna().all()
+    assert list(table.loc["A", ["p, unet", "p, gan"]]) == [1.0, 1.0]
+    assert table.loc["B", "p, unet"] == 1.0
+    assert table.loc["B", "p, gan"] == pytest.approx(2 / math.comb(16, 8))  # R: fisher.test(matrix(c(8, 0, 0, 8), 2))
+
+
+def test_the_share_right_of_uneven_arms_is_not_tested() -> None:
+    turing = study("visual-turing")
+    given = [("A", str(c), arm, "origin", "computed") for c in range(8) for arm in ("acquired", "synthetic")]
+    assert origin_table(rows(*given[:-1]), turing, turing.question("origin"))["p"].isna().all()
+    even = origin_table(rows(*given), turing, turing.question("origin"))
+    assert list(even["p"]) == [1.0]

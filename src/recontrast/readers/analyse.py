@@ -51,7 +51,10 @@ NOTES = {
     "multireader": "Difference from the acquired images over all readers and cases; both are random, so the result "
     "speaks of readers and cases like these.",
     "lesions": "Lesions found in both images, or in one only (layout of table 4 of Tagawa 2025).",
-    "origin": "Was the image acquired or computed: what readers said, share right with exact interval.",
+    "origin": "Was the image acquired or computed: what readers said, share right with exact interval. Its p is there "
+    "only where as many acquired as computed images were read: otherwise always saying the same is right more often "
+    "than not. p of an arm: whether its images and the acquired ones are called acquired equally often (Fisher; "
+    "paired: McNemar), not adjusted for the number of arms.",
     "which": "Which of two images was chosen.",
     "quality": "Grades and tier of each scan (Bottani 2024).",
     "grades": "One row a scan, the worst grade of any reader: a table for `recontrast prepare --grades`. A scan that "

@@ -99,16 +99,33 @@ def size_help(study: Study, cases: int) -> list[str]:
             "80 % (paired t, two-sided 5 %, one reader); "
             + ", ".join(f"{half / 10:.1f} SD needs {subjects_needed(half / 10, test='t')} cases" for half in (8, 5, 3))
         )
-    readings = cases * (1 if study.paired else len(study.arms))
     if any(question.kind in ("origin", "which") for question in study.questions):
-        needed = next((k for k in range(readings // 2, readings + 1) if _tail(k, readings) <= 0.05), None)
-        words = f"{needed} of {readings} right" if needed is not None else f"nothing: {readings} readings are too few"
-        lines.append(f"one reader is better than guessing (two-sided 5 %, if readings were independent) from {words}")
+        lines.append(_guessing_help(study, cases))
     widest = max((len(q.choices) for q in study.questions if q.kind == "choice"), default=0)
     if widest > 2 and len(study.arms) > 1 and cases >= 10:
         half = 1.96 * math.sqrt(0.8 * 0.2) / 0.55 / math.sqrt(cases)
         lines.append(f"a kappa near 0.8 comes with an interval of about ±{half:.2f} (one rating a case and reader)")
     return lines
+
+
+def _guessing_help(study: Study, cases: int) -> str:
+    """From how many right answers on a reader is better than guessing, by the test that the analysis does."""
+    if not study.paired and len(study.arms) == 1:
+        return "one arm: whoever always says the same is always right or never, so guessing cannot be told"
+    if not study.paired and len(study.arms) > 2:
+        tables = (
+            (right, [[right, cases - right], [cases - right, right]]) for right in range((cases + 1) // 2, cases + 1)
+        )
+        least = next((right for right, table in tables if stats.fisher_exact(table).pvalue <= 0.05), None)
+        words = f"{least} of {cases} right in each" if least is not None else f"nothing: {cases} cases are too few"
+        return (
+            "one reader tells an arm from the acquired one (Fisher's test, two-sided 5 %, if readings were "
+            f"independent) from {words}"
+        )
+    readings = cases * (1 if study.paired else 2)
+    needed = next((k for k in range(readings // 2, readings + 1) if _tail(k, readings) <= 0.05), None)
+    words = f"{needed} of {readings} right" if needed is not None else f"nothing: {readings} readings are too few"
+    return f"one reader is better than guessing (two-sided 5 %, if readings were independent) from {words}"
 
 
 def _tail(right: int, readings: int) -> float:

@@ -124,8 +124,9 @@ def multireader_table(answers: pd.DataFrame, study: Study) -> pd.DataFrame:
 def origin_table(answers: pd.DataFrame, study: Study, question: Question) -> pd.DataFrame:
     """Visual Turing test: what each reader said of each arm, the share that was right, and exact tests.
 
-    p: binomial against guessing. paired p: McNemar's test that acquired and computed images of the same cases are
-    called acquired equally often.
+    p: binomial against guessing; only where as many acquired as computed images were read, for a reader who always says
+    "computed" is otherwise right more often than not. p of an arm: Fisher's test that acquired images and those of the
+    arm are called acquired equally often; paired p: McNemar's, of the same cases.
     """
     rows = []
     for reader in study.readers:
@@ -134,6 +135,7 @@ def origin_table(answers: pd.DataFrame, study: Study, question: Question) -> pd.
         if not right:
             continue
         test = stats.binomtest(sum(right), len(right))
+        even = 2 * int((own["arm"] == study.acquired).sum()) == len(own)
         ends = test.proportion_ci(method="exact")
         said = own.assign(acquired=own["value"] == ORIGINS[0]).pivot_table(
             index="case", columns="arm", values="acquired", aggfunc="first"
@@ -143,8 +145,12 @@ def origin_table(answers: pd.DataFrame, study: Study, question: Question) -> pd.
             values = own[own["arm"] == arm]["value"]
             for origin in ORIGINS:
                 row[f"{arm} called {origin}"] = int((values == origin).sum())
-        row |= {"right": sum(right) / len(right), "low": ends.low, "high": ends.high, "p": test.pvalue}
+        share = {"right": sum(right) / len(right), "low": ends.low, "high": ends.high}
+        row |= {**share, "p": test.pvalue if even else float("nan")}
         for arm in others(study):
+            calls = [[row[f"{name} called {origin}"] for origin in ORIGINS] for name in (study.acquired, arm)]
+            read = all(map(sum, calls))
+            row[f"p, {arm}"] = float(stats.fisher_exact(calls).pvalue) if read else float("nan")
             if {arm, study.acquired} <= {*said.columns}:
                 pair = said[[study.acquired, arm]].dropna()
                 row[f"paired p, {arm}"] = mcnemar(list(pair[study.acquired]), list(pair[arm])).p
