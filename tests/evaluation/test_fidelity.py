@@ -59,6 +59,16 @@ def test_label_maps_through_the_command(settings: EvaluateSettings, labels: Path
     assert (bias["mean"], bias["subjects"]) == (0, 3)
 
 
+def test_a_mean_over_some_subjects_says_over_how_many(settings: EvaluateSettings, labels: Path) -> None:
+    for side in ("reference", "synthetic"):
+        data = np.zeros(SHAPE, np.int16)
+        data[8:11, 10:13, 8:11] = 53
+        write_volume(labels / side / "sub-06_dseg.nii.gz", Volume(data, AFFINE), np.int16)
+    summary = evaluate(dataclasses.replace(settings, segmenter=("labels",), labels=labels))
+    (line,) = [line for line in summary.done if "mean Dice" in line]
+    assert line.endswith("Left-Hippocampus 0.667 (2 of 3 subjects), Right-Hippocampus 1.000 (1 of 3 subjects)")
+
+
 def test_avd_uses_the_mean_head_of_the_cohort(settings: EvaluateSettings, tmp_path: Path) -> None:
     for number, subject in enumerate(("04", "05", "06")):
         for side, grey in (("reference", 10), ("synthetic", 12)):

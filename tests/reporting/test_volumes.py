@@ -54,6 +54,28 @@ def test_structures_and_lesions(evidence: Evidence) -> None:
     assert texts(lesions)[1][0] == "small"
 
 
+def test_each_measure_has_its_own_number_of_subjects(example: Any) -> None:
+    """A lesion that was missed altogether has a Dice of 0 and no distance; where there is none in either, no Dice."""
+    nan = float("nan")
+    parts = (("01", 0.7, 2.0), ("02", 0.0, nan), ("03", nan, nan))
+    made = [
+        FidelityResult(Case(who), "lesion", "1", [StructureComparison("lesion", 0.5, 0.5, dice, hd95, hd95)])
+        for who, dice, hd95 in parts
+    ]
+    folder = find_evidence(example.root).evaluations[0].folder
+    volumes = volumes_table(made, "passed")
+    write_table(folder / "volumes.tsv", volumes)
+    write_table(folder / "volume_summary.tsv", summary_table(volumes, made))
+    (table,) = (b for b in volume_section(find_evidence(example.root)).blocks if isinstance(b, Table))
+    (row,) = table.rows
+    small = dict(zip((cell.text for cell in table.header), (list(cell.small) for cell in row), strict=True))
+    assert small["Structure"] == ["3 subjects"]
+    assert small["Reference (ml)"][1:] == []
+    assert small["Dice ↑"][1:] == ["2 subjects", "1 undefined"]
+    assert small["HD95 (mm) ↓"][1:] == ["1 subject", "2 undefined"]
+    assert "missed altogether is in no distance" in table.note
+
+
 def test_cases_not_segmented_are_named(evidence: Evidence) -> None:
     warnings = [b.text for b in volume_section(evidence).blocks if isinstance(b, Text) and b.kind == "warning"]
     assert warnings == ["Not segmented: 1 case. sub-04 (tissue): failed: no brain mask"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -247,18 +247,26 @@ def write_fidelity(out: Path, fidelity: Fidelity, leak_check: str, seed: int) ->
     """Write the tables; returns the lines to print."""
     volumes = volumes_table(fidelity.results, leak_check, fidelity.failed)
     write_table(out / VOLUMES, volumes)
-    write_table(out / SUMMARY, summary_table(volumes, fidelity.results, seed))
+    summary = summary_table(volumes, fidelity.results, seed)
+    write_table(out / SUMMARY, summary)
     lines = []
     if any(result.lesions is not None for result in fidelity.results):
         write_table(out / LESIONS, lesions_table(fidelity.results, leak_check))
     else:
         (out / LESIONS).unlink(missing_ok=True)  # of an earlier evaluation in this folder
-    for (name, number), table in volumes.groupby(["segmenter", "segmenter_version"], sort=False):
-        means = table.groupby("structure", sort=False)["dice"].mean()
-        listed = ", ".join(f"{structure} {value:.3f}" for structure, value in list(means.items())[:6])
-        more = f" and {len(means) - 6} more" if len(means) > 6 else ""
-        lines.append(f"segmented with {name} (version {number}): mean Dice {listed}{more}")
+    dice = summary[summary["measure"] == "dice"]
+    for (name, number), table in dice.groupby(["segmenter", "segmenter_version"], sort=False):
+        everybody = len({r.case.subject for r in fidelity.results if (r.segmenter, r.version) == (name, number)})
+        told = [_dice_in_words(row, everybody) for row in table.to_dict("records")]
+        more = f" and {len(told) - 6} more" if len(told) > 6 else ""
+        lines.append(f"segmented with {name} (version {number}): mean Dice {', '.join(told[:6])}{more}")
     return lines
+
+
+def _dice_in_words(row: Mapping[Any, Any], everybody: int) -> str:
+    subjects = int(row["subjects"])
+    value = f"{row['mean']:.3f}" if subjects else "undefined"
+    return f"{row['structure']} {value}" + (f" ({subjects} of {everybody} subjects)" if subjects != everybody else "")
 
 
 def _fingerprint(job: FidelityJob) -> str:

@@ -11,7 +11,7 @@ from recontrast.errors import FormatError
 from recontrast.evaluation.fidelity import SUMMARY, VOLUMES
 from recontrast.io.tables import read_table, require_columns
 from recontrast.reporting.evidence import Evaluation, Evidence, records
-from recontrast.reporting.numbers import count, interval, number
+from recontrast.reporting.numbers import count, interval, is_number, number
 from recontrast.reporting.page import (
     KIND_ABSENT,
     KIND_WARNING,
@@ -95,21 +95,31 @@ def _structures(title: str, found: pd.DataFrame) -> Table:
     rows = []
     for structure, table in found.groupby("structure", sort=False):
         measures = {str(row["measure"]): row for row in records(table)}
-        cells = [Cell(str(structure), (count(int(measures["dice"]["subjects"]), "subject"),))]
-        cells += [_mean(measures.get(name), decimals) for name, _, decimals in _COLUMNS]
+        subjects = max(int(row["subjects"]) for row in measures.values())
+        cells = [Cell(str(structure), (count(subjects, "subject"),))]
+        cells += [_mean(measures.get(name), decimals, subjects) for name, _, decimals in _COLUMNS]
         bias, low, high = (measures.get(name, {}).get("mean") for name in ("bias_ml", "limit_low_ml", "limit_high_ml"))
         cells.append(Cell(number(bias, 2, signed=True), (interval(low, high, 2, signed=True),)))
         rows.append(cells)
     header = [Cell("Structure"), *(Cell(label) for _, label, _ in _COLUMNS), Cell("Bias (ml), limits")]
     caption = f"Segmented with {title}: mean ± SD over subjects, with the 95 % interval of the mean."
-    return Table(caption, header, rows, numeric=len(header) - 1)
+    note = (
+        "Undefined: Dice where neither image has the structure; distances also where only one has it, so that a "
+        "structure that was missed altogether is in no distance; AVD and VD where GM, WM and CSF are not all known."
+    )
+    undefined = "undefined" in found and bool((found["undefined"] > 0).any())
+    return Table(caption, header, rows, numeric=len(header) - 1, note=note if undefined else "")
 
 
-def _mean(row: Mapping[str, Any] | None, decimals: int) -> Cell:
+def _mean(row: Mapping[str, Any] | None, decimals: int, subjects: int) -> Cell:
     if row is None:
         return Cell(number(None, decimals))
-    spread = number(row["sd"], decimals)
-    return Cell(f"{number(row['mean'], decimals)} ± {spread}", (interval(row["ci_low"], row["ci_high"], decimals),))
+    remarks = [interval(row["ci_low"], row["ci_high"], decimals)]
+    if int(row["subjects"]) != subjects:
+        remarks.append(count(int(row["subjects"]), "subject"))
+    if is_number(row.get("undefined")) and int(row["undefined"]):
+        remarks.append(f"{int(row['undefined'])} undefined")
+    return Cell(f"{number(row['mean'], decimals)} ± {number(row['sd'], decimals)}", remarks)
 
 
 def _lesions(title: str, found: pd.DataFrame) -> Table:
