@@ -110,12 +110,13 @@ def measure(given: argparse.Namespace) -> None:
         f"{BATCH}; torch {torch.__version__}, {torch.get_num_threads()} threads, bf16 units: {supports_bf16()}"
     )
     engines = ways(translator.network, given.compiled)
+    eight = in_integers(translator.network, np.concatenate(batches))
     reference = None
     if given.reference is not None:
         target = read_volume(given.reference)
         reference = fit_scale(target, about.scale_settings).apply(to_ras(target))
         reference = np.moveaxis(reference, stack.axis, 0)
-    table_of_engines(engines, batches, given.repeats, about.clip_output, reference)
+    table_of_engines({**engines, **eight}, batches, given.repeats, about.clip_output, reference)
     by_batch_size(engines, np.concatenate(batches), given.repeats)
     whole_command(given)
     compression(given.source)
@@ -161,6 +162,20 @@ def ways(network: object, compiled: bool) -> dict[str, Callable[[np.ndarray], np
         for precision in precisions:
             found[f"OpenVINO {precision}"] = openvino.OpenVINOEngine(network, precision)
     return found
+
+
+def in_integers(network: object, slices: np.ndarray) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    """OpenVINO in integers of eight bits, where the processor has them, adapted to a few slices as by `translate`."""
+    from recontrast.execution.runtime import supports_int8
+    from recontrast.translation.engines import openvino
+    from recontrast.translation.engines.choice import WIDER_SLICES
+
+    if not (openvino.installed() and supports_int8()):
+        return {}
+    shown = np.flatnonzero(slices.any(axis=(1, 2, 3)))
+    engine = openvino.OpenVINOEngine(network, "int8", BATCH)
+    engine.adapt(slices[shown[np.linspace(0, len(shown) - 1, WIDER_SLICES).astype(int)]])
+    return {"OpenVINO int8": engine}
 
 
 def table_of_engines(
@@ -226,16 +241,18 @@ def by_batch_size(engines: dict[str, Callable[[np.ndarray], np.ndarray]], slices
 
 def whole_command(given: argparse.Namespace) -> None:
     """`translate` from file to file: one head, then four, with what else there is to do."""
+    from recontrast.execution.runtime import supports_int8
     from recontrast.io.nifti import read_volume, write_volume
     from recontrast.translation.command import TranslateSettings, translate
 
+    precisions = ("fp32", "auto", "int8") if supports_int8() else ("fp32", "auto")
     volume = read_volume(given.source)
     with tempfile.TemporaryDirectory() as scratch:
         heads = Path(scratch) / "heads"
         for number in range(1, 5):
             write_volume(heads / f"sub-{number:02d}" / "anat" / f"sub-{number:02d}_T1w.nii.gz", volume)
         print("recontrast translate, file to file (engine auto), seconds a head:")
-        for precision in ("fp32", "auto"):
+        for precision in precisions:
             for label, source in (("1 head", heads / "sub-01/anat/sub-01_T1w.nii.gz"), ("4 heads", heads)):
                 start = time.perf_counter()
                 out = Path(scratch) / f"{precision}-{label}"

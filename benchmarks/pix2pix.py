@@ -141,8 +141,12 @@ def infer(arguments: argparse.Namespace) -> dict[str, Any]:
                 made = torch.cat([0.5 * plain_unet(network, 2 * one - 1) + 0.5 for one in volume.split(1)])
                 seconds.append(time.perf_counter() - begun)
         return {"seconds": seconds, "psnr": psnr(made, truth)}
-    engines = Engines(network, (0.0, 1.0), EngineSettings())
-    choice = engines.choose(volume[[0, len(volume) // 2, -1]].numpy())
+    engines = Engines(network, (0.0, 1.0), EngineSettings(precision=arguments.part.rpartition("_")[2]))
+    probe, wider = ([n * (len(volume) - 1) // (count - 1) for n in range(count)] for count in (3, 9))
+    for _ in range(2):  # the first time, the network is converted
+        begun = time.perf_counter()
+        choice = engines.choose(volume[probe].numpy(), lambda: volume[wider].numpy())
+        checked = time.perf_counter() - begun
     engine, size = choice.engine, engines.batch
     seconds, made = [], volume
     for _ in range(3):
@@ -151,7 +155,7 @@ def infer(arguments: argparse.Namespace) -> dict[str, Any]:
         seconds.append(time.perf_counter() - begun)
     return {
         "seconds": seconds, "psnr": psnr(made, truth), "engine": engine.name, "precision": engine.precision,
-        "rms": choice.rms,
+        "rms": choice.rms, "checked": checked,
     }  # fmt: skip
 
 
@@ -159,11 +163,14 @@ def psnr(made: Tensor, truth: Tensor) -> float:
     return float(-10 * torch.log10((made.clamp(0, 1) - truth).square().mean()))
 
 
-PARTS = {"train_plainly": train_plainly, "train_ours": train_ours, "infer_plainly": infer, "infer_ours": infer}
+PARTS = {
+    "train_plainly": train_plainly, "train_ours": train_ours, "infer_plainly": infer, "infer_auto": infer,
+    "infer_int8": infer,
+}  # fmt: skip
 
 
 def run(part: str, arguments: argparse.Namespace, weights: Path) -> dict[str, Any]:
-    environment = {**os.environ, **(allocator_environment() if part.endswith("ours") else {})}
+    environment = {**os.environ, **({} if part.endswith("plainly") else allocator_environment())}
     command = [sys.executable, __file__, "--part", part, "--weights", str(weights)]
     for name in ("size", "width", "steps", "slices", "precision"):
         command += [f"--{name}", str(getattr(arguments, name))]
@@ -194,11 +201,15 @@ def main() -> None:
     print(f"losses of {arguments.steps} steps from the same weights: largest relative difference {apart:.4f}")
     print("  plain " + " ".join(f"{loss:.1f}" for loss in plain["losses"]))
     print("  ours  " + " ".join(f"{loss:.1f}" for loss in ours["losses"]))
-    plain, ours = found["infer_plainly"], found["infer_ours"]
-    one, other = (min(part["seconds"]) for part in (plain, ours))
-    print(f"volume of {arguments.slices} slices: plain fp32 {one:.2f} s, {ours['engine']} {ours['precision']} "
-          f"{other:.2f} s, {one / other:.1f} times faster; PSNR changed by {ours['psnr'] - plain['psnr']:+.4f} dB "
-          f"(rms {ours['rms']:.4f} of the range)")  # fmt: skip
+    plain = found["infer_plainly"]
+    one = min(plain["seconds"])
+    print(f"volume of {arguments.slices} slices: plain fp32 {one:.2f} s")
+    for asked in ("auto", "int8"):
+        ours = found[f"infer_{asked}"]
+        other = min(ours["seconds"])
+        print(f"  --precision {asked}: {ours['engine']} {ours['precision']} {other:.2f} s, {one / other:.1f} times faster, "
+              f"and {ours['checked']:.2f} s an image to compare it with fp32; PSNR changed by "
+              f"{ours['psnr'] - plain['psnr']:+.4f} dB (rms {ours['rms']:.4f} of the range)")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -17,10 +17,18 @@ def cpuinfo(folder: Path, flags: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("flags", "bf16", "tiles"),
-    [("avx512f avx512_bf16", True, False), ("amx_bf16", True, True), ("avx2", False, False)],
+    ("flags", "bf16", "tiles", "int8"),
+    [
+        ("avx512f avx512_bf16 avx512_vnni", True, False, True),
+        ("amx_bf16 amx_int8", True, True, True),
+        ("avx2 avx_vnni", False, False, True),
+        ("avx2", False, False, False),
+    ],
 )
-def test_bf16_and_tiles_are_read_from_the_processor_flags(tmp_path: Path, flags: str, bf16: bool, tiles: bool) -> None:
+def test_bf16_tiles_and_int8_are_read_from_the_processor_flags(
+    tmp_path: Path, flags: str, bf16: bool, tiles: bool, int8: bool
+) -> None:
+    assert runtime.supports_int8(cpuinfo(tmp_path, flags)) is int8
     assert runtime.supports_bf16(cpuinfo(tmp_path, flags)) is bf16
     assert runtime.has_matrix_tiles(cpuinfo(tmp_path, flags)) is tiles
 

@@ -23,6 +23,9 @@ _TUNING = ("glibc.malloc.hugetlb=1", "glibc.malloc.mmap_max=0", "glibc.malloc.tr
 _BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
 """Processor flags (Linux names) of instructions that multiply in bfloat16."""
 
+_INT8_FLAGS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
+"""Processor flags (Linux names) of instructions that multiply integers of eight bits and add the products."""
+
 
 def allocator_environment() -> dict[str, str]:
     """Environment variables that make the C library keep memory between training steps.
@@ -64,6 +67,19 @@ def supports_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
         False
     """
     return not _BF16_FLAGS.isdisjoint(_flags(cpuinfo))
+
+
+def supports_int8(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the processor multiplies integers of eight bits fast (VNNI or AMX); False where that cannot be read.
+
+    Args:
+        cpuinfo: The kernel's description of the processor.
+
+    Example:
+        >>> supports_int8(Path("no-such-file"))
+        False
+    """
+    return not _INT8_FLAGS.isdisjoint(_flags(cpuinfo))
 
 
 def has_matrix_tiles(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:

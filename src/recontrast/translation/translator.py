@@ -39,7 +39,14 @@ from recontrast.translation.description import (
     translator_folder,
 )
 from recontrast.translation.distance import Distance, TrainingDistribution, describe, load_distribution
-from recontrast.translation.engines.choice import PROBE_SLICES, PROBE_VOXELS, Choice, Engines, EngineSettings
+from recontrast.translation.engines.choice import (
+    PROBE_SLICES,
+    PROBE_VOXELS,
+    WIDER_SLICES,
+    Choice,
+    Engines,
+    EngineSettings,
+)
 from recontrast.translation.engines.pytorch import memory_of_device_gb
 from recontrast.translation.memory import working_bytes
 from recontrast.translation.slices import SliceStack, from_ras, not_acquired, ras_spacing, to_ras
@@ -287,9 +294,8 @@ class Translator:
         output = np.full(stack.shape, self.scaled_zero, dtype=np.float32)
         slices = np.moveaxis(output, stack.axis, 0)
         shown = stack.with_signal()
-        probe = shown or [0]
         choice = self._engines.choose(
-            stack.batch(sorted({probe[(2 * n + 1) * len(probe) // (2 * PROBE_SLICES)] for n in range(PROBE_SLICES)}))
+            stack.batch(_spread(shown or [0], PROBE_SLICES)), lambda: stack.batch(_spread(shown or [0], WIDER_SLICES))
         )
         for start in range(0, len(shown), self._engines.batch):
             indices = shown[start : start + self._engines.batch]
@@ -361,6 +367,11 @@ class Translator:
         volumes = {label: sources[label] for label in self._require(sources, where)}
         require_finite_images(volumes, where)
         return volumes
+
+
+def _spread(indices: Sequence[int], count: int) -> list[int]:
+    """At most so many of the indices, evenly spread."""
+    return sorted({indices[(2 * n + 1) * len(indices) // (2 * count)] for n in range(count)})
 
 
 def save_translator(

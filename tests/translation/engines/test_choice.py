@@ -10,6 +10,7 @@ import torch
 from recontrast.errors import ConfigError, DependencyError, RecontrastWarning, UnknownNameError
 from recontrast.translation.engines import choice, openvino
 from recontrast.translation.engines.choice import TOLERANCE, Engines, EngineSettings
+from recontrast.translation.engines.openvino import OpenVINOEngine
 
 PROBE = np.linspace(0, 1, 3 * 8 * 8, dtype=np.float32).reshape(3, 1, 8, 8)
 
@@ -24,6 +25,10 @@ class Off:
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         return batch + np.float32(self.offset)
+
+    def adapt(self, batch: np.ndarray) -> None:
+        assert self.precision == "int8"
+        self.learned = batch
 
 
 @pytest.fixture
@@ -121,6 +126,41 @@ def test_auto_falls_back_to_pytorch_and_says_so(
         assert engines.choose(PROBE).engine.name == "torch"
         assert engines.choose(PROBE).engine.name == "torch"
     assert caplog.text.count("PyTorch is used instead") == 1
+
+
+def test_int8_is_used_where_it_agrees_and_only_when_asked_for(machine: Any) -> None:
+    too_far = 2 * TOLERANCE
+    assert machine(precision="int8")[:2] == ("openvino", "int8")
+    assert machine(precision="int8", engine="openvino")[:2] == ("openvino", "int8")
+    assert machine(precision="int8", off={("openvino", "int8"): too_far})[:2] == ("openvino", "bf16")
+    both = {("openvino", "int8"): too_far, ("openvino", "bf16"): too_far}
+    assert machine(precision="int8", off=both)[:2] == ("openvino", "fp32")
+    assert machine(precision="int8", bf16=False, off=both)[:2] == ("openvino", "fp32")
+
+
+def test_int8_learns_from_more_than_the_probe_where_there_is_more(machine: Any) -> None:
+    machine()
+    engines = Engines(torch.nn.Identity(), (0.0, 1.0), EngineSettings(precision="int8"))
+    wider = np.concatenate([PROBE, PROBE])
+    for more, expected in ((None, PROBE), (lambda: wider, wider)):
+        engine: Any = engines.choose(PROBE, more).engine
+        assert engine.learned is expected
+
+
+def test_int8_says_what_it_needs(
+    machine: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for wrong in ({"engine": "torch"}, {"engine": "compiled"}, {"device": "cuda"}):
+        with pytest.raises(ConfigError, match="int8 needs OpenVINO and a processor"):
+            EngineSettings(precision="int8", **wrong)
+    monkeypatch.setattr(choice, "supports_int8", lambda: False)
+    with caplog.at_level(logging.WARNING):
+        machine(precision="int8")
+    assert "VNNI" in caplog.text
+    monkeypatch.setattr(openvino, "installed", lambda: False)
+    monkeypatch.setattr(openvino, "OpenVINOEngine", OpenVINOEngine)
+    with pytest.raises(DependencyError, match=r"recontrast\[fast\]"):
+        Engines(torch.nn.Identity(), (0.0, 1.0), EngineSettings(precision="int8"))
 
 
 def test_settings_are_checked() -> None:

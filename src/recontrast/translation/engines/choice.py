@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import logging
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
+from typing import Literal, Protocol, cast, get_args
 
 import numpy as np
 import torch
@@ -14,13 +15,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from recontrast.errors import ConfigError, DependencyError, RecontrastWarning, UnknownNameError
+from recontrast.execution.runtime import supports_int8
 from recontrast.translation.engines import openvino
 from recontrast.translation.engines.pytorch import Precision, PyTorchEngine, has_bf16
 
 log = logging.getLogger(__name__)
 
 EngineName = Literal["auto", "torch", "compiled", "openvino"]
-PrecisionName = Literal["auto", "fp32", "bf16"]
+PrecisionName = Literal["auto", "fp32", "bf16", "int8"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 
 TOLERANCE = 0.005
@@ -29,6 +31,9 @@ translator, so that a score does not move in the digits that are reported."""
 
 PROBE_SLICES = 3
 """Slices of each image on which the agreement is measured."""
+
+WIDER_SLICES = 9
+"""Slices of each image on which the ranges of int8 are measured."""
 
 PROBE_VOXELS = (64, 64, 32)
 """Size of the part of a volume, around its middle, on which the agreement is measured."""
@@ -53,7 +58,7 @@ class EngineSettings:
     """auto (the fastest there is), torch, compiled (PyTorch compiled, a minute at first), openvino."""
 
     precision: PrecisionName = "auto"
-    """auto (bf16 where the processor has it and it agrees with fp32), fp32, bf16."""
+    """auto (bf16 where the processor has it and it agrees with fp32), fp32, bf16, int8 (where it agrees, else auto)."""
 
     device: DeviceName = "auto"
     """auto (a GPU when there is one), cpu, cuda."""
@@ -79,6 +84,11 @@ class EngineSettings:
         ):
             if value not in get_args(names):
                 raise UnknownNameError.among(kind, value, get_args(names))
+        if self.precision == "int8" and (self.engine not in ("auto", "openvino") or self.device == "cuda"):
+            raise ConfigError(
+                f"precision int8 needs OpenVINO and a processor, not engine {self.engine}, device {self.device}; leave "
+                "both out, or choose --precision auto"
+            )
         if min(self.memory_gb, self.window) < 0 or not 0 <= self.overlap < 1:
             raise ConfigError(
                 "memory and window must not be negative, the overlap at least 0 and below 1; got "
@@ -123,21 +133,25 @@ class Engines:
         self._built: dict[tuple[str, Precision], Engine] = {}
         self._unusable: set[str] = set()
         self.device = _device(settings.device)
-        if settings.engine == "openvino" and self.device != "cpu":
+        if settings.engine == "openvino" or settings.precision == "int8":
             self.device = "cpu"
         self.batch = 1 if volumes else settings.batch or (2 if self.device == "cpu" else 32)
-        if settings.engine == "openvino":
+        if settings.engine == "openvino" or settings.precision == "int8":
             self._engine("openvino", "fp32")  # says at once when it is not installed
+        if settings.precision == "int8" and not supports_int8():
+            log.warning("precision int8: this processor has no instructions for it (VNNI); it will be slower than auto")
         if settings.precision == "bf16" and not has_bf16(self.device):
             log.warning("precision bf16: this processor has no bfloat16 units; it will be slower than fp32")
 
-    def choose(self, probe: NDArray[np.float32]) -> Choice:
+    def choose(self, probe: NDArray[np.float32], more: Callable[[], NDArray[np.float32]] | None = None) -> Choice:
         """The first engine, fastest first, whose output for `probe` is close enough to the reference.
 
-        An engine that was asked for by name is used even when it is not close, with a warning.
+        An engine that was asked for by name is used even when it is not close, with a warning; but int8, whose ranges
+        are measured on a part of the image, never is.
 
         Args:
             probe: A few slices of the image, (B, C, I, J), or a small part of a volume, (1, C, I, J, K).
+            more: Gives more of the image, from which int8 learns how far its values reach; left out: the probe.
         """
         candidates = [c for c in self._candidates() if c[0] not in self._unusable]
         if candidates == [("torch", "fp32")]:
@@ -148,13 +162,15 @@ class Engines:
                 break
             try:
                 engine = self._engine(name, precision)
+                if precision == "int8":
+                    cast(openvino.OpenVINOEngine, engine).adapt(probe if more is None else more())
                 rms = float(np.sqrt(np.mean(np.square(engine(probe) - reference), dtype=np.float64))) / self._range
             except DependencyError as error:
                 if self._settings.engine != "auto":
                     raise
                 log.warning("%s; PyTorch is used instead", error)
                 self._unusable.add(name)
-                return self.choose(probe)
+                return self.choose(probe, more)
             if rms <= TOLERANCE:
                 return Choice(engine, rms)
             log.info("%s in %s differs from fp32 by %.4f of the range, more than %.4f", name, precision, rms, TOLERANCE)
@@ -180,11 +196,12 @@ class Engines:
         if self._settings.engine == "auto":
             names = ["openvino", "torch"] if self.device == "cpu" and openvino.installed() else ["torch"]
         precisions: list[Precision]
-        if self._settings.precision == "auto":
-            precisions = ["bf16", "fp32"] if has_bf16(self.device) else ["fp32"]
-        else:
+        if self._settings.precision in ("fp32", "bf16"):
             precisions = [self._settings.precision]
-        return list(itertools.product(names, precisions))
+        else:
+            precisions = ["bf16", "fp32"] if has_bf16(self.device) else ["fp32"]
+        first: list[tuple[str, Precision]] = [("openvino", "int8")] if self._settings.precision == "int8" else []
+        return [*first, *itertools.product(names, precisions)]
 
     def _engine(self, name: str, precision: Precision) -> Engine:
         key = (name, precision)

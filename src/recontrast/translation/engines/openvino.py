@@ -6,7 +6,8 @@ import importlib.metadata
 import importlib.util
 import logging
 import warnings
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,13 +15,19 @@ from numpy.typing import NDArray
 from torch import nn
 
 from recontrast.errors import DependencyError
-from recontrast.execution.runtime import has_matrix_tiles
+from recontrast.execution.runtime import has_matrix_tiles, supports_bf16
+from recontrast.translation.engines.eight_bits import integer_inputs, integer_weights, reach, watched
 from recontrast.translation.engines.phases import in_phases
 from recontrast.translation.engines.pytorch import Precision
 
 log = logging.getLogger(__name__)
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
+
+_Shape = tuple[int, ...]
+
+_Built = TypeVar("_Built")
+
 _KEPT_SHAPES = 4
 
 
@@ -36,9 +43,12 @@ class OpenVINOEngine:
     precision is set explicitly, because OpenVINO would choose bf16 by itself where the processor has it. Shapes are
     fixed: input of any length is worked off `batch` slices at a time, the last of them filled up with zeros.
 
+    In int8 the convolutions multiply integers of eight bits (`eight_bits`), the rest is done in bf16 where the
+    processor has it. How far the values in them reach must be measured first: `adapt`.
+
     Args:
         network: The network, on the CPU.
-        precision: fp32 or bf16.
+        precision: fp32, bf16 or int8.
         batch: Slices at a time.
 
     Raises:
@@ -56,43 +66,84 @@ class OpenVINOEngine:
         self.precision = precision
         self.batch = batch
         self._network = network
-        self._compiled: dict[tuple[int, ...], Any] = {}
+        self._compiled: dict[_Shape, Any] = {}
+        self._integers: dict[_Shape, tuple[Any, Any]] = {}
+        self._reached: NDArray[np.float32] | None = None
 
     def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Output of the network, float32, for a batch (B, C, I, J[, K]).
 
         Raises:
             DependencyError: OpenVINO cannot convert this network.
+            ValueError: Precision int8, and `adapt` was not called.
         """
         shape = (self.batch, *batch.shape[1:])
-        if shape not in self._compiled:
-            if len(self._compiled) >= _KEPT_SHAPES:
-                self._compiled.pop(next(iter(self._compiled)))
-            self._compiled[shape] = self._compile(shape)
+        request = _kept(self._compiled, shape, self._request)
         pieces = []
         for start in range(0, len(batch), self.batch):
             piece = batch[start : start + self.batch]
             if len(piece) < self.batch:
                 piece = np.concatenate([piece, np.zeros((self.batch - len(piece), *shape[1:]), np.float32)])
-            result = self._compiled[shape].infer([piece], share_inputs=True)[0]
+            result = request.infer([piece], share_inputs=True)[0]
             pieces.append(np.array(result, dtype=np.float32))
         return np.concatenate(pieces)[: len(batch)]
 
-    def _compile(self, shape: tuple[int, ...]) -> Any:
-        import openvino
+    def adapt(self, batch: NDArray[np.float32]) -> None:
+        """Int8: measure on a part of an image how far the values in the convolutions reach; other precisions: nothing.
 
+        Every image needs its own, before the first call for it: what one image taught would bind the next, and results
+        would depend on their order.
+
+        Args:
+            batch: (B, C, I, J[, K]), of any length.
+
+        Raises:
+            DependencyError: OpenVINO cannot convert this network.
+        """
+        if self.precision != "int8":
+            return
+        watching, _ = _kept(self._integers, (self.batch, *batch.shape[1:]), self._integer_model)
+        last = [len(batch) - 1] * self.batch  # fills up the last piece
+        order = [*range(len(batch)), *last[: -len(batch) % self.batch]]
+        pieces = [batch[order[start : start + self.batch]] for start in range(0, len(order), self.batch)]
+        self._reached = reach([np.array(watching.infer([piece])[0]) for piece in pieces])
+        self._compiled.clear()
+
+    def _request(self, shape: _Shape) -> Any:
+        if self.precision != "int8":
+            return self._tried(lambda: _ready(self._model(shape), _HINTS[self.precision]))
+        if self._reached is None:
+            raise ValueError("precision int8: adapt the engine to the image first")
+        model = _kept(self._integers, shape, self._integer_model)[1].clone()
+        integer_inputs(model, self._reached)
+        return self._tried(lambda: _ready(model, _beside_integers()))
+
+    def _integer_model(self, shape: _Shape) -> tuple[Any, Any]:
+        """What watches the convolutions, and the model with integer weights."""
+        from openvino.passes import ConstantFolding, Manager
+
+        def build() -> tuple[Any, Any]:
+            model = self._model(shape)
+            folding = Manager()
+            folding.register_pass(ConstantFolding())
+            folding.run_passes(model)
+            watching = _ready(watched(model), _beside_integers())
+            integer_weights(model)
+            return watching, model
+
+        return self._tried(build)
+
+    def _model(self, shape: _Shape) -> Any:
+        model = converted(self._network, shape)
+        if self.precision != "fp32" and not has_matrix_tiles():
+            in_phases(model)  # else its transposed convolutions stay in fp32
+        return model
+
+    def _tried(self, build: Callable[[], _Built]) -> _Built:
         training = self._network.training
         self._network.eval()
         try:
-            model = converted(self._network, shape)
-            if self.precision == "bf16" and not has_matrix_tiles():
-                in_phases(model)  # else its transposed convolutions stay in fp32
-            settings = {
-                "INFERENCE_PRECISION_HINT": _HINTS[self.precision],
-                "PERFORMANCE_HINT": "LATENCY",
-                "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-            }
-            return openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
+            return build()
         except Exception as error:  # the frontend raises many kinds, none of them ours
             line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise DependencyError(
@@ -100,6 +151,32 @@ class OpenVINOEngine:
             ) from error
         finally:
             self._network.train(training)
+
+
+def _kept(models: dict[_Shape, _Built], shape: _Shape, build: Callable[[_Shape], _Built]) -> _Built:
+    """What was built for a shape; the oldest of a few makes room for a new one."""
+    if shape not in models:
+        if len(models) >= _KEPT_SHAPES:
+            models.pop(next(iter(models)))
+        models[shape] = build(shape)
+    return models[shape]
+
+
+def _ready(model: Any, hint: str) -> Any:
+    """A request of a compiled model."""
+    import openvino
+
+    settings = {
+        "INFERENCE_PRECISION_HINT": hint,
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+    }
+    return openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
+
+
+def _beside_integers() -> str:
+    """Precision of what is not done in integers."""
+    return _HINTS["bf16" if supports_bf16() else "fp32"]
 
 
 def converted(network: nn.Module, shape: tuple[int, ...]) -> Any:

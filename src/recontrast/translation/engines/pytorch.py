@@ -14,7 +14,7 @@ from torch import nn
 from recontrast.execution.runtime import supports_bf16
 from recontrast.translation.windows import memory_of_machine_gb
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "int8"]
 
 
 class PyTorchEngine:
