@@ -121,11 +121,11 @@ def learned(name: str, steps: int = 60) -> Any:
 
 
 def infer(name: str, shape: tuple[int, ...], repeats: int, way: str, window: int = 0) -> dict[str, Any]:
-    """One volume: plain PyTorch, or the translator (`way`: its precision); weights have learned for some steps."""
+    """One volume: plain PyTorch, or the translator; from weights that have learned for some steps."""
     import torch
 
     source, target = images(shape)
-    net, used = learned(name), {}
+    net = learned(name)
     if way == "plain":
         given = torch.from_numpy(source)[None, None]
 
@@ -143,12 +143,10 @@ def infer(name: str, shape: tuple[int, ...], repeats: int, way: str, window: int
             recipe=Member(name="supervised"), target_scale=Scale("percentile", 0.0, 1.0), spacing_mm=(1, 1, 1),
             plane="volume",
         )  # fmt: skip
-        translator = Translator(net, about, EngineSettings(precision=way, window=window, memory_gb=100.0))
+        translator = Translator(net, about, EngineSettings(window=window, memory_gb=100.0))
 
         def run() -> np.ndarray:
-            output, choice, _ = translator._predict({"ce-gadolinium_T1w": source})
-            used.update(engine=choice.engine.name, precision=choice.engine.precision, rms=choice.rms)
-            return translator.delivered(output, {"ce-gadolinium_T1w": source}, {})
+            return translator.predict_scaled({"ce-gadolinium_T1w": source}, {})
 
     made = run()
     seconds = []
@@ -158,7 +156,7 @@ def infer(name: str, shape: tuple[int, ...], repeats: int, way: str, window: int
         seconds.append(time.perf_counter() - begun)
     np.save(Path(os.environ[FOLDER], f"{way}_{window}.npy"), made)
     inside = source > 0  # outside, the translator delivers no signal
-    return {"seconds": seconds, "psnr": -10 * np.log10(float(np.mean((made - target)[inside] ** 2))), **used}
+    return {"seconds": seconds, "psnr": -10 * np.log10(float(np.mean((made - target)[inside] ** 2)))}
 
 
 def in_a_process(tuned: bool, **what: Any) -> dict[str, Any]:
@@ -219,20 +217,18 @@ def compare(arguments: argparse.Namespace) -> None:
                 )
         if "infer" not in arguments.skip:
             settings = {"do": "infer", "name": name, "shape": [arguments.size] * 3, "repeats": arguments.repeats}
-            plain, *others = (in_a_process(way != "plain", **settings, way=way) for way in ("plain", "auto", "int8"))
-            for asked, ours in zip(("auto", "int8"), others, strict=True):
-                slow, fast = (min(result["seconds"]) for result in (plain, ours))
-                print(
-                    f"{name:<11} inference {arguments.size}^3, --precision {asked}: plain {slow:.2f} s, {ours['engine']} "
-                    f"{ours['precision']} {fast:.2f} s: {slow / fast:.2f}x; PSNR changed by "
-                    f"{ours['psnr'] - plain['psnr']:+.4f} dB (rms {ours['rms']:.4f} of the range)",
-                    flush=True,
-                )
+            plain, ours = (in_a_process(way == "ours", **settings, way=way) for way in ("plain", "ours"))
+            slow, fast = (min(result["seconds"]) for result in (plain, ours))
+            print(
+                f"{name:<11} inference {arguments.size}^3: plain {slow:.2f} s, ours {fast:.2f} s: {slow / fast:.2f}x; "
+                f"PSNR changed by {ours['psnr'] - plain['psnr']:+.4f} dB",
+                flush=True,
+            )
         if "window" not in arguments.skip:
-            settings = {"do": "infer", "name": name, "shape": arguments.head, "repeats": 1, "way": "auto"}
+            settings = {"do": "infer", "name": name, "shape": arguments.head, "repeats": 1, "way": "ours"}
             whole, cut = (in_a_process(True, **settings, window=window) for window in (0, arguments.window))
             slow, fast = (min(result["seconds"]) for result in (cut, whole))
-            made = [np.load(Path(os.environ[FOLDER], f"auto_{window}.npy")) for window in (0, arguments.window)]
+            made = [np.load(Path(os.environ[FOLDER], f"ours_{window}.npy")) for window in (0, arguments.window)]
             differ = float(np.sqrt(np.mean((made[0] - made[1]) ** 2)))
             print(
                 f"{name:<11} head {'x'.join(map(str, arguments.head))}: whole {fast:.2f} s, windows of "

@@ -207,8 +207,8 @@ def main() -> None:
     for asked in ("auto", "int8"):
         ours = found[f"infer_{asked}"]
         other = min(ours["seconds"])
-        print(f"  --precision {asked}: {ours['engine']} {ours['precision']} {other:.2f} s, {one / other:.1f} times faster, "
-              f"and {ours['checked']:.2f} s an image to compare it with fp32; PSNR changed by "
+        print(f"  --precision {asked}: {ours['engine']} {ours['precision']} {other:.2f} s, {one / other:.1f} times "
+              f"faster, and {ours['checked']:.2f} s an image to compare it with fp32; PSNR changed by "
               f"{ours['psnr'] - plain['psnr']:+.4f} dB (rms {ours['rms']:.4f} of the range)")  # fmt: skip
 
 

@@ -53,8 +53,8 @@ class TranslateSettings:
     """type stored: float32, or source (the source's type; integers with a slope over the whole range)"""
 
     precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
-    """auto (bf16 where the processor has it and the image agrees with fp32), fp32, bf16, int8 (convolutions in integers
-    where the image agrees with fp32, else as auto; needs OpenVINO)"""
+    """auto (bf16 where the processor has it and the image agrees with fp32), fp32, bf16, int8 (slices: convolutions in
+    integers where the image agrees with fp32, else as auto; needs OpenVINO)"""
 
     engine: Literal["auto", "torch", "compiled", "openvino"] = "auto"
     """auto (the fastest there is), torch, compiled (a minute at first, for long runs), openvino"""

@@ -153,6 +153,8 @@ def test_int8_says_what_it_needs(
     for wrong in ({"engine": "torch"}, {"engine": "compiled"}, {"device": "cuda"}):
         with pytest.raises(ConfigError, match="int8 needs OpenVINO and a processor"):
             EngineSettings(precision="int8", **wrong)
+    with pytest.raises(ConfigError, match="see slices"):
+        Engines(torch.nn.Identity(), (0.0, 1.0), EngineSettings(precision="int8"), volumes=True)
     monkeypatch.setattr(choice, "supports_int8", lambda: False)
     with caplog.at_level(logging.WARNING):
         machine(precision="int8")

@@ -121,6 +121,7 @@ class Engines:
         volumes: Whether it sees volumes, one at a time.
 
     Raises:
+        ConfigError: int8 was asked for, and the network sees volumes.
         DependencyError: The engine or device asked for is not there.
     """
 
@@ -138,6 +139,8 @@ class Engines:
         self.batch = 1 if volumes else settings.batch or (2 if self.device == "cpu" else 32)
         if settings.engine == "openvino" or settings.precision == "int8":
             self._engine("openvino", "fp32")  # says at once when it is not installed
+        if settings.precision == "int8" and volumes:
+            raise ConfigError("precision int8 is for networks that see slices; choose --precision auto for this one")
         if settings.precision == "int8" and not supports_int8():
             log.warning("precision int8: this processor has no instructions for it (VNNI); it will be slower than auto")
         if settings.precision == "bf16" and not has_bf16(self.device):
@@ -151,7 +154,7 @@ class Engines:
 
         Args:
             probe: A few slices of the image, (B, C, I, J), or a small part of a volume, (1, C, I, J, K).
-            more: Gives more of the image, from which int8 learns how far its values reach; left out: the probe.
+            more: Gives more slices, from which int8 learns how far its values reach; left out: the probe.
         """
         candidates = [c for c in self._candidates() if c[0] not in self._unusable]
         if candidates == [("torch", "fp32")]:
