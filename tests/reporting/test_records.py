@@ -49,6 +49,8 @@ def test_maps_and_images_of_equations_are_not_called_translated(tmp_path: Any) -
         write_table(folder / "cases.tsv", pd.DataFrame({"case": ["sub-01"], "status": ["ok"], "message": [None]}))
         (folder / "provenance.json").write_text(json.dumps({"stage": stage}))
         (folder / "sub-01_desc-synthetic_FLAIR.nii.gz").write_bytes(b"")
+    (tmp_path / "translate" / ".kept").mkdir()  # what waits for its source is no result
+    (tmp_path / "translate" / ".kept" / "sub-02_desc-synthetic_FLAIR.nii.gz").write_bytes(b"")
     evidence = find_evidence(tmp_path)
     headings = [block.text for block in case_section(evidence).blocks if isinstance(block, Heading)]
     assert headings[:3] == [

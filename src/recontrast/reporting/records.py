@@ -202,7 +202,8 @@ def _synthetic_images(evidence: Evidence) -> list[Path]:
         if _stage(evidence, translation) in _MADE:
             continue  # by an equation, not by an engine
         for path in sorted(translation.folder.rglob("*desc-synthetic*")):
-            if is_nifti(path):
+            hidden = any(part.startswith(".") for part in path.relative_to(translation.folder).parts)  # set aside
+            if is_nifti(path) and not hidden:
                 found[path.resolve()] = None
     return list(found)
 
