@@ -15,6 +15,9 @@ from recontrast.study.cohort import source_tiers
 from recontrast.study.compare import Finding, check_orderings, in_words, mean_over, values_by_direction
 from recontrast.study.settings import Ordering, Side
 
+ONE = ["T1w-T2w"]
+TWO = ["T1w-T2w", "T1w-FLAIR"]
+
 
 @pytest.fixture
 def tested(tmp_path: Path) -> list[Finding]:
@@ -63,7 +66,7 @@ def test_verdicts(tested: list[Finding]) -> None:
         Ordering(claim="d", better=first, worse=Side(method="third")),
         Ordering(claim="e", better=Side(), worse=Side(estimator="identity")),
     ]
-    table = check_orderings(claims, tested).set_index(["claim", "method"])
+    table = check_orderings(claims, tested, ONE).set_index(["claim", "method"])
     assert table["verdict"].to_dict() == {
         ("a", ""): "agrees", ("b", ""): "disagrees", ("c", ""): "agrees", ("d", ""): "not tested",
         ("e", "first"): "agrees", ("e", "second"): "agrees",
@@ -86,7 +89,7 @@ def test_subjects_of_a_tier_alone(tested: list[Finding], tmp_path: Path) -> None
     assert good is not None
     assert good.tolist() == [30, 32, 33]
     claim = Ordering(claim="a", better=Side(method="first", tier="low"), worse=Side(method="second"))
-    row = check_orderings([claim], tested).iloc[0]
+    row = check_orderings([claim], tested, ONE).iloc[0]
     assert (row["subjects"], row["verdict"]) == (1, "undecided")  # the other side is of the same tier
 
 
@@ -105,7 +108,7 @@ def test_volumes_are_compared_structure_by_structure(tested: list[Finding]) -> N
         Ordering(claim=name, better=first, worse=second, metric=f"volumes.{metric}", region=region)
         for name, metric, region in (("error", "avd", "GM"), ("overlap", "dice", "GM"), ("none", "avd", "WM"))
     ]
-    table = check_orderings(claims, tested).set_index("claim")
+    table = check_orderings(claims, tested, ONE).set_index("claim")
     assert table.loc["error", "verdict"] == "agrees"
     assert table.loc["error", "difference"] == pytest.approx(3.0)
     assert table.loc["overlap", "difference"] == pytest.approx(0.0)
@@ -118,7 +121,7 @@ def test_a_claim_of_no_difference_has_a_margin(tested: list[Finding]) -> None:
         Ordering(claim=str(margin), better=second, worse=first, margin=margin)
         for margin in (0.0, 0.5, 1.0, 1.2)  # the second is 0.9 to 1.1 dB worse
     ]
-    table = check_orderings(claims, tested)
+    table = check_orderings(claims, tested, ONE)
     assert table["verdict"].tolist() == ["disagrees", "disagrees", "undecided", "agrees"]
     assert table["margin"].tolist() == [0.0, 0.5, 1.0, 1.2]
     with pytest.raises(ConfigError, match="margin is -1"):
@@ -127,7 +130,7 @@ def test_a_claim_of_no_difference_has_a_margin(tested: list[Finding]) -> None:
 
 def test_images_that_are_the_cases_own_are_no_method_that_a_claim_is_checked_for(tested: list[Finding]) -> None:
     given = [tested[0], replace(tested[1], learned=False)]
-    table = check_orderings([Ordering(claim="e", better=Side(), worse=Side(method="second"))], given)
+    table = check_orderings([Ordering(claim="e", better=Side(), worse=Side(method="second"))], given, ONE)
     assert table["method"].tolist() == ["first"]
 
 
@@ -136,9 +139,8 @@ def test_one_subject_decides_nothing(tested: list[Finding]) -> None:
         path = item.evaluations["recontrast"] / "scores.tsv"
         table = pd.read_csv(path, sep="\t")
         table[table["subject"] == "sub-0"].to_csv(path, sep="\t", index=False)
-    row = check_orderings([Ordering(claim="a", better=Side(method="first"), worse=Side(method="second"))], tested).iloc[
-        0
-    ]
+    claim = Ordering(claim="a", better=Side(method="first"), worse=Side(method="second"))
+    row = check_orderings([claim], tested, ONE).iloc[0]
     assert row["verdict"] == "undecided"
     assert row["difference"] == pytest.approx(1.0)
 
@@ -151,13 +153,13 @@ def test_one_subject_beside_a_control_has_the_interval_within_it(tested: list[Fi
     row = ("synthetic", "identity", "mae", "brain", -0.03, -0.01, "WITHIN ONE SUBJECT (8 slabs)")
     pd.DataFrame([row], columns=columns).to_csv(folder / "statistics.tsv", sep="\t", index=False)
     claim = Ordering(claim="a", better=Side(method="first"), worse=Side(estimator="identity"), metric="mae")
-    found = check_orderings([claim], tested).iloc[0]
+    found = check_orderings([claim], tested, ONE).iloc[0]
     assert (found["ci_low"], found["ci_high"], found["verdict"]) == (0.01, 0.03, "agrees")
     assert found["interval"].startswith("WITHIN ONE SUBJECT")
 
 
 def test_a_claim_of_any_method_is_listed_when_nothing_was_tested() -> None:
-    table = check_orderings([Ordering(claim="a", better=Side(), worse=Side(estimator="identity"))], [])
+    table = check_orderings([Ordering(claim="a", better=Side(), worse=Side(estimator="identity"))], [], ONE)
     assert table["verdict"].tolist() == ["not tested"]
 
 
@@ -178,14 +180,14 @@ def in_direction(item: Finding, direction: str, above: float) -> Finding:
 
 def test_a_claim_over_all_directions_compares_those_that_both_sides_have(tested: list[Finding]) -> None:
     claim = Ordering(claim="a", better=Side(method="first"), worse=Side(method="second"))
-    alone = check_orderings([claim], tested).iloc[0]
+    alone = check_orderings([claim], tested, ONE).iloc[0]
     assert alone["without"] == ""
     # In the other direction the first was not trained, and everything is 40 dB better there.
     easy = in_direction(tested[1], "T1w-FLAIR", 40)
-    row = check_orderings([claim], [*tested, easy]).iloc[0]
+    row = check_orderings([claim], [*tested, easy], TWO).iloc[0]
     assert row["difference"] == pytest.approx(alone["difference"])
     assert (row["verdict"], row["without"]) == ("agrees", "T1w-FLAIR")
-    both = check_orderings([claim], [*tested, easy, in_direction(tested[0], "T1w-FLAIR", 40)]).iloc[0]
+    both = check_orderings([claim], [*tested, easy, in_direction(tested[0], "T1w-FLAIR", 40)], TWO).iloc[0]
     assert both["difference"] == pytest.approx(alone["difference"])
     assert both["better"] == pytest.approx(alone["better"] + 20)
     assert both["without"] == ""
@@ -193,6 +195,26 @@ def test_a_claim_over_all_directions_compares_those_that_both_sides_have(tested:
 
 def test_sides_without_a_common_direction_are_not_compared(tested: list[Finding]) -> None:
     claim = Ordering(claim="a", better=Side(method="first"), worse=Side(method="second"))
-    row = check_orderings([claim], [tested[0], in_direction(tested[1], "T1w-FLAIR", 40)]).iloc[0]
+    row = check_orderings([claim], [tested[0], in_direction(tested[1], "T1w-FLAIR", 40)], TWO).iloc[0]
     assert (row["verdict"], row["subjects"]) == ("not tested", 0)
     assert row["interval"] == "no direction was scored for both sides"
+
+
+def test_a_direction_that_failed_altogether_is_named(tested: list[Finding]) -> None:
+    """Nothing was scored for it, not even a control: only the study knows of it."""
+    for better in (Side(), Side(method="first")):
+        claim = Ordering(claim="a", better=better, worse=Side(estimator="identity"))
+        rows = check_orderings([claim], tested, [*TWO, "T2w-T1w"])
+        assert set(rows["without"]) == {"T1w-FLAIR, T2w-T1w"}
+        assert set(rows["verdict"]) == {"agrees"}
+    # With one subject there is still the interval within it, of the only direction that is left.
+    folder = tested[0].evaluations["recontrast"]
+    scores = pd.read_csv(folder / "scores.tsv", sep="\t")
+    scores[scores["subject"] == "sub-0"].to_csv(folder / "scores.tsv", sep="\t", index=False)
+    columns = ["estimator", "control", "metric", "region", "difference_ci_low", "difference_ci_high", "interval"]
+    row = ("synthetic", "identity", "psnr", "brain", 1.0, 3.0, "WITHIN ONE SUBJECT (8 slabs)")
+    pd.DataFrame([row], columns=columns).to_csv(folder / "statistics.tsv", sep="\t", index=False)
+    assert check_orderings([claim], tested, TWO).iloc[0]["interval"] == "WITHIN ONE SUBJECT (8 slabs)"
+    both = Ordering(claim="b", better=Side(method="first", direction="T1w-FLAIR"), worse=Side(method="second"))
+    absent = check_orderings([both], tested, TWO).iloc[0]
+    assert (absent["verdict"], absent["without"]) == ("not tested", "T1w-FLAIR")

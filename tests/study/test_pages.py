@@ -14,7 +14,7 @@ from recontrast.study.settings import read_study
 def test_absent_evidence_is_printed_as_absent(make_study, make_prepared, tmp_path) -> None:  # type: ignore[no-untyped-def]
     study = read_study(make_study(), "cpu")
     jobs = plan_jobs(study, study.source(""), "cpu")
-    orderings = check_orderings(study.orderings, [])
+    orderings = check_orderings(study.orderings, [], ["T1w-T2w"])
     tables = [pd.DataFrame({"": ["T1w to T2w"], "PSNR, paper": ["30.0"], "PSNR, ours": ["—"]})]
     findings = Findings(
         study, study.source(""), read_cohort(make_prepared()), tmp_path, "cpu", jobs, pd.DataFrame({"job": ["x"]}), [],

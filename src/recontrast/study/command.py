@@ -120,9 +120,10 @@ def study_paper(settings: StudySettings) -> Summary:
     failed |= {f"train {key}": reason for key, reason in trained.failed.items()}
     choices = _select(work, picks, failed)
     tested = _test(work, choices, failed)
-    orderings = check_orderings(description.orderings, tested)
+    directions = list(dict.fromkeys(job.direction.label for job in jobs))
+    orderings = check_orderings(description.orderings, tested, directions)
     write_table(settings.out / ORDERINGS, orderings)
-    tables = [LAYOUTS.get(published.layout)(published, tested) for published in description.published]
+    tables = [LAYOUTS.get(published.layout)(published, tested, directions) for published in description.published]
     for number, table in enumerate(tables, start=1):
         write_table(settings.out / f"published-{number}.tsv", table)
     minutes = (time.perf_counter() - begun) / 60

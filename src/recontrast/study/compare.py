@@ -64,7 +64,7 @@ def values_by_direction(
     One of several methods takes the first (a control is the same for every method).
     """
     parts = {}
-    for direction in directions_of(tested, side):
+    for direction in directions_of(list(dict.fromkeys(item.direction for item in tested)), side):
         fits = [t for t in tested if t.direction == direction and side.method in ("", t.method) and t.rule == side.rule]
         for item in fits[:1]:
             if protocol in item.evaluations:
@@ -72,9 +72,9 @@ def values_by_direction(
     return {direction: values for direction, values in parts.items() if len(values)}
 
 
-def directions_of(tested: Sequence[Finding], side: Side) -> list[str]:
-    """The directions that a side stands for: its own, or all that anything was scored for."""
-    return [name for name in dict.fromkeys(item.direction for item in tested) if side.direction in ("", name)]
+def directions_of(directions: Sequence[str], side: Side) -> list[str]:
+    """Those of some directions that a side stands for: its own, or all."""
+    return [name for name in directions if side.direction in ("", name)]
 
 
 def mean_over(parts: Mapping[str, pd.Series[float]]) -> pd.Series[float] | None:
@@ -84,7 +84,9 @@ def mean_over(parts: Mapping[str, pd.Series[float]]) -> pd.Series[float] | None:
     return pd.concat(list(parts.values()), axis=1).mean(axis=1, skipna=False).dropna()
 
 
-def check_orderings(orderings: Sequence[Ordering], tested: Sequence[Finding]) -> pd.DataFrame:
+def check_orderings(
+    orderings: Sequence[Ordering], tested: Sequence[Finding], directions: Sequence[str]
+) -> pd.DataFrame:
     """One row a claim: difference of better - worse in the paper's favour, its interval, and what that says.
 
     Beside it, as papers print it: change of the mean in per cent, Wilcoxon's signed-rank p (two-sided, exact, not
@@ -92,22 +94,26 @@ def check_orderings(orderings: Sequence[Ordering], tested: Sequence[Finding]) ->
 
     A claim whose better side names no method is checked for each method by itself. One over all directions is checked
     over those that both sides were scored for; `without` names the others.
+
+    Args:
+        orderings: The claims.
+        tested: What was scored on the test subjects.
+        directions: All directions of the study, scored or not.
     """
     rows = []
     for ordering in orderings:
         methods = dict.fromkeys(t.method for t in tested if t.learned)
         each = [ordering.better.method] if ordering.better.method else list(methods) or [""]
         for method in each:
-            rows.append(_check(ordering, method, tested))
+            rows.append(_check(ordering, method, tested, directions))
     columns = ["claim", "where", "method", "protocol", "region", "metric", "better", "worse", "subjects", "difference",
                "ci_low", "ci_high", "verdict", "interval", "change_percent", "wilcoxon_p", "shapiro_p",
                "margin", "without"]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
 
 
-def _check(ordering: Ordering, method: str, tested: Sequence[Finding]) -> dict[str, object]:
-    only = {item.direction for item in tested}
-    direction = ordering.better.direction or (only.pop() if len(only) == 1 else "")
+def _check(ordering: Ordering, method: str, tested: Sequence[Finding], directions: Sequence[str]) -> dict[str, object]:
+    direction = ordering.better.direction or (directions[0] if len(directions) == 1 else "")
     better = Side(**{**vars(ordering.better), "method": method, "direction": direction})
     other = ordering.worse
     filled = {"method": other.method or method, "direction": other.direction or better.direction}
@@ -130,12 +136,16 @@ def _check(ordering: Ordering, method: str, tested: Sequence[Finding]) -> dict[s
             higher = all(protocol.higher_is_better(label) for label in metric.split("+"))
     except RecontrastError as error:
         return row | {"interval": str(error), "subjects": 0}
+    sides = ((better, parts), (worse, others))
+    lacking = {name for side, scored in sides for name in directions_of(directions, side) if name not in scored}
+    row["without"] = ", ".join(name for name in directions if name in lacking)
     if parts and others and not better.direction and not worse.direction:
         both = [name for name in parts if name in others]
         if not both:
             return row | {"interval": "no direction was scored for both sides", "subjects": 0}
-        row["without"] = ", ".join(name for name in directions_of(tested, better) if name not in both)
         parts, others = ({name: side[name] for name in both} for side in (parts, others))
+        if len(both) == 1:
+            better, worse = (Side(**{**vars(side), "direction": both[0]}) for side in (better, worse))
     first, second = mean_over(parts), mean_over(others)
     shared = first.index.intersection(second.index) if first is not None and second is not None else pd.Index([])
     if first is None or second is None or not len(shared):

@@ -26,10 +26,12 @@ def test_theirs_beside_ours(monkeypatch: pytest.MonkeyPatch) -> None:
         metrics=("psnr", "ssim"),
         rows=(PublishedRow(label="UNIT", values=("27.5 ± 4.6", "0.82"), ours=Side(method="unit")),),
     )
-    table = LAYOUTS.get("scores")(published, [])
+    directions = ["T1w-T2w"]
+    table = LAYOUTS.get("scores")(published, [], directions)
     assert table.iloc[0].tolist() == ["UNIT", "27.5 ± 4.6", "2.000 ± 1.000 [−0.484, 4.484] n=3", "0.82", "—"]
-    tested = [Finding(direction, "unit", "", "unit", {}) for direction in ("T1w-T2w", "T1w-FLAIR")]
-    table = LAYOUTS.get("scores")(published, tested)  # a mean over fewer directions than others are says so
+    tested = [Finding("T1w-T2w", "unit", "", "unit", {})]
+    directions.append("T1w-FLAIR")  # where everything failed
+    table = LAYOUTS.get("scores")(published, tested, directions)  # a mean over fewer directions than others are says so
     assert table.iloc[0, 2] == "2.000 ± 1.000 [−0.484, 4.484] n=3, 1 of 2 directions"
 
 

@@ -10,7 +10,8 @@ from recontrast.registry import Registry
 from recontrast.study.compare import Finding
 from recontrast.study.settings import Published
 
-Layout = Callable[[Published, Sequence[Finding]], pd.DataFrame]
-"""From a published table and what was tested to a table of text: one row a published row, theirs beside ours."""
+Layout = Callable[[Published, Sequence[Finding], Sequence[str]], pd.DataFrame]
+"""From a published table, what was tested and all directions to a table of text: one row a published row, theirs beside
+ours."""
 
 LAYOUTS: Registry[Layout] = Registry("table layout", "recontrast.study.layouts")

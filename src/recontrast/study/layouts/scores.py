@@ -17,12 +17,13 @@ from recontrast.study.volumes import is_volume
 
 
 @LAYOUTS.register("scores")
-def scores(published: Published, tested: Sequence[Finding]) -> pd.DataFrame:
+def scores(published: Published, tested: Sequence[Finding], directions: Sequence[str]) -> pd.DataFrame:
     """One row a published row; for each metric the published entry and ours.
 
     Args:
         published: The paper's table.
         tested: What was scored on the test subjects.
+        directions: All directions of the study, scored or not.
     """
     rows = []
     titles = [title(column, published.protocol, mixed=True) for column in published.metrics]
@@ -34,7 +35,8 @@ def scores(published: Published, tested: Sequence[Finding]) -> pd.DataFrame:
             name = title(column, published.protocol, mixed=mixed)
             line[f"{name}, paper"] = theirs
             parts = values_by_direction(tested, row.ours, published.protocol, metric, published.region)
-            line[f"{name}, ours"] = entry(mean_over(parts)) + share(len(parts), len(directions_of(tested, row.ours)))
+            wanted = directions_of(directions, row.ours)
+            line[f"{name}, ours"] = entry(mean_over(parts)) + share(len(parts), len(wanted))
         rows.append(line)
     return pd.DataFrame(rows).fillna("")
 
