@@ -59,6 +59,7 @@ def test_cases_of_a_direction_have_its_sources_and_its_target(make_prepared) -> 
     cases = cohort.read_cohort(make_prepared(absent=(("01", "T2w"), ("02", "FLAIR"), ("03", "T1w")))).cases
     direction = Direction(source=("T1w", "FLAIR"), target="T2w")
     assert [case.key for case in cohort.complete_cases(cases, direction)] == ["sub-04"]
+    assert cohort.incomplete_cases(cases, direction) == {"sub-01", "sub-02", "sub-03"}
 
 
 def test_a_prepared_folder_is_known_by_what_is_in_it(make_prepared, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

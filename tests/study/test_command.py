@@ -9,7 +9,7 @@ import pytest
 
 from recontrast.errors import ConfigError, GeometryError, LayoutError
 from recontrast.io.tables import read_table
-from recontrast.study import cohort, command, select
+from recontrast.study import cohort, command, score, select
 from recontrast.study.command import StudySettings, study_paper
 
 pytestmark = pytest.mark.slow
@@ -23,7 +23,11 @@ def settings(study: Path, prepared: Path, **other: object) -> StudySettings:
     return StudySettings(study=study, prepared=prepared, out=study.parent / "out", case_workers=1, **other)  # type: ignore[arg-type]
 
 
-def test_a_study_from_file_to_page(make_study, make_prepared) -> None:  # type: ignore[no-untyped-def]
+def test_a_study_from_file_to_page(
+    make_study,
+    make_prepared,
+    monkeypatch: pytest.MonkeyPatch,  # type: ignore[no-untyped-def]
+) -> None:
     prepared = make_prepared({**SPLITS, "05": "test", "06": "test"}, absent=(("04", "T1w"), ("05", "T2w")))
     path = make_study(ONE, UNTRANSLATED)
     wanted = settings(path, prepared)
@@ -72,6 +76,11 @@ def test_a_study_from_file_to_page(make_study, make_prepared) -> None:  # type: 
     again = study_paper(settings(path, prepared, picks=picks))
     assert any("the readers' pick" in line and "psnr" in line for line in again.done)
     assert {path: path.read_bytes() for path in out.glob("runs/**/log.jsonl")} == logs
+
+    # Once more: what a case lacks it will lack again, so nothing is translated or evaluated anew.
+    for name in ("translate", "evaluate"):
+        monkeypatch.setattr(score, name, None)
+    assert study_paper(settings(path, prepared, picks=picks)).failed == again.failed
 
     other = make_study(ONE, UNTRANSLATED, ("steps = 8", "steps = 4"), name="other.toml")
     with pytest.raises(ConfigError, match="another 'budget'"):

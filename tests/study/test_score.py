@@ -198,6 +198,22 @@ def test_images_prepared_anew_are_scored_anew(stages: Stages, tmp_path: Path) ->
     assert stages.evaluated == 2
 
 
+def test_a_case_that_lacks_a_contrast_is_listed_each_time_and_makes_nothing_again(
+    stages: Stages, tmp_path: Path
+) -> None:
+    translator = translator_of(tmp_path / "translator")
+    scoring = score.Scoring(tmp_path / "prepared", "test", None, 1, incomplete=frozenset({"sub-02"}))
+    stages.untranslated = {"sub-02"}
+    for _ in range(2):
+        scored = score.score_translator(translator, tmp_path / "c", scoring, "recontrast", {})
+        assert scored.failed == {"sub-02": "not enough memory"}
+    assert stages.evaluated == 1
+    stages.unscored = {"sub-01"}  # it lacks nothing: it may go well the next time
+    for _ in range(2):
+        score.score_translator(translator, tmp_path / "c", scoring, "osman2022", {})
+    assert stages.evaluated == 3
+
+
 def test_a_case_that_was_not_prepared_is_listed_each_time_and_makes_nothing_again(
     stages: Stages, tmp_path: Path
 ) -> None:

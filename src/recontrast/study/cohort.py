@@ -82,6 +82,20 @@ def complete_cases(cases: Sequence[PreparedCase], direction: Direction) -> list[
     return [case for case in cases if {*direction.source, direction.target} <= case.images.keys()]
 
 
+def incomplete_cases(cases: Sequence[PreparedCase], direction: Direction) -> frozenset[str]:
+    """Keys of the cases that lack a source or the target of a direction.
+
+    Args:
+        cases: Cases of a prepared folder.
+        direction: What is made from what.
+
+    Example:
+        >>> incomplete_cases((), Direction(source=("T1w",), target="T2w"))
+        frozenset()
+    """
+    return frozenset(case.key for case in cases) - {case.key for case in complete_cases(cases, direction)}
+
+
 def prepared_id(folder: Path) -> str:
     """Hash of what tells one prepared folder from another: settings, raw files, splits, and figures of each image.
 

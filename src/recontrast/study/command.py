@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -193,6 +193,7 @@ def _select(work: _Work, picks: dict[tuple[str, str], str], failed: dict[str, st
         rule = rule_of(selection, group[0].job.adversarial, settings.lpips_weights is not None)
         if len(group) > 1 and cases:
             log.info("selecting %s …", "/".join(name))
+            scoring = replace(scoring, incomplete=cohorts.incomplete_cases(cases, group[0].job.direction))
             table, absent = score_candidates(group, settings.out, scoring, selection, work.untrained)
             failed |= absent
             if table.empty:
@@ -239,7 +240,8 @@ def _test(work: _Work, choices: Sequence[Choice], failed: dict[str, str]) -> lis
             try:
                 if what not in scored:  # several rules may choose the same one
                     log.info("testing %s/%s …", direction, candidate.name)
-                    scored[what] = _evaluate(work, candidate, scoring)
+                    missing = cohorts.incomplete_cases(work.cohort.split("test"), candidate.job.direction)
+                    scored[what] = _evaluate(work, candidate, replace(scoring, incomplete=missing))
             except RecontrastError as error:
                 failed[what] = str(error)
                 continue
@@ -261,6 +263,8 @@ def _test_as_is(
     try:
         absent = write_as_is(work.cohort.split("test"), label, direction.target, name, folder / IMAGES)
         origin = f"{name} {work.settings.prepared.resolve()} {label}"
+        missing = cohorts.incomplete_cases(work.cohort.split("test"), direction)
+        scoring = replace(scoring, incomplete=missing.union(absent))
         options = {"sources": direction.source, "controls": ()}
         scored = {
             evaluation.protocol: score_images(

@@ -43,6 +43,7 @@ class Scoring:
         workers: Cases at a time.
         seed: Seed of controls and statistics.
         keep_labels: Folder that keeps segmentations of the references, which all candidates share; None keeps none.
+        incomplete: Cases that lack a source or the target of what is scored: they fail each time.
     """
 
     prepared: Path
@@ -51,6 +52,7 @@ class Scoring:
     workers: int
     seed: int = 0
     keep_labels: Path | None = None
+    incomplete: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -194,8 +196,8 @@ def _facts(origin: str, values: Mapping[str, str], scoring: Scoring) -> dict[str
 def _finish(folder: Path, facts: Mapping[str, str], failed: Mapping[str, str], scoring: Scoring) -> None:
     """Say that a result is finished, unless something failed in it that may go well the next time."""
     cases = scoring.prepared / "cases.tsv"
-    hopeless = unscored(scoring.prepared) if cases.is_file() else {}  # not prepared
-    if failed.keys() <= hopeless.keys():
+    unprepared = unscored(scoring.prepared).keys() if cases.is_file() else set()
+    if failed.keys() <= unprepared | scoring.incomplete:
         write_json(folder / _DONE, {**facts, "failed": dict(failed)})
 
 
