@@ -87,6 +87,16 @@ def test_a_study_from_file_to_page(
         study_paper(settings(other, prepared))
 
 
+@pytest.mark.filterwarnings("ignore:sub-02. has no T2w, it is left out", "ignore:.*no validation subject")
+def test_a_method_is_tested_where_no_validation_subject_has_its_target(make_study, make_prepared) -> None:  # type: ignore[no-untyped-def]
+    wanted = settings(make_study(ONE), make_prepared(SPLITS, absent=(("02", "T2w"),)))
+    summary = study_paper(wanted)
+    assert not summary.failed
+    assert read_table(wanted.out / "orderings.tsv")["subjects"].tolist() == [2, 0]
+    tested = [folder.name for folder in (wanted.out / "test" / "T1w-T2w").iterdir()]
+    assert tested == ["osman2022_loss-l1@1"]  # as where there is no validation subject: the end of the first run
+
+
 def test_a_study_of_candidates_that_cannot_be_scored_has_a_page(
     make_study,
     make_prepared,

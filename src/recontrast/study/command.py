@@ -181,7 +181,7 @@ def _table_of_data(facts: Mapping[str, Any]) -> dict[str, Any]:
 def _select(work: _Work, picks: dict[tuple[str, str], str], failed: dict[str, str]) -> list[Choice]:
     """Choose one candidate of each direction and method."""
     settings, selection = work.settings, work.study.selection
-    cases = work.cohort.split("validation")
+    validation = work.cohort.split("validation")
     groups = groups_of(candidates_of(work.jobs))
     for picked in picks:
         if picked not in groups:
@@ -190,10 +190,12 @@ def _select(work: _Work, picks: dict[tuple[str, str], str], failed: dict[str, st
     choices, rows, said = [], [], set()
     for name, group in groups.items():
         table = pd.DataFrame()
+        direction = group[0].job.direction
+        cases = cohorts.complete_cases(validation, direction)
         rule = rule_of(selection, group[0].job.adversarial, settings.lpips_weights is not None)
         if len(group) > 1 and cases:
             log.info("selecting %s …", "/".join(name))
-            scoring = replace(scoring, incomplete=cohorts.incomplete_cases(cases, group[0].job.direction))
+            scoring = replace(scoring, incomplete=cohorts.incomplete_cases(validation, direction))
             table, absent = score_candidates(group, settings.out, scoring, selection, work.untrained)
             failed |= absent
             if table.empty:
@@ -207,7 +209,7 @@ def _select(work: _Work, picks: dict[tuple[str, str], str], failed: dict[str, st
                 log.info("selection: %s", rule.reason)
                 said.add(rule.reason)
         elif len(group) > 1:
-            log.info("%s: no validation subject, so nothing to choose by: the end of the first run is taken", name)
+            log.info("%s: no complete validation subject: the end of the first run is taken", "/".join(name))
         try:
             choice = choose(group, table, rule, selection.protocol, codes_of(group), picks.get(name, ""))
         except RecontrastError as error:
