@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -81,6 +82,17 @@ def test_readers_win_and_their_rank_is_told() -> None:
     assert "psnr 3, ssim_axial 1, gradient_distance 2" in ranks_in_words(choice)
     with pytest.raises(ConfigError, match="C9"):
         choose(group, table, rule, PROTOCOL, codes, pick="C9")
+
+
+def test_readers_win_where_the_rule_can_choose_nothing() -> None:
+    group, table = group_of_three()
+    codes = {candidate.name: f"C{number}" for number, candidate in enumerate(group)}
+    table, rule = table.assign(gradient_distance=math.nan), Rule(("ssim_axial", "gradient_distance"), "")
+    with pytest.raises(ConfigError, match="cannot be chosen by gradient_distance"):
+        choose(group, table, rule, PROTOCOL, codes)
+    choice = choose(group, table, rule, PROTOCOL, codes, pick="C2")
+    assert (choice.candidate, choice.by) == (group[2], "readers")
+    assert "gradient_distance" not in ranks_in_words(choice)
 
 
 def test_nothing_to_choose_by_takes_the_end_of_the_first_run() -> None:

@@ -183,20 +183,21 @@ def choose(
         pick: Code that readers picked; empty: the rule chooses.
 
     Raises:
-        ConfigError: There is no such code.
+        ConfigError: There is no such code, or nothing was picked and no candidate has a value of the rule's metrics.
     """
     if table.empty:
         by = "one" if len(group) == 1 else "last"
         return Choice(group[-1] if by == "one" else _last_of_first(group), Rule((), ""), by, table, tuple(group))
     ranked = with_ranks(table, protocol)
     ranked.insert(0, "code", [codes[name] for name in ranked["candidate"]])
-    chosen, by = best_by(ranked, rule.metrics), "rule"
-    if pick:
+    if pick:  # it wins, also where the rule's metric has no value
         if pick not in set(ranked["code"]):
             raise ConfigError(
                 f"picked code {pick} is not on the sheet of {group[0].group}: {', '.join(ranked['code'])}"
             )
         chosen, by = ranked["code"].tolist().index(pick), "readers"
+    else:
+        chosen, by = best_by(ranked, rule.metrics), "rule"
     ranked["chosen"] = [number == chosen for number in range(len(ranked))]
     name = ranked["candidate"].iloc[chosen]
     return Choice(next(c for c in group if c.name == name), rule, by, ranked, tuple(group))
