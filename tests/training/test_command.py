@@ -316,6 +316,30 @@ def test_a_network_with_a_fit_and_no_control_trains_with_validation(
     assert read_description(given.run).model.options["whitened"] is True
 
 
+def test_a_stage_two_without_discriminator_is_refused_at_the_start_or_not_begun(
+    make_prepared: MakePrepared, tmp_path: Path
+) -> None:
+    prepared = make_prepared()
+
+    def learn(first_steps: int, *budget: str) -> Path:
+        given = TrainSettings(
+            prepared=prepared, run=tmp_path / "-".join(budget), source=("T1w",), target="T2w", preset="hagiwara2019",
+            set=("model.options.width=4", "recipe.options.discriminator=none", "loop.accelerator=cpu",
+                 "data.size=[32,32]", f"recipe.options.first_steps={first_steps}", *budget),
+        )  # fmt: skip
+        train(given)
+        return given.run
+
+    for first_steps, steps in ((3, 6), (0, 0)):
+        with pytest.raises(ConfigError, match=f"stage two begins after {first_steps} steps and needs a discriminator"):
+            learn(first_steps, f"loop.steps={steps}")
+        assert not (tmp_path / f"loop.steps={steps}").exists()
+    # How many steps there will be is not known beforehand: it ends in time, with a translator.
+    run = learn(3, "loop.steps=0", "loop.minutes=5")
+    assert read_description(run).trained_steps == 3
+    assert "3 steps done" in read_log(run)[-1]["reason"]
+
+
 @pytest.mark.filterwarnings("ignore:.*no validation subject")
 def test_what_is_held_out_must_not_be_learned_from(make_prepared: MakePrepared, settings: MakeSettings) -> None:
     held = ("data.held_out=0.2", "data.plane=volume", "data.patch=[16,16,8]")

@@ -122,6 +122,11 @@ class PixelwiseRecipe(nn.Module):
         """Steps before the network learns from the discriminator; 0 where there is none."""
         return 0 if self.discriminator is None else self.first_steps + self.warm_steps
 
+    @property
+    def most_steps(self) -> int | None:
+        """Steps after which nothing more can be learned: those of stage one where there is no discriminator."""
+        return self.first_steps if self.discriminator is None else None
+
     def optimized(self) -> dict[str, list[nn.Module]]:
         """An optimiser for the network, and one for the discriminator where there is one."""
         judge = {} if self.discriminator is None else {"discriminator": [self.discriminator]}

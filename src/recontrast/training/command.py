@@ -290,6 +290,12 @@ def _check_members(job: Job) -> None:
             options["in_channels"],
             plan.data.spatial_dims,
         )
+    most = getattr(recipe, "most_steps", None)
+    if most is not None and (most == 0 or (plan.loop.steps > most and not plan.loop.epochs)):
+        raise ConfigError(
+            f"recipe {plan.recipe.name}: stage two begins after {most} steps and needs a discriminator; raise "
+            "recipe.options.first_steps to loop.steps, or name a discriminator"
+        )
     cut_by_mask = plan.data.spatial_dims == 3 or set(plan.data.learned_planes) != {"axial"}
     if plan.data.held_out and cut_by_mask and not getattr(recipe, "masked", False):
         raise ConfigError(

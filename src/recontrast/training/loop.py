@@ -192,6 +192,7 @@ class _Training:
         self.validate_every = self.loop.validate_every or batches.epoch_length
         self.learner = Learner(fabric, job.plan, job.description.model.options, self.total_steps, job.precision)
         self.last_stage = getattr(self.learner.recipe, "last_stage", 0)
+        self.most_steps: int | None = getattr(self.learner.recipe, "most_steps", None)
         self.state = State()
         resumed = job.resume and has_checkpoint(job.run / LAST)
         if resumed:
@@ -300,6 +301,8 @@ class _Training:
         loop, state = self.loop, self.state
         if self.total_steps and state.step >= self.total_steps:
             return f"{state.step} steps done"
+        if self.most_steps is not None and state.step >= self.most_steps:
+            return f"{state.step} steps done, the last that the recipe has (recipe.options.first_steps)"
         if loop.minutes and state.seconds >= 60 * loop.minutes:
             return f"{loop.minutes:g} minutes used{self._cut_off()}"
         if loop.patience and state.waited >= loop.patience:
