@@ -68,6 +68,10 @@ def test_network_is_taken_over_and_its_controls_are_fitted_anew(
     assert set(read_description(first).training_images) < set(about.training_images)
     assert about.source_levels == read_description(first).source_levels
     assert "nothing was done" in train(auto(others, run, *nothing, start_from=first)).done[0]  # the same once more
+    # The weights count, not how their folder is written; none at all are others.
+    assert "nothing was done" in train(auto(others, run, *nothing, start_from=first / "translator")).done[0]
+    with pytest.raises(ConfigError, match=r"begins with .*first, not with random weights"):
+        train(auto(others, run, *nothing))
     record = json.loads((run / "provenance.json").read_text())
     assert record["start_from"] == read_description(first).weights_sha256
 

@@ -181,7 +181,7 @@ def _kept_plan(wanted: Wanted, path: Path) -> Planned:
     if former != wanted.preset:
         raise ConfigError(f"{path} is the plan of preset {former}, not {wanted.preset}; train in another folder")
     began = before.get("start_from", "") if before else wanted.start_from
-    if began != wanted.start_from:
+    if bool(began) != bool(wanted.start_from):  # which weights they are is compared by their hash, not by their folder
         raise ConfigError(
             f"{path} is the plan of a training that begins with {began or 'random weights'}, not with "
             f"{wanted.start_from or 'random weights'}; train in another folder"
