@@ -146,3 +146,15 @@ def test_to_begin_with_each_subset_and_target_has_a_batch_of_the_cases_that_have
     assert seen == {way: min(8, len(batches.places) if way in of_both else of_first) for way in seen}
     assert len(seen) == 9
     assert of_both < set(seen)
+
+
+def test_what_is_held_out_is_unknown_to_what_looks_beyond_the_mask(make_batches: MakeBatches) -> None:
+    whole, batches = make_batches(planes=("coronal",)), make_batches(planes=("coronal",), held_out=0.3)
+    for parts in ([*batches.to_begin_with(50)], [batches.as_they_are(50)]):
+        unknown, mask = (torch.cat([getattr(part, name) for part in parts]) for name in ("target", "mask"))
+        assert unknown.isnan().any()
+        assert not unknown.isnan()[mask].any()
+    place = next(place for place in batches.places if batches.cases[place[0]].plane == "coronal")
+    plain, rng = batches._plain(batches.cases)
+    part, complete = plain.sample(*place, rng), whole.sample(*place, rng)
+    assert np.isnan(part.target)[complete.mask & ~part.mask].all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -184,3 +185,20 @@ def test_the_target_of_a_held_out_slab_is_never_learned_from(make_case: MakeCase
     axial = next(case for case in cached if case.plane == "axial")
     kept = sum(int(batch.mask.sum()) for batch in SliceBatches([axial], settings, seed=0).held_out())
     assert kept == np.asarray(axial.regions[:, 0])[slab].sum()
+
+
+def test_what_is_held_out_is_unknown_to_what_looks_beyond_the_mask(make_case: MakeCase, tmp_path: Path) -> None:
+    settings = DataSettings(batch=2, held_out=0.2, planes=("coronal", "sagittal"))
+    cached = cache_cases([make_case("01")], ["T1w"], "T2w", settings, tmp_path)
+    cases = [case for case in cached if case.plane != "axial"]
+    batches = SliceBatches(cases, settings, seed=0)
+    batch = batches.as_they_are(100)
+    whole = SliceBatches(cases, dataclasses.replace(settings, held_out=0.0), seed=0).as_they_are(100)
+    unknown = batch.target.isnan()
+    held = whole.mask & ~batch.mask
+    assert held.sum() > 0
+    assert unknown[held].all()
+    assert not unknown[batch.mask].any()
+    assert torch.equal(batch.target[~unknown], whole.target[~unknown])
+    assert not any(batches.batch(step).target.isnan().any() for step in range(3))
+    assert not any(part.target.isnan().any() for part in SliceBatches(cached[:1], settings, seed=0).held_out())

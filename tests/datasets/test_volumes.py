@@ -95,3 +95,14 @@ def test_settings_of_slices_are_refused_for_volumes(given: dict[str, object]) ->
         DataSettings(plane="volumes")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="axial"):
         VolumeBatches([], DataSettings(), seed=0)
+
+
+def test_what_is_held_out_is_unknown_to_what_looks_beyond_the_mask(make_case: MakeCase, tmp_path: Path) -> None:
+    settings = volumes(held_out=0.3)
+    batches = VolumeBatches(two_cases(make_case, tmp_path, settings), settings, seed=0)
+    whole, part = VolumeBatches(batches.cases, volumes(), seed=0).as_they_are(1), batches.as_they_are(1)
+    held = whole.mask & ~part.mask
+    assert held.any()
+    assert part.target.isnan()[held].all()
+    assert not part.target.isnan()[part.mask].any()
+    assert not any(batch.target.isnan().any() for batch in (batches.batch(0), *batches.held_out()))

@@ -56,6 +56,25 @@ def test_air_is_learned_and_what_is_held_out_is_not() -> None:
     assert (said - wanted[0])[mask[0]].square().mean() < 0.3 * wanted[0][mask[0]].var()
 
 
+def test_dark_tissue_of_a_slab_that_is_held_out_is_no_air() -> None:
+    """Outside the mask, and dark as air: its target is not known, and nothing is learned from it."""
+    source = places(2)
+    mask = torch.zeros(2, 1, 48, 48, dtype=torch.bool)
+    mask[:, :, 8:40, 8:40] = True
+    held = torch.zeros_like(mask)
+    held[..., 20:28] = True
+    source[:, :1] = torch.where(mask & ~held, 0.5 + source[:, :1], 0.01 * source[:, :1])
+    wanted = torch.where(mask, source[:, 1:2], torch.full((), 0.7))
+    models = []
+    for slab in (torch.nan, 50.0):
+        torch.manual_seed(1)
+        models.append(Surroundings(channels=3))
+        models[-1].fit(source, torch.where(held, slab, wanted), mask & ~held)
+    known, leaked = (model(source)[~mask & ~held] for model in models)
+    assert (known - 0.7).abs().mean() < 0.2
+    assert leaked.abs().max() > 5  # a slab whose target is given would be taken for air
+
+
 def test_those_of_each_code_are_the_ones_that_were_fitted_to_it() -> None:
     source, code = places(2).repeat(2, 1, 1, 1), torch.tensor([2, 0, 2, 0])
     wanted = torch.where(code[:, None, None, None] == 2, source[:, :1], -source[:, 1:2])

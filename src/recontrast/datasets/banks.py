@@ -74,7 +74,9 @@ class BankBatches(SliceBatches):
     def _plain(self, cases: Sequence[CachedCase]) -> tuple[BankBatches, np.random.Generator]:
         """Batches of some of the cases without random changes, of the same size."""
         as_is = dataclasses.replace(self.settings, augment=AugmentSettings(), size=self.size)
-        return BankBatches(cases, as_is, self.seed, self.bank), np.random.default_rng(self.seed)
+        plain = BankBatches(cases, as_is, self.seed, self.bank)
+        plain.hides = True
+        return plain, np.random.default_rng(self.seed)
 
     def _made(self, number: int, index: int, rng: np.random.Generator, target: str, given: Sequence[str]) -> Sample:
         everything, each = SliceBatches.sample(self, number, index, rng), 2 * self.settings.neighbours + 1
@@ -87,4 +89,6 @@ class BankBatches(SliceBatches):
         wanted = images[target][each // 2][None]
         if self.settings.clip_target:
             wanted = np.clip(wanted, 0, 1)
+        if self.hides:  # then nothing is shifted
+            wanted[..., self._held_part(number, self.centres[number][1] - self.size[1] // 2)] = np.nan
         return Sample(source.reshape(-1, *self.size), wanted, everything.mask, everything.spacing)

@@ -66,6 +66,9 @@ class SliceBatches:
         torch.Size([4, 1, 96, 112])
     """
 
+    hides = False
+    """Whether the target of what is held out is nan, for what looks beyond the mask."""
+
     def __init__(self, cases: Sequence[CachedCase], settings: DataSettings, seed: int) -> None:
         self.cases = tuple(cases)
         self.settings = settings
@@ -103,9 +106,10 @@ class SliceBatches:
         return stacked([self.sample(*self.place(position), rng) for position in positions])
 
     def as_they_are(self, most: int) -> Batch:
-        """Up to `most` slices without random changes, from the beginning of the first epoch."""
+        """Up to `most` slices without random changes, from the beginning of the first epoch; nan where held out."""
         as_is = dataclasses.replace(self.settings, augment=AugmentSettings(), size=self.size)
         plain = SliceBatches(self.cases, as_is, self.seed)
+        plain.hides = True
         rng = np.random.default_rng(self.seed)
         return stacked([plain.sample(*plain.place(n), rng) for n in range(min(most, len(plain.places)))])
 
@@ -150,10 +154,16 @@ class SliceBatches:
             target = np.clip(target, 0, 1)
         mask = np.zeros((1, *self.size), np.bool_)
         mask[0, inside[0], inside[1]] = case.regions[index, 0, cut[0], cut[1]]
-        if case.plane != "axial":
-            mask[..., shifted(self.held[number], -starts[1])] = False
+        held = self._held_part(number, starts[1])
+        mask[..., held] = False
+        if self.hides:
+            target[..., held] = np.nan
         changed = augment(source, target, mask, settings.augment, rng, 2 * settings.neighbours + 1)
         return Sample(*changed, np.array(case.spacing[1:], np.float32))
+
+    def _held_part(self, number: int, start: int) -> slice:
+        """What is held out of a sample that begins at `start`, along its last axis; axial slices are left out whole."""
+        return slice(0, 0) if self.cases[number].plane == "axial" else shifted(self.held[number], -start)
 
 
 def shifted(part: slice, by: int) -> slice:

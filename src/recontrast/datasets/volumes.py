@@ -67,6 +67,7 @@ class VolumeBatches(SliceBatches):
     def as_they_are(self, most: int) -> Batch:
         """A volume, or patches of as many voxels, without random changes; `most` counts slices: a volume has many."""
         plain = VolumeBatches(self.cases, dataclasses.replace(self.settings, augment=AugmentSettings()), self.seed)
+        plain.hides = True
         count = max(1, _VOXELS_OF_A_CONTROL // int(np.prod(self.size))) if self.settings.patch else 1
         rng = np.random.default_rng(self.seed)
         return stacked([plain.sample(*plain.place(n), rng) for n in range(count)])
@@ -107,7 +108,10 @@ class VolumeBatches(SliceBatches):
             target = np.clip(target, 0, 1)
         mask = np.zeros((1, *self.size), np.bool_)
         mask[0][inside] = np.moveaxis(case.regions[slices, 0, rows, columns], 0, -1)
-        mask[..., shifted(self.held[number], -starts[2])] = False
+        held = shifted(self.held[number], -starts[2])
+        mask[..., held] = False
+        if self.hides:
+            target[..., held] = np.nan
         changed = augment(block[case.sources], target, mask, settings.augment, rng)
         return Sample(*changed, np.array(case.spacing_ras(case.plane), np.float32))
 

@@ -106,7 +106,7 @@ class ResidualEncoder(nn.Module):
 
         Args:
             source: (B, in_channels, I, J[, K]).
-            target: (B, 1, I, J[, K]).
+            target: (B, 1, I, J[, K]); nan where it is held out.
             mask: Voxels that count, like the target.
         """
         if self.expected is None:

@@ -33,7 +33,7 @@ _JITTER = 0.05
 
 _AIR, _DARK = 0.1, 0.1
 """So many voxels of air for each of the head are learned from, too: else what is said of air is left to chance, and a
-haze lies behind the head. Air is what is darker than this in the first source, outside the mask."""
+haze lies behind the head. Air is what is darker than this in the first source, outside the mask, of known target."""
 
 
 class Surroundings(nn.Module):
@@ -70,14 +70,14 @@ class Surroundings(nn.Module):
 
         Args:
             source: (B, channels, I, J[, K]).
-            lacking: What is to be said of each voxel, (B, 1, I, J[, K]).
+            lacking: What is to be said of each voxel, (B, 1, I, J[, K]); nan where it is held out.
             mask: Voxels that count, like `lacking`; some air of the same images is added.
             quantile: Learn this quantile of `lacking`, 0 to 1; None: its mean, by least squares.
             most: At most this many voxels.
         """
         chance = torch.Generator().manual_seed(0)
         inside = mask[:, 0].bool()
-        inside = inside | _some_air(source, inside, chance)
+        inside = inside | _some_air(source, lacking, inside, chance)
         voxels = source.movedim(1, -1)[inside].float()
         wanted = lacking[:, 0][inside].float()[:, None]
         if len(voxels) > most:
@@ -163,7 +163,7 @@ class SurroundingsOfEach(nn.Module):
         Args:
             source: (B, channels, I, J[, K]).
             code: (B,), 0 to `codes` - 1.
-            lacking: What is to be said of each voxel, (B, 1, I, J[, K]).
+            lacking: What is to be said of each voxel, (B, 1, I, J[, K]); nan where it is held out.
             mask: Voxels that count, like `lacking`.
         """
         for number in sorted(set(code.tolist())):
@@ -190,10 +190,10 @@ class SurroundingsOfEach(nn.Module):
         return getattr(self, f"weight_{n}"), getattr(self, f"bias_{n}")
 
 
-def _some_air(source: Tensor, inside: Tensor, chance: torch.Generator) -> Tensor:
+def _some_air(source: Tensor, lacking: Tensor, inside: Tensor, chance: torch.Generator) -> Tensor:
     """Voxels of air to learn from, of images of which something counts (others are held out), drawn at random."""
     counts = inside.flatten(1).any(1).view(-1, *[1] * (inside.ndim - 1))
-    air = ~inside & (source[:, 0] < _DARK) & counts
+    air = ~inside & (source[:, 0] < _DARK) & counts & ~lacking[:, 0].isnan()
     number = int(air.sum())
     if not number:
         return air
