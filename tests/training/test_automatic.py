@@ -72,21 +72,24 @@ def test_the_batch_gives_way_to_memory_and_then_there_is_a_line() -> None:
 
 
 def test_steps_fit_into_the_time() -> None:
-    plan, reason = fit_steps(plan_for(HEADS), 3.0, False, lambda _: 0.5)
+    plan, reason = fit_steps(plan_for(HEADS), 3.0, False, 0.5)
     assert plan.loop.steps == 324
     assert (plan.loop.minutes, plan.loop.validate_every, plan.loop.epochs) == (3.0, 81, 0)
     assert "0.5 s" in reason
-    with_validation, _ = fit_steps(plan, 3.0, True, lambda _: 0.5)
+    with_validation, _ = fit_steps(plan, 3.0, True, 0.5)
     assert with_validation.loop.steps < plan.loop.steps
-    few, reason = fit_steps(plan, 3.0, False, lambda _: 60.0)
+    after_controls, reason = fit_steps(plan, 3.0, False, 0.5, before=60.0)
+    assert after_controls.loop.steps == 204
+    assert reason.endswith("204 fit into 3 minutes, after 60 s in which the controls are fitted")
+    few, reason = fit_steps(plan, 3.0, False, 60.0)
     assert few.loop.steps == 2
     assert "too few to learn much" in reason
     asked = dataclasses.replace(
         plan, loop=dataclasses.replace(plan.loop, patience=7, warmup_steps=90, validate_every=5)
     )
-    kept, _ = fit_steps(asked, 3.0, True, lambda _: 0.5, {"patience", "warmup_steps", "validate_every", "seed"})
+    kept, _ = fit_steps(asked, 3.0, True, 0.5, {"patience", "warmup_steps", "validate_every", "seed"})
     assert (kept.loop.patience, kept.loop.warmup_steps, kept.loop.validate_every) == (7, 90, 5)
-    given_way, _ = fit_steps(asked, 3.0, True, lambda _: 0.5)
+    given_way, _ = fit_steps(asked, 3.0, True, 0.5)
     assert (given_way.loop.patience, given_way.loop.warmup_steps, given_way.loop.validate_every) == (0, 27, 68)
     with pytest.raises(ConfigError, match="give it some"):
         decide(dataclasses.replace(HEADS, minutes=0.0))

@@ -18,6 +18,7 @@ from tests.training.conftest import Stopped, stop_at
 from recontrast.errors import IntensityError, OutputError, RecontrastWarning, TrainingError
 from recontrast.io.tables import read_table
 from recontrast.training import loop as loop_module
+from recontrast.training.automatic import PLAN_FILE
 from recontrast.training.checkpoint import load_checkpoint
 from recontrast.training.command import TrainSettings, train
 from recontrast.training.learner import Learner
@@ -269,6 +270,15 @@ def test_a_rate_falls_over_the_minutes_where_they_alone_count(
 def test_a_rate_that_did_not_fall_to_its_end_is_said(learn_from: Callable[..., Path]) -> None:
     end = read_log(learn_from("run", "loop.steps=90", "loop.schedule=linear", "loop.minutes=0.0001"))[-1]
     assert re.search(r"at step \d of 90, with the learning rate still at 9\d%; `train --minutes` plans", end["reason"])
+
+
+def test_who_had_the_steps_planned_is_not_told_to_have_them_planned(
+    learn_from: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / PLAN_FILE).write_text("")
+    end = read_log(learn_from("run", "loop.steps=90", "loop.schedule=linear", "loop.minutes=0.0001"))[-1]
+    assert end["reason"].endswith("it took longer than was planned: give it more minutes")
 
 
 @pytest.mark.slow

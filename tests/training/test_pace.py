@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from recontrast.datasets.patches import Batch
+from recontrast.training.fingerprint import Fingerprint
 from recontrast.training.learner import Learner
-from recontrast.training.pace import seconds_of_step
+from recontrast.training.pace import seconds_of_beginning, seconds_of_step
 from recontrast.training.plan import read_plan
 from recontrast.training.planning import model_options
 
@@ -62,3 +65,34 @@ def test_of_a_recipe_in_stages_the_last_is_timed(monkeypatch: pytest.MonkeyPatch
     seconds_of_step(plan, model_options(plan, 1), (16, 16))
     assert len(taken) >= 5
     assert all(named == {"l1", "discriminator", "adversarial"} for named in taken)
+
+
+def test_what_comes_before_the_first_step_is_timed_on_few_voxels(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, fitted = [0.0], []
+
+    def begin(self: Learner, batch: Batch) -> None:
+        clock[0] += 2.0
+        fitted.append((int(batch.mask.sum()), tuple(batch.source.shape)))
+
+    monkeypatch.setattr(Learner, "begin", begin)
+    monkeypatch.setattr("recontrast.training.pace.time.perf_counter", lambda: clock[0])
+    about = Fingerprint(
+        subjects=2, cases=2, validation_subjects=0, sources=1, spacing_mm=(1.0, 1.0, 1.0), head=(100, 100, 100),
+        voxels=500_000, cores=2, memory_gb=16.0, accelerator="cpu", minutes=3.0,
+    )  # fmt: skip
+    small = ("loop.accelerator=cpu", "model.options.width=4", "loop.precision=fp32")
+
+    def seconds(preset: str, about: Fingerprint, *overrides: str, ways: int = 1) -> float:
+        plan = read_plan(preset, "cpu", (*small, *overrides))
+        return seconds_of_beginning(plan, model_options(plan, 1), about, ways)
+
+    auto = ("model.options.blocks=[1,1]",)
+    assert seconds("auto", about, *auto) == pytest.approx(2.0 * 10)  # two heads of 100 slices each
+    ((voxels, shape),) = fitted
+    assert (voxels, shape[2:]) == (100_000, (112, 112))
+    assert shape[0] * 112 * 112 >= 100_000
+    assert seconds("auto", replace(about, voxels=10**6), *auto) == pytest.approx(2.0 * 12)  # of at most so many
+    assert seconds("auto", replace(about, voxels=1000), *auto, ways=9) == pytest.approx(2.0 * 9)
+    assert fitted[-1][0] == 2000
+    assert seconds("auto", about, *auto, "model.options.start=none") == pytest.approx(20.0)
+    assert seconds("osman2022", about, "model.options.depth=2", "model.options.dropout=[]") == 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ from recontrast.io.nifti import read_volume
 from recontrast.preparation.cohort import read_cohort
 from recontrast.training import command, loop, memory, pace
 from recontrast.training.command import TrainSettings, train
+from recontrast.training.learner import Learner
 from recontrast.training.plan import read_plan
 from recontrast.training.planning import model_options
 from recontrast.translation.description import read_description
@@ -36,6 +38,7 @@ def settings(
     make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., TrainSettings]:
     monkeypatch.setattr(pace, "seconds_of_step", lambda *_: 10.0)
+    monkeypatch.setattr(pace, "seconds_of_beginning", lambda *_: 0.0)
     prepared = make_prepared({"01": "train", "02": "train", "04": "test"})
 
     def make(**changes: object) -> TrainSettings:
@@ -153,6 +156,24 @@ def test_minutes_are_named_once_and_are_a_number(settings: Callable[..., TrainSe
     for minutes in (float("nan"), float("inf"), -1.0):
         with pytest.raises(ConfigError, match="--minutes is"):
             train(settings(minutes=minutes))
+
+
+@pytest.mark.filterwarnings("ignore:.*no validation subject")
+@pytest.mark.parametrize(("contrasts", "least", "most"), [(("T1w", "T2w", "FLAIR"), 18, 23), (("T1w", "T2w"), 23, 26)])
+def test_minutes_are_left_for_the_controls_of_every_set_of_sources_and_target(
+    make_prepared: MakePrepared,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    contrasts: tuple[str, ...],
+    least: int,
+    most: int,
+) -> None:
+    monkeypatch.setattr(command, "_launch", lambda _: (_ for _ in ()).throw(Stopped))
+    monkeypatch.setattr(pace, "seconds_of_step", lambda *_: 1.0)
+    monkeypatch.setattr(Learner, "begin", lambda *_: time.sleep(0.4))
+    given = TrainSettings(prepared=make_prepared({"01": "train"}), run=tmp_path / "run", source=contrasts,
+                          target=contrasts, set=TINY, minutes=0.5)  # fmt: skip
+    assert least <= plan_of(given)["loop"]["steps"] <= most  # of 27 seconds nine fits take 3.6, or two 0.8
 
 
 @pytest.mark.slow

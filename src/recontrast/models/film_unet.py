@@ -28,7 +28,7 @@ from recontrast.models.residual_levels import (
     require_levels,
     stem_layer,
 )
-from recontrast.models.surroundings import SurroundingsOfEach
+from recontrast.models.surroundings import VOXELS_OF_EACH, SurroundingsOfEach
 from recontrast.preparation.context import channel_count
 
 _EMBEDDED = 32
@@ -80,6 +80,9 @@ class FilmUNet(nn.Module):
 
     controls = ("curves", "surroundings")
     """Parts that are fitted to the data before the first step (`fit`)."""
+
+    most_fitted = VOXELS_OF_EACH
+    """Voxels that the slowest of them learns from, at most."""
 
     def __init__(
         self,

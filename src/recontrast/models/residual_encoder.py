@@ -24,7 +24,7 @@ from recontrast.models.residual_levels import (
     require_levels,
     stem_layer,
 )
-from recontrast.models.surroundings import Surroundings
+from recontrast.models.surroundings import VOXELS, Surroundings
 
 
 @MODELS.register("residual_encoder")
@@ -63,6 +63,9 @@ class ResidualEncoder(nn.Module):
 
     controls = ("expected", "surroundings")
     """Parts that are fitted to the data before the first step (`fit`)."""
+
+    most_fitted = VOXELS
+    """Voxels that the slowest of them learns from, at most."""
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -165,8 +165,8 @@ def seen_size(data: DataSettings, about: Fingerprint) -> tuple[int, ...]:
 
 
 def fit_steps(
-    plan: Plan, minutes: float, validated: bool, seconds: Callable[[Plan], float], asked: Collection[str] = ()
-) -> tuple[Plan, str]:
+    plan: Plan, minutes: float, validated: bool, seconds: float, asked: Collection[str] = (), before: float = 0.0,
+) -> tuple[Plan, str]:  # fmt: skip
     """The plan with as many steps as fit into the time, and the reason in words.
 
     Whatever the preset says of steps, epochs, patience, warm-up and validation gives way to the time, but not what the
@@ -176,14 +176,16 @@ def fit_steps(
         plan: Any plan.
         minutes: Wall-clock budget.
         validated: Whether there are validation subjects.
-        seconds: Seconds of one step of a plan, as measured on this machine.
+        seconds: Seconds of one step of the plan, as measured on this machine.
         asked: Settings of the loop that the user named.
+        before: Seconds before the first step, in which controls are fitted.
     """
-    pace = seconds(plan)
-    steps = max(1, int(60 * minutes * _SHARE_OF_TIME[validated] / pace))
-    words = f"a step took {pace:.3g} s: {steps} fit into {minutes:g} minutes"
+    steps = max(1, int((60 * minutes * _SHARE_OF_TIME[validated] - before) / seconds))
+    words = f"a step took {seconds:.3g} s: {steps} fit into {minutes:g} minutes"
+    if before:
+        words += f", after {before:.3g} s in which the controls are fitted"
     if steps < _FEWEST_STEPS:
-        words += ", too few to learn much; more minutes, or a smaller model.options.width or data.batch, would help"
+        words += "; too few to learn much: more minutes, or a smaller model.options.width or data.batch, would help"
         log.warning("%s", words)
     fitted: dict[str, Any] = {"patience": 0, "warmup_steps": min(plan.loop.warmup_steps, steps // 10),
                               "validate_every": -(-steps // _VALIDATIONS)}  # fmt: skip

@@ -126,7 +126,8 @@ def train(settings: TrainSettings) -> Summary:
     several = _makes_several(settings, plan)
     cases = choose_cases(cohort, settings.source, settings.targets, paired=plan.data.paired, partly=several)
     asked = (settings.preset, settings.scale, settings.set, settings.source, settings.minutes, len(settings.targets))
-    wanted = Wanted(settings.run, *asked, begins, "" if settings.start_from is None else str(settings.start_from))
+    started = "" if settings.start_from is None else str(settings.start_from)
+    wanted = Wanted(settings.run, *asked, begins, started, _ways(settings, cases) if several else 1)
     planned = plan_run(wanted, plan, cases.train, cases.validation)
     job = _job(settings, planned.plan, cohort, cases, beginning, several=several)
     _check_members(job)
@@ -179,6 +180,12 @@ def _makes_several(settings: TrainSettings, plan: Plan) -> bool:
 
         require_bank_plan(plan)
     return several
+
+
+def _ways(settings: TrainSettings, cases: Cases) -> int:
+    """In how many ways targets can be made of sources that training cases have."""
+    bank = Bank(sources=settings.source, targets=dict.fromkeys(settings.targets, OPEN_SCALE))
+    return len({way for case in cases.train for way in bank.directions(case.images)})
 
 
 def _job(

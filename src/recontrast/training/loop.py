@@ -26,6 +26,7 @@ from recontrast.errors import RecontrastWarning, TrainingError
 from recontrast.io.tables import write_table
 from recontrast.preparation.cohort import PreparedCase
 from recontrast.training.any_to_any import build_validator
+from recontrast.training.automatic import PLAN_FILE
 from recontrast.training.beginning import Beginning
 from recontrast.training.checkpoint import has_checkpoint, load_checkpoint, read_step, save_checkpoint
 from recontrast.training.former import LAST
@@ -222,7 +223,8 @@ class _Training:
         if weights is not None:
             self.learner.take_over(weights)
         if isinstance(self.batches, SliceBatches) and self.learner.starts_from_control:
-            for batch in self.batches.to_begin_with(self._fitting(self.batches)):
+            most = slices_of_a_control(self.job.description.channels, self.batches.size)
+            for batch in self.batches.to_begin_with(most):
                 self.learner.begin(batch)
             if weights is not None:
                 self.learner.take_over(weights, keep_controls=True)
@@ -286,16 +288,12 @@ class _Training:
         if judged:
             as_is = dataclasses.replace(self.job.plan.data, augment=AugmentSettings(), planes=(), held_out=0.0)
             batches = type(self.batches)(judged, as_is, self.loop.seed)
-            held = iter([batches.as_they_are(self._fitting(batches))])
+            most = slices_of_a_control(self.job.description.channels, batches.size)
+            held = iter([batches.as_they_are(most)])
         else:
             held = self.batches.held_out()
         self.learner.network.load_state_dict(load_checkpoint(self.job.run / BEST).part("network"))
         return self.learner.share_to_keep(held)
-
-    def _fitting(self, batches: SliceBatches) -> int:
-        """Number of slices that fit into memory at once."""
-        values = self.job.description.channels * int(np.prod(batches.size))
-        return min(_SLICES_OF_A_CONTROL, max(16, _VALUES_OF_A_CONTROL // values))
 
     def _reason_to_end(self) -> str:
         loop, state = self.loop, self.state
@@ -317,10 +315,10 @@ class _Training:
             rate = self.learner.rate / self.loop.learning_rate
             return f" with the learning rate still at {rate:.0%} in the last step" if rate > _STILL_HIGH else ""
         rate = learning_rate(self.loop, self.state.step, self.total_steps) / self.loop.learning_rate
-        return (
-            f" at step {self.state.step} of {self.total_steps}, with the learning rate still at {rate:.0%}; "
-            "`train --minutes` plans as many steps as fit, over which it falls to its end"
-        )
+        said = f" at step {self.state.step} of {self.total_steps}, with the learning rate still at {rate:.0%}"
+        if (self.job.run / PLAN_FILE).is_file():
+            return f"{said}; it took longer than was planned: give it more minutes"
+        return f"{said}; `train --minutes` plans as many steps as fit, over which it falls to its end"
 
     def _step(self, batch: Batch) -> tuple[float, dict[str, float]]:
         started = time.perf_counter()
@@ -412,6 +410,20 @@ class _Training:
             device=str(self.fabric.device), precision=job.precision, seed=self.loop.seed,
             slices=len(self.batches.places), size=list(self.batches.size),
         )  # fmt: skip
+
+
+def slices_of_a_control(channels: int, size: Sequence[int]) -> int:
+    """Slices from which a control is fitted, at most.
+
+    Args:
+        channels: Channels of a slice.
+        size: Spatial size.
+
+    Example:
+        >>> slices_of_a_control(13, (192, 224))
+        107
+    """
+    return min(_SLICES_OF_A_CONTROL, max(16, _VALUES_OF_A_CONTROL // (channels * int(np.prod(size)))))
 
 
 def _total_steps(loop: LoopSettings, epoch_length: int) -> int:

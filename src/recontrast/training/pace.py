@@ -1,4 +1,4 @@
-"""How long a training step takes on this machine: measured, on numbers drawn at random, before the training."""
+"""How long steps, and what comes before them, take on this machine: measured on random numbers before the training."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from recontrast.datasets.patches import Batch
+from recontrast.datasets.settings import PLANES
 from recontrast.execution.runtime import choose_precision
+from recontrast.training.automatic import seen_size
+from recontrast.training.fingerprint import Fingerprint
 from recontrast.training.learner import Learner
-from recontrast.training.loop import set_up_processor
+from recontrast.training.loop import set_up_processor, slices_of_a_control
 from recontrast.training.plan import Plan
 
 _WARM = 2
@@ -20,6 +24,9 @@ _WARM = 2
 
 _FEWEST, _MOST, _ENOUGH_SECONDS = 5, 12, 2.0
 """Steps that are taken: as many as need two seconds, within these numbers."""
+
+_VOXELS_OF_A_TRIAL = 100_000
+"""Voxels from which a control is fitted to see how long that takes; of more voxels it takes longer in proportion."""
 
 
 def seconds_of_step(plan: Plan, model_options: dict[str, Any], size: Sequence[int]) -> float:
@@ -35,13 +42,7 @@ def seconds_of_step(plan: Plan, model_options: dict[str, Any], size: Sequence[in
     Raises:
         ConfigError: An option of model or recipe does not exist or is out of range.
     """
-    from lightning_fabric import Fabric
-
-    set_up_processor(plan.loop.threads, plan.loop.devices)
-    on_gpu = plan.loop.accelerator != "cpu" and torch.cuda.is_available()
-    precision = choose_precision(plan.loop.precision, accelerated=on_gpu and torch.cuda.is_bf16_supported())
-    fabric = Fabric(accelerator="cuda" if on_gpu else "cpu", devices=1)
-    learner = Learner(fabric, plan, model_options, _MOST, precision)
+    learner = _learner(plan, model_options)
     count = max(1, plan.data.batch // plan.loop.devices)
     source = torch.rand(count, model_options["in_channels"], *size)
     target = torch.rand(count, 1, *size)
@@ -53,3 +54,45 @@ def seconds_of_step(plan: Plan, model_options: dict[str, Any], size: Sequence[in
         learner.step(batch, last_stage + len(times))  # ends by reading the loss, so the device is done
         times.append(time.perf_counter() - started)
     return statistics.median(times[_WARM:])
+
+
+def seconds_of_beginning(plan: Plan, model_options: dict[str, Any], about: Fingerprint, ways: int = 1) -> float:
+    """Wall-clock seconds in which the network is fitted to the data before the first step; 0 where it is not.
+
+    One fit to few voxels is timed; slices and voxels are counted as the training will.
+
+    Args:
+        plan: The resolved preset.
+        model_options: All options of the network, channels included.
+        about: What is known of the data.
+        ways: Targets and sets of sources that are fitted, one after the other.
+    """
+    learner = _learner(plan, model_options)
+    if not learner.starts_from_control:
+        return 0.0
+    size = seen_size(plan.data, about)
+    voxels = about.voxels
+    if plan.data.spatial_dims == 2:
+        slices = about.head[PLANES[plan.data.learned_planes[0]]]
+        voxels = voxels * min(slices * about.cases, slices_of_a_control(model_options["in_channels"], size)) // slices
+    voxels = max(1, min(voxels, getattr(learner.network, "most_fitted", voxels)))
+    count = -(-min(voxels, _VOXELS_OF_A_TRIAL) // int(np.prod(size)))
+    one = torch.rand(1, model_options["in_channels"], *size)  # one way: all slices tell of the same sources and target
+    source = one.repeat(count, *[1] * (one.ndim - 1))
+    target = torch.rand(count, 1, *size)
+    mask = torch.zeros(target.numel(), dtype=torch.bool)
+    mask[: min(voxels, _VOXELS_OF_A_TRIAL)] = True
+    started = time.perf_counter()
+    learner.begin(Batch(source, target, mask.view_as(target)))
+    return (time.perf_counter() - started) * max(1.0, voxels / _VOXELS_OF_A_TRIAL) * ways
+
+
+def _learner(plan: Plan, model_options: dict[str, Any]) -> Learner:
+    """What learns, in one process."""
+    from lightning_fabric import Fabric
+
+    set_up_processor(plan.loop.threads, plan.loop.devices)
+    on_gpu = plan.loop.accelerator != "cpu" and torch.cuda.is_available()
+    precision = choose_precision(plan.loop.precision, accelerated=on_gpu and torch.cuda.is_bf16_supported())
+    fabric = Fabric(accelerator="cuda" if on_gpu else "cpu", devices=1)
+    return Learner(fabric, plan, model_options, _MOST, precision)

@@ -34,6 +34,7 @@ class Wanted:
         targets: Number of target contrasts.
         begins: Nested settings that the weights it begins with ask for; they win over the preset.
         start_from: Where these weights lie; empty: it begins with random ones.
+        ways: Targets and sets of sources that the training cases have, each of which has its own controls.
     """
 
     run: Path
@@ -45,6 +46,7 @@ class Wanted:
     targets: int = 1
     begins: Mapping[str, Any] = field(default_factory=dict)
     start_from: str = ""
+    ways: int = 1
 
 
 @dataclass(frozen=True)
@@ -109,14 +111,12 @@ def plan_run(wanted: Wanted, plan: Plan, train: Sequence[PreparedCase], validati
             reasons["data.batch"] = reason
             log.warning("data.batch is %d: %s", plan.data.batch, reason)
     if not {"steps", "epochs"} & given.keys():
-        from recontrast.training.pace import seconds_of_step  # imports torch
+        from recontrast.training.pace import seconds_of_beginning, seconds_of_step  # imports torch
 
-        def seconds(of: Plan) -> float:
-            return seconds_of_step(
-                of, model_options(of, len(wanted.sources), wanted.targets), seen_size(of.data, about)
-            )
-
-        plan, reasons["loop.steps"] = fit_steps(plan, minutes, bool(validation), seconds, given.keys())
+        options = model_options(plan, len(wanted.sources), wanted.targets)
+        step = seconds_of_step(plan, options, seen_size(plan.data, about))
+        before = seconds_of_beginning(plan, options, about, wanted.ways)
+        plan, reasons["loop.steps"] = fit_steps(plan, minutes, bool(validation), step, given.keys(), before)
         log.info("%s", reasons["loop.steps"])
     elif wanted.minutes:
         plan = dataclasses.replace(plan, loop=dataclasses.replace(plan.loop, minutes=minutes))
