@@ -48,6 +48,18 @@ def test_equal_models_do_not_differ() -> None:
     assert all(pair.p == 1.0 for pair in post_hoc([[1.0, 1, 1], [2, 2, 2]], "conover"))
 
 
+@pytest.mark.parametrize("subjects", [3, 8])
+def test_conover_makes_no_proof_of_subjects_that_rank_alike(subjects: int) -> None:
+    """Nothing is left to compare a t with: three subjects gave p < 0.001."""
+    values = np.array([1.0, 2, 4]) * np.arange(1, subjects + 1)[:, None]
+    found = post_hoc(values, "conover")
+    assert [pair.p for pair in found] == pytest.approx(holm([2.0 ** (1 - subjects)] * 3))
+    assert found[0].test.endswith("for Conover's t has no spread: all subjects rank alike")
+    assert all(pair.second_larger for pair in found)
+    values[0] = values[0, ::-1]
+    assert post_hoc(values, "conover")[0].test == "Conover, by Holm over 3 pairs"
+
+
 def test_nemenyi_rejects_beyond_the_critical_difference() -> None:
     """Demsar 2006, table 5: q 2.343 for 3 models and 2.850 for 6 at 5 %, q = CD / sqrt(k (k + 1) / (6 n))."""
     assert critical_difference(3, 10) == pytest.approx(2.343 * np.sqrt(12 / 60), abs=1e-3)

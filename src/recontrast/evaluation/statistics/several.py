@@ -23,6 +23,8 @@ PERMUTATIONS = 9999
 MOST_FOR_PERMUTATION = 30
 """Up to this many subjects p comes from permutations; the chi-square approximation is coarse there."""
 
+_NO_SPREAD = 1e-9
+
 
 @dataclass(frozen=True)
 class Friedman:
@@ -114,7 +116,8 @@ def post_hoc(values: Sequence[Sequence[float]] | Array, method: PostHoc = "wilco
         method: `wilcoxon`, the default: the exact signed-rank test of each pair, by Holm; a pair's result does not
             depend on which other models were compared (Benavoli 2016, J Mach Learn Res 17:5). `nemenyi`: differences of
             mean ranks against the studentised range (Nemenyi 1963; Demsar 2006, J Mach Learn Res 7:1); weakest.
-            `conover`: t of rank sums with the spread Friedman's test leaves (Conover 1999, section 5.8), by Holm.
+            `conover`: t of rank sums with the spread Friedman's test leaves (Conover 1999, section 5.8), by Holm; where
+            all subjects rank alike no spread is left, t would be infinite, and `wilcoxon` takes its place.
 
     Raises:
         ConfigError: There is no such method.
@@ -133,11 +136,12 @@ def post_hoc(values: Sequence[Sequence[float]] | Array, method: PostHoc = "wilco
     own: list[float | None] = [None] * len(pairs)
     if method == "nemenyi":
         p, test = [_nemenyi(abs(gap), *table.shape) for gap in gaps], "Nemenyi"
-    elif method == "conover":
+    elif method == "conover" and _spread_left(ranks) > _NO_SPREAD:
         p, test = holm([_conover(ranks, gap) for gap in gaps]), f"Conover, by Holm over {len(pairs)} pairs"
     else:
         p = holm([paired_test(table[:, j] - table[:, i]).p for i, j in pairs])
         test = f"Wilcoxon signed-rank, exact, by Holm over {len(pairs)} pairs"
+        test += ", for Conover's t has no spread: all subjects rank alike" if method == "conover" else ""
         own = [rank_biserial(table[:, j] - table[:, i]) for i, j in pairs]
     return [Pair(*pair, gap, value, test, sign) for pair, gap, value, sign in zip(pairs, gaps, p, own, strict=True)]
 
@@ -184,11 +188,13 @@ def _nemenyi(gap: float, subjects: int, models: int) -> float:
     return float(min(1.0, scipy.stats.studentized_range.sf(q, models, np.inf)))
 
 
+def _spread_left(ranks: Array) -> float:
+    """What Conover's t is compared with: the spread of ranks that the models do not explain."""
+    return len(ranks) * float((ranks**2).sum()) - float((ranks.sum(axis=0) ** 2).sum())
+
+
 def _conover(ranks: Array, gap: float) -> float:
     n, k = ranks.shape
-    left = n * float((ranks**2).sum()) - float((ranks.sum(axis=0) ** 2).sum())
     freedom = (n - 1) * (k - 1)
-    if left <= 1e-9:  # all subjects rank alike: what is left to compare with is nothing
-        return 1.0 if gap == 0 else 0.0
-    t = abs(gap) * n / np.sqrt(2 * left / freedom)
+    t = abs(gap) * n / np.sqrt(2 * _spread_left(ranks) / freedom)
     return float(2 * scipy.stats.t.sf(t, freedom))
