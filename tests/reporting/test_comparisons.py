@@ -48,6 +48,16 @@ def test_means_pairs_and_words(folder: Path) -> None:
     assert "unet is better than gan" in said.text
 
 
+def test_the_unit_is_that_of_the_protocol(tmp_path: Path) -> None:
+    for name, gain in (("unet", 0.0), ("gan", -1.0)):
+        write(tmp_path / "in" / name, subjects(BASE + gain), protocol="synthrad2023")
+    evaluations = tuple(str(tmp_path / "in" / name) for name in ("unet", "gan"))
+    compare(CompareSettings(out=tmp_path / "out", evaluations=evaluations, metrics=("mae",)))
+    means = comparison_section(find_evidence(tmp_path / "out")).blocks[0]
+    assert isinstance(means, Table)
+    assert means.caption.startswith("MAE (native units) ↓ in brain, protocol synthrad2023")
+
+
 def test_the_page_has_it_and_absence_is_said(folder: Path, tmp_path: Path) -> None:
     summary = report(ReportSettings(folder=folder))
     page = (folder / "report.html").read_text(encoding="utf-8")

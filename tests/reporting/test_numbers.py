@@ -4,6 +4,8 @@ import math
 
 import pytest
 
+from recontrast.config import to_plain
+from recontrast.evaluation.protocols import PROTOCOLS
 from recontrast.reporting.numbers import Measure, count, decimals_for, interval, number, p_value
 
 
@@ -17,6 +19,39 @@ def test_the_protocol_says_which_metric_a_label_means() -> None:
     protocol = {"metrics": [{"label": "similarity", "metric": "ssim"}]}
     assert Measure.of("similarity", protocol).higher_is_better
     assert Measure.of("similarity", protocol).name == "similarity (SSIM)"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "label", "unit"),
+    [
+        ("synthrad2023", "mae", "native units"), ("synthrad2025", "mae", "native units"),
+        ("hagiwara2019", "mse", "native units²"), ("fastmri", "nmse", ""), ("recontrast", "mae", "scaled intensity"),
+        ("tagawa2025", "rmse", "scaled intensity"), ("bottani2024", "mae_percent", "% of range"),
+        ("synthrad2023", "psnr", "dB"),
+    ],
+)  # fmt: skip
+def test_the_unit_is_that_of_what_the_protocol_measures(protocol: str, label: str, unit: str) -> None:
+    assert Measure.of(label, to_plain(PROTOCOLS.get(protocol))).unit == unit
+
+
+def test_steps_decide_whether_native_units_are_left() -> None:
+    def unit(steps: list[dict], own: list[dict]) -> str:
+        uses = [{"label": "mae", "metric": "mae", "steps": own}]
+        native = {"name": "fixed", "fixed_offset": 0.0, "fixed_factor": 1.0}
+        return Measure.of("mae", {"normaliser": native, "metrics": uses, "steps": steps}).unit
+
+    assert unit([{"step": "clip", "low": -1024, "high": 3000}], [{"step": "linear", "offset": 1024}]) == "native units"
+    assert unit([{"step": "divide", "statistic": "max"}], []) == "scaled intensity"
+    assert unit([], [{"step": "linear", "gain": 2.0}]) == "scaled intensity"
+    assert unit([], [{"step": "percentile_scale"}]) == "scaled intensity"
+    assert unit([{"step": "of another version"}], []) == "scaled intensity"
+
+
+def test_an_amount_has_its_unit_whatever_it_is() -> None:
+    bottani = to_plain(PROTOCOLS.get("bottani2024"))
+    assert Measure.of("mae_percent", bottani).amount(3.64, 2) == "3.64 % of range MAE"
+    assert Measure.of("psnr", bottani).amount(2.1, 1) == "2.1 dB PSNR"
+    assert Measure.of("ssim").amount(0.021, 3, signed=True) == "+0.021 SSIM"
 
 
 def test_an_unknown_metric_has_no_direction() -> None:

@@ -66,6 +66,11 @@ class Pair:
 class Step(ABC):
     """One operation on a pair."""
 
+    @property
+    def rescales(self) -> bool:
+        """Whether differences between the images have another unit after this step."""
+        return False
+
     @abstractmethod
     def apply(self, pair: Pair) -> Pair:
         """The pair after this step."""
@@ -78,6 +83,11 @@ class Linear(Step):
     gain: float = 1.0
     offset: float = 0.0
     step: str = field(default="linear", init=False)
+
+    @property
+    def rescales(self) -> bool:
+        """With any gain but 1."""
+        return self.gain != 1
 
     def apply(self, pair: Pair) -> Pair:
         """Gain and offset applied."""
@@ -185,6 +195,11 @@ class Divide(Step):
     over: Literal["slice", "volume"] = "slice"
     step: str = field(default="divide", init=False)
 
+    @property
+    def rescales(self) -> bool:
+        """Always."""
+        return True
+
     def apply(self, pair: Pair) -> Pair:
         """Both images divided."""
         usable = pair.usable.copy()
@@ -216,6 +231,11 @@ class PercentileScale(Step):
     clip: tuple[Which, ...] = _BOTH
     """Images that are clipped to [0, 1]."""
     step: str = field(default="percentile_scale", init=False)
+
+    @property
+    def rescales(self) -> bool:
+        """Always."""
+        return True
 
     def apply(self, pair: Pair) -> Pair:
         """Images scaled and clipped; a negative lower percentile counts as zero."""

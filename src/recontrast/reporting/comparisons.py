@@ -9,9 +9,11 @@ from typing import Any
 
 import pandas as pd
 
+from recontrast.config import to_plain
 from recontrast.errors import FormatError
 from recontrast.evaluation.comparison_command import FACTS, MEANS, MEANS_COLUMNS, PAIRS, PAIRS_COLUMNS
 from recontrast.evaluation.leaks import PASSED
+from recontrast.evaluation.protocols import PROTOCOLS
 from recontrast.io.tables import read_table, require_columns
 from recontrast.reporting.evidence import Evidence, records
 from recontrast.reporting.numbers import ABSENT, Measure, decimals_for, interval, number, p_value
@@ -74,7 +76,8 @@ def _facts(path: Path) -> dict[str, Any]:
 
 
 def _tables(one: Mapping[str, Any], means: pd.DataFrame, pairs: pd.DataFrame, protocol: str) -> list[Block]:
-    measure = Measure.of(str(one["metric"]))
+    known = protocol in PROTOCOLS.names()
+    measure = Measure.of(str(one["metric"]), to_plain(PROTOCOLS.get(protocol)) if known else None)
     place = f"{measure.title} in {one['region']}, protocol {protocol}"
     decimals = decimals_for(means["mean"])
     leaky = "leak_check" in means and bool((means["leak_check"] != PASSED).any())

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from recontrast.errors import FormatError
+from recontrast.evaluation.protocols import NATIVE
+from recontrast.evaluation.steps import read_step
 from recontrast.metrics import METRICS
 
 ABSENT = "—"
@@ -22,10 +25,12 @@ class Measure:
     Attributes:
         label: Name in the tables ("ssim_axial").
         metric: Name of the metric ("ssim").
+        native: Whether the protocol measures the images in their own units, not on a scale.
     """
 
     label: str
     metric: str
+    native: bool = False
 
     @classmethod
     def of(cls, label: str, protocol: Mapping[str, Any] | None = None) -> Measure:
@@ -39,8 +44,9 @@ class Measure:
         'ssim'
         """
         uses = (protocol or {}).get("metrics", ())
-        named = [u["metric"] for u in uses if isinstance(u, Mapping) and u.get("label") == label and "metric" in u]
-        return cls(label, str(named[0]) if named else label.partition("_")[0])
+        named = [u for u in uses if isinstance(u, Mapping) and u.get("label") == label and "metric" in u]
+        metric = str(named[0]["metric"]) if named else label.partition("_")[0]
+        return cls(label, metric, _is_native(protocol or {}, named[0] if named else {}))
 
     @property
     def known(self) -> bool:
@@ -55,7 +61,8 @@ class Measure:
     @property
     def unit(self) -> str:
         """Unit; empty where there is none."""
-        return METRICS.get(self.metric).unit if self.known else ""
+        unit = METRICS.get(self.metric).unit if self.known else ""
+        return unit.replace("scaled intensity", "native units") if self.native else unit
 
     @property
     def name(self) -> str:
@@ -80,8 +87,21 @@ class Measure:
 
     def amount(self, value: float, decimals: int, *, signed: bool = False) -> str:
         """A value with unit and name: `2.1 dB PSNR`."""
-        unit = f" {self.unit}" if self.unit in ("dB",) else ""
+        unit = f" {self.unit}" if self.unit else ""
         return f"{number(value, decimals, signed=signed)}{unit} {self.name}"
+
+
+def _is_native(protocol: Mapping[str, Any], use: Mapping[str, Any]) -> bool:
+    """Whether a metric sees the images in their own units: nothing fitted, and no step that rescales."""
+    scale = protocol.get("normaliser")
+    own = {"name": NATIVE.name, "fixed_offset": NATIVE.fixed_offset, "fixed_factor": NATIVE.fixed_factor}
+    if not isinstance(scale, Mapping) or {key: scale.get(key) for key in own} != own:
+        return False
+    try:
+        steps = [read_step(step) for step in (*(protocol.get("steps") or ()), *(use.get("steps") or ()))]
+    except (FormatError, TypeError):
+        return False  # a step of another version
+    return not any(step.rescales for step in steps)
 
 
 def decimals_for(values: Iterable[Any], significant: int = 4) -> int:

@@ -164,8 +164,10 @@ def _tiles(evaluation: Evaluation, primary: Primary, control: str) -> list[Tile]
     if not len(evaluation.statistics):
         return []
     plain, compared = split_rows(select(evaluation.statistics, primary))
-    name = f"{primary.measure.name}, {primary.region}"
-    unit = f" {primary.measure.unit}" if primary.measure.unit == "dB" else ""
+    short = primary.measure.unit == "dB"  # longer units stand in the label
+    unit = f" {primary.measure.unit}" if short else ""
+    bracketed = f" ({primary.measure.unit})" if primary.measure.unit and not short else ""
+    name = f"{primary.measure.name}{bracketed}, {primary.region}"
     words = subjects_in_words(evaluation, 2).removeprefix("2 ")
     split = f"split {evaluation.facts.get('split') or 'not stated'}"
     tiles = [Tile(words, str(_subjects(evaluation, primary)), split)]
@@ -178,7 +180,7 @@ def _tiles(evaluation: Evaluation, primary: Primary, control: str) -> list[Tile]
         digits = decimals_for([row["difference"]], 3)
         ends = interval(row["difference_ci_low"], row["difference_ci_high"], digits, signed=True)
         value = number(row["difference"], digits, signed=True) + unit
-        tiles.append(Tile("synthetic − best control", value, _interval(ends)))
+        tiles.append(Tile(f"synthetic − best control{bracketed}", value, _interval(ends)))
     return tiles
 
 
