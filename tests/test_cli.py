@@ -82,6 +82,14 @@ def test_list_shows_members_with_one_line_each(capsys: pytest.CaptureFixture[str
     assert any(re.match(r"psnr +\S", row) for row in rows)
 
 
+def test_every_protocol_says_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """Protocols are data: the docstring of their class is the same for all."""
+    assert cli.run(["list", "protocols"]) == cli.DONE
+    rows = capsys.readouterr().out.strip().splitlines()
+    assert len({row.split(maxsplit=1)[1] for row in rows}) == len(rows) >= 17
+    assert any(re.match(r"brasyn +0\.5 to 99\.5 percentile", row) for row in rows)
+
+
 def test_settings_file_gives_options_and_the_command_line_wins(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

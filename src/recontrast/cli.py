@@ -356,7 +356,8 @@ def _overview() -> str:
 
 
 def _first_line(member: Any) -> str:
-    text = getattr(member, "summary", None) or (member.__doc__ or "")
+    """What a member says of itself; a member that is data (a protocol) has the docstring of its class only."""
+    text = getattr(member, "summary", None) or getattr(member, "description", None) or (member.__doc__ or "")
     return str(text).strip().splitlines()[0] if str(text).strip() else ""
 
 
