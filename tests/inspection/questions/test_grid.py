@@ -83,6 +83,17 @@ def test_the_question_says_in_how_many_cases(bench: Bench) -> None:
     assert "every 8 voxels along A" in answer.sentence
 
 
+def test_a_seam_is_named_where_the_verdict_comes_from_it(bench: Bench) -> None:
+    case = bench.cases[0]
+    broken = case.synthetic.copy()
+    broken[:, 50:] += 0.05
+    answer = GridPattern().ask(dataclasses.replace(bench, cases=(dataclasses.replace(case, synthetic=broken),)))
+    assert answer.tone == BAD
+    assert answer.sentence.startswith("No grid in 1 case; a seam in 1 of 1 case, the largest a step of ")
+    assert f" % of the range after plane 49 along A ({case.key})" in answer.sentence
+    assert "seam" not in GridPattern().ask(bench).sentence
+
+
 @pytest.mark.realdata
 @pytest.mark.slow
 def test_real_scans_have_none(realdata: Path) -> None:

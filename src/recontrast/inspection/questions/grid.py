@@ -222,10 +222,9 @@ class GridPattern(Question):
         ratio = _jump_ratio(findings)
         if np.isfinite(ratio):
             findings.insert(1, Finding("slice jumps, synthetic over acquired", ratio, key=True, note="median of cases"))
-        seams = sum(f.name == "largest seam, synthetic" and f.value >= SEAM_STEP for f in findings)
-        findings.insert(
-            1, Finding("cases with a seam", float(seams), note=f"step of at least {SEAM_STEP:g} of the range", key=True)
-        )
+        seams = [f for f in findings if f.name == "largest seam, synthetic" and f.value >= SEAM_STEP]
+        note = f"step of at least {SEAM_STEP:g} of the range"
+        findings.insert(1, Finding("cases with a seam", float(len(seams)), note=note, key=True))
         if grids and worst is not None:
             peak = worst[1]
             text = (
@@ -235,6 +234,12 @@ class GridPattern(Question):
             )
         else:
             text = f"No grid in {several(len(bench.cases), 'case')}"
+        if seams:
+            largest = max(seams, key=lambda finding: finding.value)
+            text += (
+                f"; a seam in {len(seams)} of {several(len(bench.cases), 'case')}, the largest a step of "
+                f"{100 * largest.value:.2g} % of the range {largest.note} ({largest.case})"
+            )
         text += f"; slices jump {ratio:.1f} times as much as in the acquired scans." if np.isfinite(ratio) else "."
         plates = [] if worst is None else [_plate(worst[2], worst[1], grids > 0)]
         return Answer(text, findings, plates, BAD if grids or seams else GOOD)
