@@ -19,7 +19,7 @@ from recontrast.datasets.patches import SliceBatches
 from recontrast.errors import ConfigError
 from recontrast.io.nifti import read_volume
 from recontrast.preparation.cohort import read_cohort
-from recontrast.training import command, loop, memory, pace
+from recontrast.training import command, memory, pace
 from recontrast.training.command import TrainSettings, train
 from recontrast.training.learner import Learner
 from recontrast.training.plan import read_plan
@@ -210,7 +210,7 @@ def test_validation_slices_are_no_more_than_fit_into_memory(
     asked = []
     plain = SliceBatches.as_they_are
     monkeypatch.setattr(SliceBatches, "as_they_are", lambda self, most: asked.append(most) or plain(self, most))
-    monkeypatch.setattr(loop, "_VALUES_OF_A_CONTROL", 1)
+    monkeypatch.setattr(memory, "_VALUES_OF_A_CONTROL", 1)
     monkeypatch.setattr(pace, "seconds_of_step", lambda *_: 100.0)
     train(TrainSettings(prepared=make_prepared(), run=tmp_path / "run", source=("T1w",), target="T2w", set=TINY,
                         minutes=3.0))  # fmt: skip

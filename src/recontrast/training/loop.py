@@ -32,6 +32,7 @@ from recontrast.training.checkpoint import has_checkpoint, load_checkpoint, read
 from recontrast.training.former import LAST
 from recontrast.training.learner import Learner, learning_rate
 from recontrast.training.log import LiveLine, RunLog
+from recontrast.training.memory import slices_of_a_control
 from recontrast.training.plan import LoopSettings, Plan
 from recontrast.training.validation import Judge
 from recontrast.translation.description import TranslatorDescription
@@ -51,12 +52,6 @@ CACHE = Path("cache")
 
 _STILL_HIGH = 0.05
 """Part of the learning rate above which a run says that it ended before the rate had fallen."""
-
-_SLICES_OF_A_CONTROL = 256
-"""Slices from which a network that starts from a control fits it, or is asked what of the rest to keep, at most."""
-
-_VALUES_OF_A_CONTROL = 60_000_000
-"""Numbers in those slices, at most: where slices are large or have many channels there are fewer of them."""
 
 
 @dataclass(frozen=True)
@@ -410,20 +405,6 @@ class _Training:
             device=str(self.fabric.device), precision=job.precision, seed=self.loop.seed,
             slices=len(self.batches.places), size=list(self.batches.size),
         )  # fmt: skip
-
-
-def slices_of_a_control(channels: int, size: Sequence[int]) -> int:
-    """Slices from which a control is fitted, at most.
-
-    Args:
-        channels: Channels of a slice.
-        size: Spatial size.
-
-    Example:
-        >>> slices_of_a_control(13, (192, 224))
-        107
-    """
-    return min(_SLICES_OF_A_CONTROL, max(16, _VALUES_OF_A_CONTROL // (channels * int(np.prod(size)))))
 
 
 def _total_steps(loop: LoopSettings, epoch_length: int) -> int:

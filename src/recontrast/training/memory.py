@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -27,6 +29,12 @@ PROCESS_BYTES = 380e6
 HEAD = (160, 192, 160)
 """Voxels of a head at 1 mm with some air, where a preset takes whatever size the cohort has."""
 
+_SLICES_OF_A_CONTROL = 256
+"""Slices from which a network that starts from a control fits it, or is asked what of the rest to keep, at most."""
+
+_VALUES_OF_A_CONTROL = 60_000_000
+"""Numbers in those slices, at most: where slices are large or have many channels there are fewer of them."""
+
 
 @dataclass(frozen=True)
 class TrainingMemory:
@@ -47,6 +55,20 @@ class TrainingMemory:
     size: tuple[int, ...]
     batch: int
     precision: str
+
+
+def slices_of_a_control(channels: int, size: Sequence[int]) -> int:
+    """Slices from which a control is fitted, at most.
+
+    Args:
+        channels: Channels of a slice.
+        size: Spatial size.
+
+    Example:
+        >>> slices_of_a_control(13, (192, 224))
+        107
+    """
+    return min(_SLICES_OF_A_CONTROL, max(16, _VALUES_OF_A_CONTROL // (channels * int(np.prod(size)))))
 
 
 def training_memory(plan: Plan, contrasts: int = 1, precision: str = "") -> TrainingMemory:

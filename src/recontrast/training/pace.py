@@ -16,7 +16,8 @@ from recontrast.execution.runtime import choose_precision
 from recontrast.training.automatic import seen_size
 from recontrast.training.fingerprint import Fingerprint
 from recontrast.training.learner import Learner
-from recontrast.training.loop import set_up_processor, slices_of_a_control
+from recontrast.training.loop import set_up_processor
+from recontrast.training.memory import slices_of_a_control
 from recontrast.training.plan import Plan
 
 _WARM = 2
