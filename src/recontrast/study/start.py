@@ -9,7 +9,7 @@ from typing import Any
 from recontrast.atomic import write_json
 from recontrast.errors import CheckpointError
 from recontrast.provenance import FILE_NAME
-from recontrast.training.former import RECORD, has_begun, last_weights
+from recontrast.training.former import RECORD, content_of, has_begun, last_weights
 from recontrast.translation.description import FOLDER
 
 
@@ -37,9 +37,11 @@ def _require_same_weights(run: Path, first: Path) -> None:
         write_json(record, {"job": first.name, "sha256": now})
         return
     if record.is_file():
-        same = _content(record).get("sha256") == now
+        same = content_of(record).get("sha256") == now
     else:  # of an older version, which told only when each run was written last
-        same = str(_content(run / FILE_NAME).get("created", "")) >= str(_content(first / FILE_NAME).get("created", ""))
+        same = str(content_of(run / FILE_NAME).get("created", "")) >= str(
+            content_of(first / FILE_NAME).get("created", "")
+        )
     if not same:
         raise CheckpointError(
             f"{run}: began with other weights of {first.name} than that run has now (it was not finished then, or was "
@@ -49,17 +51,8 @@ def _require_same_weights(run: Path, first: Path) -> None:
 
 def _as_written(run: Path, first: Path) -> str:
     """The first stage's folder; as the run's settings have it where they name the same folder in another way."""
-    known: Any = _content(run / FILE_NAME)
+    known: Any = content_of(run / FILE_NAME)
     for name in ("plan", "recipe", "options", "start"):
         known = known.get(name) if isinstance(known, dict) else None
     there = str(first.resolve())
     return known if isinstance(known, str) and known and str(Path(known).resolve()) == there else there
-
-
-def _content(path: Path) -> dict[str, Any]:
-    """A JSON file's content; empty where it is absent or damaged."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -50,7 +50,7 @@ def last_weights(run: Path) -> str:
         '9f86d081884c7d65…'
     """
     folder = run / LAST
-    name = _content(folder / STATE).get("tensors")
+    name = content_of(folder / STATE).get("tensors")
     if not isinstance(name, str):
         raise CheckpointError(f"{run}: there is no checkpoint to start from; remove this run and train it again")
     return sha256_of(folder / Path(name).name)
@@ -121,7 +121,7 @@ def _where_weights_are_known(
     run: Path, former: dict[str, Any], facts: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Both without the folder that the recipe starts from, where its weights are known; else without the weights."""
-    known = former.get(RECIPE_START) or _content(run / RECORD).get("sha256")
+    known = former.get(RECIPE_START) or content_of(run / RECORD).get("sha256")
     if not known or not facts.get(RECIPE_START):
         return former, {key: value for key, value in facts.items() if key != RECIPE_START}
     plans = (_without_start(each.get("plan")) for each in (former, facts))
@@ -136,8 +136,13 @@ def _without_start(plan: Any) -> Any:
     return {**plan, "recipe": {**plan["recipe"], "options": options}}
 
 
-def _content(path: Path) -> dict[str, Any]:
-    """A JSON file's content; empty where it is absent or damaged."""
+def content_of(path: Path) -> dict[str, Any]:
+    """A JSON file's content; empty where it is absent or damaged.
+
+    Example:
+        >>> content_of(Path("no-such-file.json"))
+        {}
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

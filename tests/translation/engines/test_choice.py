@@ -147,6 +147,17 @@ def test_int8_learns_from_more_than_the_probe_where_there_is_more(machine: Any) 
         assert engine.learned is expected
 
 
+def test_a_network_without_work_for_integers_is_run_by_the_same_engine(caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("openvino", reason="the optional package openvino is not installed")
+    engines = Engines(torch.nn.Conv2d(1, 1, 3, 1, 1).eval(), (0.0, 1.0), EngineSettings(precision="int8"))
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            found = engines.choose(PROBE).engine
+            assert found.name == "openvino"
+            assert found.precision != "int8"
+    assert caplog.text.count("no convolution after the first") == 1
+
+
 def test_int8_says_what_it_needs(
     machine: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

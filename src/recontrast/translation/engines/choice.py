@@ -132,7 +132,7 @@ class Engines:
         self._range = network_range[1] - network_range[0]
         self._settings = settings
         self._built: dict[tuple[str, Precision], Engine] = {}
-        self._unusable: set[str] = set()
+        self._unusable: set[tuple[str, Precision]] = set()
         self.device = _device(settings.device)
         if settings.engine == "openvino" or settings.precision == "int8":
             self.device = "cpu"
@@ -156,7 +156,7 @@ class Engines:
             probe: A few slices of the image, (B, C, I, J), or a small part of a volume, (1, C, I, J, K).
             more: Gives more slices, from which int8 learns how far its values reach; left out: the probe.
         """
-        candidates = [c for c in self._candidates() if c[0] not in self._unusable]
+        candidates = [c for c in self._candidates() if c not in self._unusable]
         if candidates == [("torch", "fp32")]:
             return Choice(self._engine("torch", "fp32"), 0.0)
         reference = self._reference(probe)
@@ -171,8 +171,9 @@ class Engines:
             except DependencyError as error:
                 if self._settings.engine != "auto":
                     raise
-                log.warning("%s; PyTorch is used instead", error)
-                self._unusable.add(name)
+                alone = precision == "int8"  # what integers cannot do, the same engine may do without them
+                log.warning("%s; %s", error, "it is run without" if alone else "PyTorch is used instead")
+                self._unusable |= {c for c in candidates if c[0] == name and (not alone or c[1] == precision)}
                 return self.choose(probe, more)
             if rms <= TOLERANCE:
                 return Choice(engine, rms)

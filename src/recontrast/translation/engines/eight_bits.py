@@ -30,7 +30,7 @@ def watched(model: Any) -> Any:
     """A model that gives, in place of its output, the lowest and the highest value that each convolution sees.
 
     Args:
-        model: An `openvino.Model` of fixed shapes.
+        model: An `openvino.Model` of fixed shapes, with `convolutions` in it.
 
     Returns:
         A model of one output (N, 2), N the number of convolutions that `integer_inputs` may change, in its order.
@@ -39,11 +39,11 @@ def watched(model: Any) -> Any:
     import openvino.opset8 as ops
 
     found = []
-    for node in _convolutions(model):
+    for node in convolutions(model):
         seen = node.input_value(0)
         axes = np.arange(len(seen.get_partial_shape()), dtype=np.int64)
         found += [ops.reduce_min(seen, axes, False), ops.reduce_max(seen, axes, False)]
-    column = [ops.unsqueeze(value, np.int64(0)) for value in found] or [ops.constant(np.zeros(0, np.float32))]
+    column = [ops.unsqueeze(value, np.int64(0)) for value in found]
     table = ops.reshape(ops.concat(column, 0), np.array([-1, 2], np.int64), False)
     return openvino.Model([table], model.get_parameters(), "watched")
 
@@ -74,7 +74,7 @@ def integer_weights(model: Any) -> int:
     """
     import openvino.opset8 as ops
 
-    nodes = _convolutions(model)
+    nodes = convolutions(model)
     for node in nodes:
         weight = node.input_value(1).get_node().data
         others = tuple(axis for axis in range(weight.ndim) if axis != _KINDS[node.get_type_name()])
@@ -101,7 +101,7 @@ def integer_inputs(model: Any, reached: NDArray[np.float32]) -> int:
     """
     import openvino.opset8 as ops
 
-    nodes = _convolutions(model)
+    nodes = convolutions(model)
     if len(nodes) != len(reached):
         raise ValueError(f"ranges of {len(reached)} convolutions for a model of {len(nodes)}")
     changed = 0
@@ -130,8 +130,8 @@ def on_grid(low: float, high: float) -> tuple[float, float]:
     return -zero * step, (255 - zero) * step
 
 
-def _convolutions(model: Any) -> list[Any]:
-    """The convolutions of known weights after the first, in the order of the model."""
+def convolutions(model: Any) -> list[Any]:
+    """The convolutions that integers may do: those of known weights after the first, in the order of the model."""
     nodes = [node for node in model.get_ordered_ops() if node.get_type_name() in _KINDS]
     return [node for node in nodes[1:] if _known(node.input_value(1).get_node())]
 

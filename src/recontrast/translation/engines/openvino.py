@@ -16,7 +16,7 @@ from torch import nn
 
 from recontrast.errors import DependencyError
 from recontrast.execution.runtime import has_matrix_tiles, supports_bf16
-from recontrast.translation.engines.eight_bits import integer_inputs, integer_weights, reach, watched
+from recontrast.translation.engines.eight_bits import convolutions, integer_inputs, integer_weights, reach, watched
 from recontrast.translation.engines.phases import in_phases
 from recontrast.translation.engines.pytorch import Precision
 
@@ -98,7 +98,7 @@ class OpenVINOEngine:
             batch: (B, C, I, J[, K]), of any length.
 
         Raises:
-            DependencyError: OpenVINO cannot convert this network.
+            DependencyError: OpenVINO cannot convert this network, or nothing in it can be done in integers.
         """
         if self.precision != "int8":
             return
@@ -127,6 +127,8 @@ class OpenVINOEngine:
             folding = Manager()
             folding.register_pass(ConstantFolding())
             folding.run_passes(model)
+            if not convolutions(model):
+                raise ValueError("no convolution after the first, which is all that int8 changes")
             watching = _ready(watched(model), _beside_integers())
             integer_weights(model)
             return watching, model
