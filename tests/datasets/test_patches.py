@@ -13,7 +13,7 @@ import torch
 
 from recontrast.datasets.augment import AugmentSettings
 from recontrast.datasets.cases import CachedCase, cache_cases
-from recontrast.datasets.patches import SliceBatches, read_sources
+from recontrast.datasets.patches import SliceBatches, read_sources, shifted
 from recontrast.datasets.settings import DataSettings
 from recontrast.errors import IntensityError, RecontrastWarning
 from recontrast.io.nifti import read_volume
@@ -202,3 +202,25 @@ def test_what_is_held_out_is_unknown_to_what_looks_beyond_the_mask(make_case: Ma
     assert torch.equal(batch.target[~unknown], whole.target[~unknown])
     assert not any(batches.batch(step).target.isnan().any() for step in range(3))
     assert not any(part.target.isnan().any() for part in SliceBatches(cached[:1], settings, seed=0).held_out())
+
+
+def test_some_air_counts_in_training_and_nowhere_else(make_case: MakeCase, tmp_path: Path) -> None:
+    settings = DataSettings(batch=4, air=0.25, held_out=0.2, planes=("axial", "coronal"))
+    cases = cache_cases([make_case("01")], ["T1w"], "T2w", settings, tmp_path)
+    batches = SliceBatches(cases, settings, seed=0)
+    without = SliceBatches(cases, dataclasses.replace(settings, air=0.0), seed=0)
+    more, fewer = batches.batch(0), without.batch(0)
+    assert torch.equal(more.source, fewer.source)
+    assert not (fewer.mask & ~more.mask).any()
+    coronal = SliceBatches([case for case in cases if case.plane == "coronal"], settings, seed=0)
+    number, index = coronal.places[0]
+    sample = coronal.sample(number, index, np.random.default_rng(0))
+    head = SliceBatches(coronal.cases, without.settings, seed=0).sample(number, index, np.random.default_rng(0)).mask
+    slab = shifted(coronal.held[number], -(coronal.centres[number][1] - coronal.size[1] // 2))
+    assert not sample.mask[..., slab].any()
+    outside = ~head
+    outside[..., slab] = False
+    assert 0.15 < sample.mask[outside].mean() < 0.35
+    assert torch.equal(batches.as_they_are(9).mask, without.as_they_are(9).mask)
+    pairs = zip(batches.held_out(), without.held_out(), strict=True)
+    assert all(torch.equal(one.mask, other.mask) for one, other in pairs)

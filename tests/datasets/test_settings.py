@@ -16,6 +16,7 @@ from recontrast.errors import ConfigError, UnknownNameError
         ({"slices": "heads"}, UnknownNameError),
         ({"cache_type": "int8"}, UnknownNameError),
         ({"batch": 0}, ConfigError),
+        ({"air": 1.5}, ConfigError),
         ({"neighbours": -1}, ConfigError),
         ({"context_voxels": ((1, 1, 1),), "augment": AugmentSettings(source_gain=0.1)}, ConfigError),
         ({"context_steep": -1}, ConfigError),

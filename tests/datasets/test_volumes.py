@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,3 +107,17 @@ def test_what_is_held_out_is_unknown_to_what_looks_beyond_the_mask(make_case: Ma
     assert part.target.isnan()[held].all()
     assert not part.target.isnan()[part.mask].any()
     assert not any(batch.target.isnan().any() for batch in (batches.batch(0), *batches.held_out()))
+
+
+def test_some_air_counts_in_training_and_nowhere_else(make_case: MakeCase, tmp_path: Path) -> None:
+    settings = volumes(held_out=0.3, air=0.25)
+    cases = cache_cases([make_case("01")], ["T1w"], "T2w", settings, tmp_path)
+    batches = VolumeBatches(cases, settings, seed=0)
+    without = VolumeBatches(cases, dataclasses.replace(settings, air=0.0), seed=0)
+    held = without.as_they_are(1).target.isnan()
+    more, fewer = batches.batch(0).mask, without.batch(0).mask
+    assert not more[held].any()
+    assert 0.15 < more[~fewer & ~held].float().mean() < 0.35
+    assert torch.equal(batches.as_they_are(1).mask, without.as_they_are(1).mask)
+    pairs = zip(batches.held_out(), without.held_out(), strict=True)
+    assert all(torch.equal(one.mask, other.mask) for one, other in pairs)

@@ -119,7 +119,7 @@ class SliceBatches:
 
     def held_out(self) -> Iterator[Batch]:
         """The slices that were not learned from (`data.held_out`), as they are, a few at a time; may be none."""
-        as_is = dataclasses.replace(self.settings, augment=AugmentSettings(), size=self.size, held_out=0.0)
+        as_is = dataclasses.replace(self.settings, augment=AugmentSettings(), size=self.size, held_out=0.0, air=0.0)
         plain, rng = SliceBatches(self.cases, as_is, self.seed), np.random.default_rng(self.seed)
         for number, slab in enumerate(self.held):
             if self.cases[number].plane == self.settings.plane == "axial":
@@ -155,15 +155,22 @@ class SliceBatches:
         mask = np.zeros((1, *self.size), np.bool_)
         mask[0, inside[0], inside[1]] = case.regions[index, 0, cut[0], cut[1]]
         held = self._held_part(number, starts[1])
-        mask[..., held] = False
         if self.hides:
             target[..., held] = np.nan
+        else:
+            mask |= some_air(settings, mask.shape, rng)
+        mask[..., held] = False
         changed = augment(source, target, mask, settings.augment, rng, 2 * settings.neighbours + 1)
         return Sample(*changed, np.array(case.spacing[1:], np.float32))
 
     def _held_part(self, number: int, start: int) -> slice:
         """What is held out of a sample that begins at `start`, along its last axis; axial slices are left out whole."""
         return slice(0, 0) if self.cases[number].plane == "axial" else shifted(self.held[number], -start)
+
+
+def some_air(settings: DataSettings, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.bool_] | bool:
+    """Voxels that a masked loss counts wherever they lie (`data.air`), drawn anew each time."""
+    return rng.random(shape, np.float32) < settings.air if settings.air else False
 
 
 def shifted(part: slice, by: int) -> slice:

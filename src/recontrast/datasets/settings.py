@@ -57,6 +57,10 @@ class DataSettings:
     """Part of each training case, an axial slab, whose target is not learned from: it says in the end how much of what
     the network adds to its control is kept (for networks that start from one). Needs a masked loss."""
 
+    air: float = 0.0
+    """Part of the voxels outside the head, drawn anew for each slice, that a masked loss counts as if they were inside.
+    With 0 such a loss teaches a network nothing of air, and it may lay a haze there."""
+
     size: tuple[int, int] | None = None
     """In-plane voxels of training slices, cut or filled up with air; left out: the largest head of the cohort."""
 
@@ -97,6 +101,8 @@ class DataSettings:
         self._check_context()
         if not 0 <= self.held_out <= 0.5:
             raise ConfigError(f"data.held_out is {self.held_out}, it must be 0 to 0.5")
+        if not 0 <= self.air <= 1:
+            raise ConfigError(f"data.air is {self.air}, it must be 0 to 1")
         if self.held_out and self.plane not in ("axial", VOLUME):
             raise ConfigError(f"data.held_out is for data.plane axial or volume, not {self.plane}: leave it out")
         if self.slices not in ("brain", "head", "all"):

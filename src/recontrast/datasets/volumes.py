@@ -9,7 +9,7 @@ import numpy as np
 
 from recontrast.datasets.augment import AugmentSettings, augment, random_shift
 from recontrast.datasets.cases import CachedCase
-from recontrast.datasets.patches import Batch, Sample, SliceBatches, shifted, stacked, window
+from recontrast.datasets.patches import Batch, Sample, SliceBatches, shifted, some_air, stacked, window
 from recontrast.datasets.settings import DataSettings
 from recontrast.errors import ConfigError
 
@@ -109,9 +109,11 @@ class VolumeBatches(SliceBatches):
         mask = np.zeros((1, *self.size), np.bool_)
         mask[0][inside] = np.moveaxis(case.regions[slices, 0, rows, columns], 0, -1)
         held = shifted(self.held[number], -starts[2])
-        mask[..., held] = False
         if self.hides:
             target[..., held] = np.nan
+        else:
+            mask |= some_air(settings, mask.shape, rng)
+        mask[..., held] = False
         changed = augment(block[case.sources], target, mask, settings.augment, rng)
         return Sample(*changed, np.array(case.spacing_ras(case.plane), np.float32))
 
