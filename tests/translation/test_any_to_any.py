@@ -12,7 +12,6 @@ from tests.translation.conftest import TORCH
 
 from recontrast.errors import CheckpointError, ConfigError
 from recontrast.io.bids import read_sidecar
-from recontrast.io.dicom.find import Inventory
 from recontrast.io.nifti import read_volume
 from recontrast.models import MODELS
 from recontrast.models.surroundings import Surroundings
@@ -20,8 +19,7 @@ from recontrast.preparation.bank import Bank
 from recontrast.preparation.normalize import Scale, fit_scale
 from recontrast.translation.command import TranslateSettings, translate
 from recontrast.translation.conformal import Calibration
-from recontrast.translation.description import Member, TranslatorDescription, direction_name, read_description
-from recontrast.translation.dicom import find_dicom_cases
+from recontrast.translation.description import Member, TranslatorDescription, direction_name
 from recontrast.translation.translator import load_translator, save_translator
 from recontrast.translation.uncertainty import ErrorBars
 
@@ -51,13 +49,6 @@ def test_any_to_any_says_which_sources_were_used(save: Callable[..., Path], data
     assert list(made.failed) == ["sub-03_ses-1"]
     absent = read_volume(tmp_path / "PDw/sub-01/anat/sub-01_desc-synthetic_PDw.nii.gz")
     assert not absent.data.any()  # the target is never given: the channel that is copied holds zeros
-
-
-def test_any_to_any_does_not_take_dicom(save: Callable[..., Path], tmp_path: Path) -> None:
-    bank = Bank(sources=("T1w",), targets={"T2w": Scale("fixed", 0.0, 1000.0)})
-    about = read_description(save(target="", bank=bank)).making("")
-    with pytest.raises(ConfigError, match="does not take DICOM"):
-        find_dicom_cases(Inventory(()), about, (), tmp_path)
 
 
 def test_error_bars_are_those_of_the_sources_that_a_case_has(

@@ -3,7 +3,9 @@ from __future__ import annotations
 import errno
 import importlib.util
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +14,11 @@ pydicom = pytest.importorskip("pydicom", reason="the extra `dicom` is not instal
 
 from recontrast.atomic import PARTIAL  # noqa: E402
 from recontrast.errors import ConfigError, LayoutError, OutputError, RecontrastWarning  # noqa: E402
+from recontrast.io.bids import read_sidecar  # noqa: E402
 from recontrast.io.dicom.find import find_series  # noqa: E402
 from recontrast.io.dicom.pixels import read_stack  # noqa: E402
 from recontrast.io.tables import read_table  # noqa: E402
+from recontrast.preparation.bank import Bank  # noqa: E402
 from recontrast.preparation.normalize import Scale  # noqa: E402
 from recontrast.translation.command import TranslateSettings, translate  # noqa: E402
 from recontrast.translation.description import Member  # noqa: E402
@@ -125,6 +129,78 @@ def test_several_sources_come_from_one_study_and_all_are_referenced(
     path = next((tmp_path / "out").rglob("*.dcm"))
     references = [item.ReferencedSOPInstanceUID for item in pydicom.dcmread(path).SourceImageSequence]
     assert [uid.rsplit(".", 2)[0] for uid in references] == ["1.2.3.4", "1.2.3.5"]
+
+
+@pytest.fixture
+def any_run(save: Callable[..., Path]) -> Path:
+    """A translator of T2w and FLAIR from T1w, PDw and T2w; it copies the PDw, or what stands in its place."""
+    targets = {label: Scale("percentile", 0.0, 1000.0) for label in ("T2w", "FLAIR")}
+    bank = Bank(sources=("T1w", "PDw", "T2w"), targets=targets)
+    return save(sources=bank.sources, target="", bank=bank, model=Member(name="copy", options={"channel": 1}))
+
+
+PD: dict[str, Any] = {
+    "SeriesDescription": "pd", "ScanningSequence": "SE", "InversionTime": None, "RepetitionTime": 5000, "EchoTime": 15,
+}  # fmt: skip
+
+
+def test_any_to_any_takes_the_sources_that_a_study_has(
+    make_series: Callable[..., Path], any_run: Path, head: np.ndarray, tmp_path: Path,
+    validate: Callable[[Path], list[str]],
+) -> None:  # fmt: skip
+    scans, out = tmp_path / "scans", tmp_path / "out"
+    one = make_series(scans / "one", values=head)
+    make_series(one, values=head // 2, SeriesInstanceUID="1.2.3.5", SeriesNumber=5, prefix="b", **PD)
+    make_series(scans / "two", values=head // 2, StudyInstanceUID="1.2.4", SeriesInstanceUID="1.2.4.1",
+                PatientID="PAT-78", **PD)  # fmt: skip
+    flair = {"ScanningSequence": ["SE", "IR"], "InversionTime": 2500, "RepetitionTime": 9000, "EchoTime": 120}
+    make_series(scans / "three", values=head, StudyInstanceUID="1.2.5", SeriesInstanceUID="1.2.5.1", PatientID="PAT-79",
+                SeriesDescription="t2_flair", **flair)  # fmt: skip
+    with pytest.raises(ConfigError, match="makes T2w, FLAIR: say which"):
+        translate(settings(any_run, scans, out))
+    summary = translate(settings(any_run, scans, out, target="T2w"))
+    assert dict(summary.failed) == {}
+    assert summary.done[0].endswith("see cases.tsv; 1 of the studies had no T1w and no PDw")
+    made = {series.study: series for series in find_series(out).series}
+    assert {study: series.description for study, series in made.items()} == {
+        "1.2.3": "SYNTHETIC T2w from T1w + PDw of t1_mprage_tra", "1.2.4": "SYNTHETIC T2w from PDw of pd",
+    }  # fmt: skip
+    for study, sources in (("1.2.3", ["T1w", "PDw"]), ("1.2.4", ["PDw"])):
+        path = made[study].stacks[0].frames[0].path
+        data = pydicom.dcmread(path)
+        assert validate(path) == []
+        assert data.DerivationDescription.startswith(f"T2w computed from {' and '.join(sources)} by a neural network")
+        assert len(data.SourceImageSequence) == len(sources)
+        sidecar = read_sidecar(path.parent)
+        assert (sidecar["Contrast"], sidecar["SourceContrasts"]) == ("T2w", sources)
+        assert list(sidecar["SourceScales"]) == sources
+    assert read_stack(made["1.2.4"].stacks[0]).data.any()
+    assert "2 were finished before" in translate(settings(any_run, scans, out, target="T2w")).done[0]
+    with pytest.raises(ConfigError, match="target was 'T2w', is now 'FLAIR'"):
+        translate(settings(any_run, scans, out, target="FLAIR"))
+    alone = translate(replace(settings(any_run, scans, tmp_path / "alone", target="T2w"), source=("T1w",)))
+    assert "1 synthetic T2w series" in alone.done[0]
+    (series,) = find_series(tmp_path / "alone").series
+    assert series.description == "SYNTHETIC T2w from T1w of t1_mprage_tra"
+    assert not read_stack(series.stacks[0]).data.any()  # the PDw that the network copies was not given
+
+
+def test_any_to_any_refuses_what_it_cannot_choose_or_make(
+    make_series: Callable[..., Path], any_run: Path, head: np.ndarray, tmp_path: Path
+) -> None:
+    scans = make_series(tmp_path / "scans", values=head)
+    make_series(scans, values=head, SeriesInstanceUID="1.2.3.5", SeriesNumber=5, prefix="b")
+    (reason,) = translate(settings(any_run, scans, tmp_path / "out", target="T2w")).failed.values()
+    assert reason == ("the study has 2 T1w, 0 PDw; one of each is taken: say which with --contrast SERIES=CONTRAST")
+    named = translate(settings(any_run, scans, tmp_path / "named", target="T2w", contrast=("5=PDw",)))
+    assert dict(named.failed) == {}
+    (made,) = find_series(tmp_path / "named").series
+    assert made.description == "SYNTHETIC T2w from T1w + PDw of t1_mprage_tra"
+    t2w = make_series(tmp_path / "t2w", values=head, **{**PD, "SeriesDescription": "t2", "EchoTime": 90})
+    with pytest.raises(LayoutError, match=r"no series is T1w or PDw \(4 't2': is T2w by its headers\); say which is"):
+        translate(settings(any_run, t2w, tmp_path / "none", target="T2w"))
+    assert not (tmp_path / "none").exists()
+    assert dict(translate(settings(any_run, t2w, tmp_path / "flair", target="FLAIR")).failed) == {}
 
 
 def test_a_single_series_of_another_name_is_taken_with_a_warning(

@@ -98,7 +98,7 @@ def translate_dicom(settings: TranslateSettings, translator: Translator, decidin
         LayoutError: No series of the contrast that the translator needs.
         ConfigError: OUT holds something else, or the images are to be harmonised.
     """
-    about, out = translator.description, settings.out
+    about, out = translator.description.making(settings.target, settings.source), settings.out
     translator = translator.with_error_bars({})  # a series has no place for them
     if settings.harmonise:
         raise ConfigError(
@@ -132,8 +132,11 @@ def translate_dicom(settings: TranslateSettings, translator: Translator, decidin
     kept = sum(report.kept for report in reports.values())
     details = [f"{kept} were finished before"] if kept else []
     details += [f"{skipped} series are other contrasts, see cases.tsv"] if skipped else []
+    without = _studies_without(cases) if about.bank is not None else 0
+    details += [f"{without} of the studies had no {' and no '.join(about.sources)}"] if without else []
     details += [f"{len(failed)} failed"] if failed else []
-    words = ["no error bars: they are not written as DICOM; translate NIfTI files"] if about.calibration else []
+    calibrated = about.calibration or about.calibrations
+    words = ["no error bars: they are not written as DICOM; translate NIfTI files"] if calibrated else []
     return Summary(["; ".join([line, *details]), *(words if settings.uncertainty else [])], failed)
 
 
@@ -156,7 +159,8 @@ def find_dicom_cases(
     """Which stacks are translated, and why the others are not.
 
     A folder that holds one series of one stack is taken as what the translator needs. Else stacks are named from their
-    headers, as `recontrast import` does, or by hand. A translator with several sources needs one of each in a study.
+    headers, as `recontrast import` does, or by hand. A translator with several sources needs one of each in a study;
+    one of several contrasts takes those that there are.
 
     Args:
         inventory: What the folder holds.
@@ -168,14 +172,9 @@ def find_dicom_cases(
         LayoutError: Nothing can be translated.
         ConfigError: An override names no series.
     """
-    if about.bank is not None:
-        raise ConfigError(
-            f"{source}: a translator of several contrasts does not take DICOM; make a BIDS data set of it first "
-            "(`recontrast import`), and translate that"
-        )
     studies = {(patient_of(series), series.study): Case("x") for series in inventory.series}
     entries = plan_series(inventory.series, studies, overrides=overrides, missing="fill", times="all")
-    if len(entries) == 1 and len(about.sources) == 1 and not overrides:
+    if len(entries) == 1 and len((about.bank or about).sources) == 1 and not overrides:
         return [_alone(entries[0], about.sources[0])]
     groups: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:
@@ -183,8 +182,9 @@ def find_dicom_cases(
     cases = _told_apart([case for group in groups.values() for case in _of_study(group, about)])
     if all(case.skipped for case in cases):
         there = "; ".join(f"{_named(entry.series)}: {_what(entry)}" for entry in entries[:8])
+        wanted = (" or " if about.bank else " and ").join(about.sources)
         raise LayoutError(
-            f"{source}: no series is {' and '.join(about.sources)} ({there or 'there is no MR image'}); "
+            f"{source}: no series is {wanted} ({there or 'there is no MR image'}); "
             f"say which is with --contrast SERIES={about.sources[0]}"
         )
     return cases
@@ -225,12 +225,24 @@ def _of_study(entries: Sequence[Entry], about: TranslatorDescription) -> list[Di
     counts = {label: len(some) for label, some in found.items()}
     chosen = {label: some[0] for label, some in found.items() if some}
     key = _key(next(iter(chosen.values())))
-    if set(counts.values()) != {1}:
+    allowed = {0, 1} if about.bank is not None else {1}
+    if not set(counts.values()) <= allowed:
         listed = ", ".join(f"{count} {label}" for label, count in counts.items())
-        problem = f"the study has {listed}; one of each is needed: say which with --contrast SERIES=CONTRAST"
+        needed = "one of each is needed" if about.bank is None else "one of each is taken"
+        problem = f"the study has {listed}; {needed}: say which with --contrast SERIES=CONTRAST"
         return [DicomCase(key, chosen, problem), *cases]
     broken = [entry.stack.problem for entry in chosen.values() if entry.stack.problem]
     return [DicomCase(key, chosen, broken[0] if broken else ""), *cases]
+
+
+def _studies_without(cases: Sequence[DicomCase]) -> int:
+    """Number of studies of which no series is a source."""
+    studies: dict[tuple[str, str], bool] = {}
+    for case in cases:
+        for entry in case.entries.values():
+            of = patient_of(entry.series), entry.series.study
+            studies[of] = studies.get(of, True) and case.skipped
+    return sum(studies.values())
 
 
 def _told_apart(cases: list[DicomCase]) -> list[DicomCase]:
@@ -246,6 +258,7 @@ def _told_apart(cases: list[DicomCase]) -> list[DicomCase]:
 
 def _translate(case: DicomCase, translator: Translator, settings: TranslateSettings) -> CaseReport:
     """Translate one case and write its series, or keep what an earlier run finished."""
+    translator = translator.given(case.entries)
     about, folder = translator.description, settings.out / case.key
     files = [frame.path for entry in case.entries.values() for frame in entry.stack.frames]
     hashes = {relative(path, settings.out): provenance.sha256_of(path) for path in dict.fromkeys(files)}
@@ -253,6 +266,7 @@ def _translate(case: DicomCase, translator: Translator, settings: TranslateSetti
         "SourcesSHA256": hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest(),
         "Translator": {"weights_sha256": about.weights_sha256, "preset": about.preset},
         "Settings": {"precision": settings.precision, "engine": settings.engine, "device": settings.device},
+        **({} if about.bank is None else {"Contrast": about.target, "SourceContrasts": list(about.sources)}),
     }
     before = _finished(folder, facts)
     if before is not None and (translator.training is None or DISTANCE in before):
@@ -264,8 +278,9 @@ def _translate(case: DicomCase, translator: Translator, settings: TranslateSetti
     made = translate_raw(translator, volumes, case.key)
     engine, first = made.choice.engine, case.entries[about.sources[0]]
     scale = about.target_scale
+    made_of = about.target if about.bank is None else f"{about.target} from {' + '.join(about.sources)}"
     derivation = Derivation(
-        description=f"{about.target} of {first.series.description or 'series ' + first.series.number}",
+        description=f"{made_of} of {first.series.description or 'series ' + first.series.number}",
         statement=about.synthetic_statement,
         method=(
             f"{about.target} computed from {' and '.join(about.sources)} by a neural network: Recontrast "
