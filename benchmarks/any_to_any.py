@@ -22,6 +22,7 @@ from recontrast.datasets.settings import DataSettings
 from recontrast.io.tables import write_table
 from recontrast.preparation.cohort import PreparedCase, PreparedCohort, read_cohort
 from recontrast.training.command import TrainSettings, train
+from recontrast.training.levels import at_source_levels
 from recontrast.training.validation import Validator
 from recontrast.translation.translator import load_translator
 
@@ -56,6 +57,8 @@ def scores(run: Path, subset: tuple[str, ...], target: str, cases: list[Prepared
     """Brain PSNR of each test subject."""
     translator = load_translator(run, target=target)
     contrasts = tuple(dict.fromkeys((*subset, target)))
+    if translator.description.bank is None:
+        cases = list(at_source_levels(cases, translator.description.source_levels))
     cached = cache_cases(cases, contrasts, "", DataSettings(), cache, partly=True)
     validator = Validator(cases, cached, PROTOCOL, translator.description.given(subset))
     values = validator.score_cases(translator.network, "fp32").numpy()[:, validator.labels.index("psnr")]

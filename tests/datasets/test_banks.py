@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,7 @@ MakeBatches = Callable[..., BankBatches]
 def make_batches(tmp_path: Path, make_case: Callable[..., PreparedCase]) -> MakeBatches:
     """Two cases; the second has no FLAIR."""
 
-    def make(bank: Bank = BANK, **settings: object) -> BankBatches:
+    def make(bank: Bank = BANK, levels: Mapping[str, float] | None = None, **settings: object) -> BankBatches:
         cases = []
         for subject, labels in {"01": tuple(LEVELS), "02": ("T1w", "T2w")}.items():
             plain, images = make_case(subject), {}
@@ -44,7 +44,7 @@ def make_batches(tmp_path: Path, make_case: Callable[..., PreparedCase]) -> Make
             cases.append(dataclasses.replace(plain, images=images, scales=SCALES))
         given = DataSettings(batch=8, **settings)  # type: ignore[arg-type]
         cached = cache_cases(cases, bank.contrasts, "", given, tmp_path / "cache", partly=True)
-        return BankBatches(cached, given, 3, bank)
+        return BankBatches(cached, given, 3, bank, levels)
 
     return make
 
@@ -91,6 +91,23 @@ def test_what_is_around_is_that_of_the_sources_that_are_given(make_batches: Make
             assert float(place.std()) > 0.1
             seen.add(len(given))
     assert seen == {1, 2}
+
+
+def test_sources_come_to_their_level_with_what_is_around_and_targets_stay(make_batches: MakeBatches) -> None:
+    around = {"context_voxels": ((1.0, 1.0, 0.0),), "context_steep": 1}
+    plain, levelled = make_batches(**around), make_batches(levels={"T1w": 1.0, "FLAIR": 0.25}, **around)
+    gains, seen = {"T1w": 4.0, "T2w": 1.0, "FLAIR": 1 / 3}, set()
+    for before, after in [
+        *((plain.batch(step), levelled.batch(step)) for step in range(4)),
+        *zip(plain.to_begin_with(4), levelled.to_begin_with(4), strict=True),
+    ]:
+        assert torch.equal(before.target, after.target)
+        assert torch.equal(before.source[:, 9:], after.source[:, 9:])  # the place, and what is told
+        for number, (label, gain) in enumerate(gains.items()):
+            for planes in ([number], [3 + 2 * number, 4 + 2 * number]):
+                torch.testing.assert_close(after.source[:, planes], before.source[:, planes] * gain)
+            seen |= {label} if before.source[:, number].any() else set()
+    assert seen == set(LEVELS)
 
 
 def test_steepness_is_a_further_image_of_each_source(make_batches: MakeBatches) -> None:

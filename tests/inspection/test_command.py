@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 from pathlib import Path
 
@@ -24,8 +23,8 @@ from recontrast.preparation.bank import Bank
 from recontrast.preparation.normalize import Scale
 from recontrast.preparation.pipeline import PrepareSettings, prepare
 from recontrast.provenance import write_provenance
-from recontrast.translation.description import description_to_json
-from recontrast.translation.translator import Member, TranslatorDescription, save_translator
+from recontrast.translation.engines.choice import EngineSettings
+from recontrast.translation.translator import Member, TranslatorDescription, load_translator, save_translator
 from recontrast.volume import Volume
 
 AFFINE = np.diag([3.0, 3, 4, 1])
@@ -141,16 +140,51 @@ def test_what_cannot_be_used_is_said(prepared: Path, run: Path, tmp_path: Path) 
         inspect(dataclasses.replace(good, run=tmp_path))
 
 
-def test_a_translator_of_several_contrasts_is_not_asked(prepared: Path, tmp_path: Path) -> None:
-    bank = Bank(sources=("T1w",), targets={"FLAIR": Scale("percentile", 0.0, 700.0)})
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A translator of T1w and FLAIR from whichever is there; its surroundings were not fitted."""
+    scales = {"T1w": Scale("percentile", 0.0, 700.0), "FLAIR": Scale("percentile", 0.0, 650.0)}
+    context = ((1.0, 1.0, 0.0),)
+    options = {
+        "width": 2, "blocks": [1], "contrasts": 2, "targets": 2, "context": 1, "in_channels": 2 + 2 + 3 + 4,
+        "out_channels": 1, "spatial_dims": 2,
+    }  # fmt: skip
     about = TranslatorDescription(
-        preset="toy", sources=("T1w",), target="", model=Member(name="film_unet"), recipe=Member(name="supervised"),
-        target_scale=Scale("open", 0.0, 1.0), spacing_mm=(3.0, 3.0, 4.0), bank=bank,
+        preset="toy", sources=tuple(scales), target="", model=Member(name="film_unet", options=options),
+        recipe=Member(name="supervised"), target_scale=Scale("open", 0.0, 1.0), spacing_mm=(3.0, 3.0, 4.0),
+        bank=Bank(sources=tuple(scales), targets=scales), context_voxels=context,
     )  # fmt: skip
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "translator.json").write_text(json.dumps(description_to_json(about)))
-    with pytest.raises(ConfigError, match="takes whatever contrasts there are"):
-        inspect(InspectSettings(run=tmp_path / "run", prepared=prepared, out=tmp_path / "out"))
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("several")
+    return save_translator(folder / "translator", MODELS.build("film_unet", options), about).parent
+
+
+def test_of_a_translator_of_several_contrasts_one_direction_is_inspected(
+    prepared: Path, several: Path, tmp_path: Path
+) -> None:
+    bids, prepared = prepared.parent / "bids", tmp_path / "prepared"
+    prepare(PrepareSettings(
+        bids=bids, out=prepared, contrasts=("T1w", "FLAIR"), test=("02",), workers=1, align=False,
+    ))  # fmt: skip
+    given = InspectSettings(run=several, prepared=prepared, out=tmp_path / "out", questions=(*QUICK, "filters"))
+    with pytest.raises(ConfigError, match=r"makes T1w, FLAIR: say which \(--target FLAIR\)"):
+        inspect(given)
+    with pytest.raises(UnknownNameError, match=r"source of FLAIR \(--source\)"):
+        inspect(dataclasses.replace(given, target="FLAIR", source=("FLAIR",)))
+    summary = inspect(dataclasses.replace(given, target="FLAIR"))
+    assert summary.failed == {}
+    answers = read_table(tmp_path / "out" / "answers.tsv").set_index("question")["status"].to_dict()
+    assert answers == {"table": "answered", "grid": "answered", "window": "not asked", "filters": "not asked"}
+    assert "T1w to FLAIR" in (tmp_path / "out" / "inspection.html").read_text(encoding="utf-8")
+    for target, source in (("FLAIR", "T1w"), ("T1w", "FLAIR")):
+        bench = load_bench(Material(run=several, prepared=prepared, target=target))
+        assert (bench.target, bench.source_labels) == (target, (source,))
+        (case,) = bench.cases
+        translator = load_translator(several, EngineSettings(precision="fp32"), target)
+        made = translator.given((source,)).predict_scaled(case.sources, case.zeros)
+        np.testing.assert_array_equal(case.synthetic, made)
+    with pytest.raises(ConfigError, match=r"--beside .*: makes several contrasts"):
+        inspect(dataclasses.replace(given, target="FLAIR", beside=(several,)))
 
 
 def test_the_image_looked_at_is_the_one_delivered(prepared: Path, run: Path, tmp_path: Path) -> None:

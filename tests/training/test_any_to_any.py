@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +11,17 @@ import numpy as np
 import pytest
 
 from recontrast.config import read_toml
+from recontrast.datasets.cases import cache_cases
+from recontrast.datasets.settings import DataSettings
 from recontrast.errors import ConfigError, UnknownNameError
 from recontrast.io.bids import read_sidecar
 from recontrast.io.nifti import read_volume
 from recontrast.io.tables import read_table
 from recontrast.preparation.cohort import read_cohort
+from recontrast.training import error_bars
 from recontrast.training.command import TrainSettings, train
+from recontrast.training.levels import source_levels
+from recontrast.training.validation import Validator
 from recontrast.translation.command import TranslateSettings, translate
 from recontrast.translation.description import direction_name, read_description
 from recontrast.translation.translator import load_translator
@@ -128,6 +134,31 @@ def test_error_bars_of_every_set_of_sources_and_every_target(settings: MakeSetti
         assert made["Settings"]["uncertainty"][1] == bars.calibration.factor
 
 
+def test_sources_come_to_their_level_and_targets_stay(settings: MakeSettings, tmp_path: Path) -> None:
+    given = settings("data.level_sources=true", "model.options.start=none", "loop.steps=1")
+    train(given)
+    about = read_description(given.run)
+    cohort = read_cohort(given.prepared)
+    assert about.source_levels == source_levels(cohort.split("train"), ALL)
+    assert list(about.source_levels) == list(ALL)
+    (case,) = cohort.split("validation")
+    dark = {**case.scales, "T1w": dataclasses.replace(case.scales["T1w"], factor=3 * case.scales["T1w"].factor)}
+    other = dataclasses.replace(case, scales=dark)
+    translator = load_translator(given.run, target="FLAIR").given(("T1w",))
+    volumes = {"T1w": read_volume(case.images["T1w"])}
+    plain, darker = (translator.run(volumes, scales=one.scales).volume.data for one in (case, other))
+    np.testing.assert_allclose(darker, plain, rtol=1e-4, atol=1e-2)
+    scores = []
+    for number, one in enumerate((case, other)):
+        cached = cache_cases([one], ALL, "", DataSettings(), tmp_path / f"cache-{number}", partly=True)
+        validator = Validator([one], cached, "recontrast", translator.description)
+        scores.append(validator.score_cases(translator.network, "fp32").numpy())
+    np.testing.assert_allclose(scores[1], scores[0], rtol=1e-4)
+    errors = [error_bars._errors(translator, one, DataSettings(), "head", 0) for one in (case, other)]
+    np.testing.assert_allclose(errors[1].errors, errors[0].errors, atol=1e-4)
+    np.testing.assert_allclose(errors[1].channels, errors[0].channels, atol=1e-3)
+
+
 def test_the_same_network_can_learn_one_target_the_ordinary_way(settings: MakeSettings) -> None:
     given = settings("model.options.targets=0", preset="any-to-any", source=("T1w",), target="FLAIR")
     train(given)
@@ -154,7 +185,7 @@ def test_what_several_targets_cannot_be(settings: MakeSettings, others: dict[str
     assert not given.run.exists()
 
 
-@pytest.mark.parametrize("override", ["data.level_sources=true", "data.plane=volume", "data.augment.source_gain=0.1"])
+@pytest.mark.parametrize("override", ["data.plane=volume", "data.augment.source_gain=0.1"])
 def test_settings_that_it_does_not_know(settings: MakeSettings, override: str) -> None:
     with pytest.raises(ConfigError, match=f"does not know .*{override.partition('=')[0]}"):
         train(settings(override))

@@ -7,7 +7,7 @@ dropout): the network learns every subset, and a case that lacks a contrast is l
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from recontrast.datasets.cases import CachedCase
 from recontrast.datasets.patches import Batch, Sample, SliceBatches, stacked
 from recontrast.datasets.settings import DataSettings
 from recontrast.preparation.bank import Bank
+from recontrast.preparation.context import PLACES
+from recontrast.preparation.level import signal_level
 
 
 class BankBatches(SliceBatches):
@@ -30,15 +32,22 @@ class BankBatches(SliceBatches):
         settings: Which slices, which size, how many.
         seed: Seed of the order, of targets and sources, and of the random changes.
         bank: Sources and targets.
+        levels: Contrast to the level of signal (`signal_level`) that it is brought to where it is a source; targets
+            stay on their scale, and so do sources that are not named.
 
     Example:
         >>> BankBatches(cached, DataSettings(batch=4), 0, bank).batch(0).source.shape  # doctest: +SKIP
         torch.Size([4, 9, 96, 112])
     """
 
-    def __init__(self, cases: Sequence[CachedCase], settings: DataSettings, seed: int, bank: Bank) -> None:
+    def __init__(
+        self, cases: Sequence[CachedCase], settings: DataSettings, seed: int, bank: Bank,
+        levels: Mapping[str, float] | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(cases, settings, seed)
         self.bank = bank
+        self.levels = dict(levels or {})
+        self._gains: dict[tuple[str, str, str], np.float32] = {}
 
     def drawn(self, number: int, rng: np.random.Generator) -> tuple[str, tuple[str, ...]]:
         """A target that case `number` has, and what it is to be made from."""
@@ -74,8 +83,8 @@ class BankBatches(SliceBatches):
     def _plain(self, cases: Sequence[CachedCase]) -> tuple[BankBatches, np.random.Generator]:
         """Batches of some of the cases without random changes, of the same size."""
         as_is = dataclasses.replace(self.settings, augment=AugmentSettings(), size=self.size)
-        plain = BankBatches(cases, as_is, self.seed, self.bank)
-        plain.hides = True
+        plain = BankBatches(cases, as_is, self.seed, self.bank, self.levels)
+        plain._gains, plain.hides = self._gains, True
         return plain, np.random.default_rng(self.seed)
 
     def _made(self, number: int, index: int, rng: np.random.Generator, target: str, given: Sequence[str]) -> Sample:
@@ -83,12 +92,25 @@ class BankBatches(SliceBatches):
         planes, there = everything.source.reshape(-1, each, *self.size), self.cases[number].contrasts
         images = dict(zip(there, planes, strict=False))
         around = dict(zip(there, map(list, np.split(planes[len(there) :], len(there))), strict=True))
-        source = np.stack(
-            self.bank.filled({label: images[label] for label in given}, around, target, np.zeros_like(planes[0]))
-        )
+        shown = {label: images[label] for label in given}
+        for label in self.levels.keys() & shown.keys():
+            gain = self._gain(number, label)
+            shown[label] = shown[label] * gain
+            around[label] = [*(gain * image for image in around[label][:-PLACES]), *around[label][-PLACES:]]
+        source = np.stack(self.bank.filled(shown, around, target, np.zeros_like(planes[0])))
         wanted = images[target][each // 2][None]
         if self.settings.clip_target:
             wanted = np.clip(wanted, 0, 1)
         if self.hides:  # then nothing is shifted
             wanted[..., self._held_part(number, self.centres[number][1] - self.size[1] // 2)] = np.nan
         return Sample(source.reshape(-1, *self.size), wanted, everything.mask, everything.spacing)
+
+    def _gain(self, number: int, label: str) -> np.float32:
+        """What brings a contrast of a case to its level; read off the whole image once."""
+        case, everything = self.cases[number], slice(None)
+        key = case.key, case.plane, label
+        if key not in self._gains:
+            place = case.contrasts.index(label)
+            own = signal_level(case.read_block(slice(place, place + 1), everything, everything, everything))
+            self._gains[key] = np.float32(self.levels[label] / own if own > 0 else 1)
+        return self._gains[key]

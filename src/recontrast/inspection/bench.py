@@ -171,7 +171,13 @@ class Bench:
         Raises:
             NotAsked: The translator sees more, through channels that tell of the whole head.
         """
-        if self.description is not None and self.description.context_voxels:
+        about = self.description
+        if about is not None and about.bank is not None:
+            raise NotAsked(
+                "the translator is also told which sources are there and what is wanted, in images that a window or a "
+                "covered square would cut"
+            )
+        if about is not None and about.context_voxels:
             raise NotAsked(
                 "the translator also sees the sources blurred over the whole head and the place in it: no window "
                 "around a voxel decides its value, and a slice by itself means nothing to it"
@@ -286,8 +292,10 @@ def _bench_of_translator(
     from recontrast.translation.engines.choice import EngineSettings
     from recontrast.translation.translator import load_translator
 
-    _refuse_several(folder)
-    translator = load_translator(folder, EngineSettings(precision="fp32"))
+    about = read_description(folder)
+    if about.bank is not None:
+        about = about.making(material.target, material.source)
+    translator = load_translator(folder, EngineSettings(precision="fp32"), about.target).given(about.sources)
     about = translator.description
     cases, failed = [], {}
     for case in chosen:
@@ -304,21 +312,14 @@ def _bench_of_translator(
     )  # fmt: skip
 
 
-def _refuse_several(folder: Path) -> None:
-    if read_description(folder).bank is not None:
-        raise ConfigError(
-            f"{folder}: a translator that takes whatever contrasts there are; the questions are for one that is always "
-            "given the same. Inspect its images: give the folder that `recontrast translate --source …` made as RUN"
-        )
-
-
 def _companions(about: TranslatorDescription, runs: tuple[Path, ...]) -> tuple[Companion, ...]:
     from recontrast.translation.engines.choice import EngineSettings
     from recontrast.translation.translator import load_translator
 
     found = []
     for run in runs:
-        _refuse_several(translator_folder(run))
+        if read_description(run).bank is not None:
+            raise ConfigError(f"--beside {run}: makes several contrasts; beside a translator goes one that makes one")
         other = load_translator(translator_folder(run), EngineSettings(precision="fp32"))
         there = other.description
         if there.target == about.target and set(there.sources) <= set(about.sources):

@@ -48,9 +48,10 @@ class InspectSettings:
     cases: int = 10
     """Most cases to look at."""
     target: str = ""
-    """Contrast of the images, when the folder holds several; a translator knows its own."""
+    """Contrast of the images, when the folder holds several; what a translator of several contrasts shall make."""
     source: tuple[str, ...] = ()
-    """Contrasts the images were made from, when their sidecars do not say; a translator knows its own."""
+    """Contrasts the images were made from, when their sidecars do not say; of a translator of several contrasts those
+    that it is given (left out: all). Other translators know their own."""
     lines: tuple[str, ...] = ()
     """Lines along which images are compared, CASE:I,J,K:I,J,K (voxels along right, anterior, superior); left out: two
     through the middle of the brain."""

@@ -28,7 +28,6 @@ def require_bank_plan(plan: Plan) -> None:
     problems = {
         "data.plane=volume": data.spatial_dims == 3,
         "data.paired=false": not data.paired,
-        "data.level_sources": data.level_sources,
         "data.augment.source_gain, source_gamma and source_noise": max(
             changed.source_gain, changed.source_gamma, changed.source_noise
         )

@@ -210,7 +210,7 @@ def _job(
     if before is not None:  # the network knows its sources at the level it learned them at
         known = dict(zip(settings.source, before.sources, strict=True))
         levels = {label: before.source_levels[known[label]] for label in levels if known[label] in before.source_levels}
-    if levels:
+    if levels and not several:  # of several each is a target, too, which stays on its scale: see `BankBatches`
         learn_from, validation = at_source_levels(learn_from, levels), at_source_levels(validation, levels)
     bank = Bank(sources=settings.source, targets={label: scales[label] for label in settings.targets})
     description = TranslatorDescription(

@@ -172,8 +172,11 @@ def _errors(translator: Translator, case: PreparedCase, data: DataSettings, wher
     require_same_grid(grid, head, f"{case.key}: {about.target} and region head")
     scaled = {label: case.scales[label].apply(to_ras(volume)) for label, volume in volumes.items()}
     inside = to_ras(head) > 0
-    estimate = translator.predict_scaled(scaled, {label: case.scales[label].zero for label in volumes})
-    channels = channels_of([scaled[label] for label in about.sources], estimate, ras_spacing(grid))
+    sources = {label: scaled[label] for label in about.sources}
+    if about.bank is not None:  # each is a target, too, and stayed on its scale
+        sources = about.levelled(sources)
+    estimate = translator.predict_scaled(sources, {label: case.scales[label].zero for label in volumes})
+    channels = channels_of(list(sources.values()), estimate, ras_spacing(grid))
     slab = np.zeros(inside.shape[2], bool)
     slab[held_slices(np.asarray(inside.any(axis=(0, 1))), data)] = True
     rng = np.random.default_rng(seed)

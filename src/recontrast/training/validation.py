@@ -174,6 +174,8 @@ class Validator:
         own = len(case.contrasts) - case.has_target  # what lies between the sources and the target is their context
         named = dict(zip(case.contrasts, (*volumes[:own], *volumes[len(volumes) - case.has_target :]), strict=True))
         sources = {label: named[label] for label in self.description.sources if label in named}
+        if self.description.bank is not None:  # each is a target, too, and lies in the cache on its scale
+            sources = self.description.levelled(sources)
         estimate = translator.given(sources).predict_scaled(sources, case.zeros)
         prepared, judged = self._prepared_scales[number], self._scales[number]
         reference = judged.apply(prepared.invert(named[self.description.target]))

@@ -201,7 +201,8 @@ def describe(
             values += [np.log10(float(band[mask].mean()) + 1e-9) for band in bands]
             values.append(np.log10(float(np.median(bent[mask])) + 1e-6))
             row |= {f"{region} / {label} / {name}": float(v) for name, v in zip(FEATURES, values, strict=True)}
-    if network is not None and not about.context_voxels:  # a slice by itself means nothing to one that sees around it
+    # A slice by itself means nothing to a network that sees around it, or is told what it is given.
+    if network is not None and not about.context_voxels and about.bank is None:
         row |= _network_features(about, images, network, signal)
     return row
 
