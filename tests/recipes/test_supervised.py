@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from recontrast.datasets.patches import Batch
-from recontrast.errors import UnknownNameError
+from recontrast.errors import ConfigError, UnknownNameError
 from recontrast.recipes.supervised import Supervised
 
 
@@ -45,3 +45,17 @@ def test_loss_and_result_are_float32_under_autocast(batch: Batch) -> None:
 def test_unknown_loss_is_named() -> None:
     with pytest.raises(UnknownNameError, match="unknown loss 'mes'"):
         Supervised(network=torch.nn.Identity(), loss="mes")
+
+
+def test_terms_are_added_with_their_weights_and_logged_without(batch: Batch) -> None:
+    recipe = Supervised(network=torch.nn.Identity(), loss="l1", masked=True, terms={"mse": 0.25})
+    (turn,) = recipe.training_step(batch)
+    difference = (batch.source - batch.target)[batch.mask]
+    assert turn.parts["mse"].item() == pytest.approx(difference.square().mean().item())
+    assert turn.parts["l1"].item() == pytest.approx(difference.abs().mean().item())
+    assert turn.loss.item() == pytest.approx((difference.abs().mean() + 0.25 * difference.square().mean()).item())
+
+
+def test_the_loss_is_no_term_of_itself() -> None:
+    with pytest.raises(ConfigError, match="'l1' is the loss already"):
+        Supervised(network=torch.nn.Identity(), loss="l1", terms={"l1": 1.0})

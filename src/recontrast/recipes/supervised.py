@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from recontrast.datasets.patches import Batch
+from recontrast.errors import ConfigError
 from recontrast.losses import LOSSES
+from recontrast.losses.terms import build_terms
 from recontrast.recipes import RECIPES, Turn
 
 
@@ -22,6 +24,11 @@ class Supervised(nn.Module):
         loss: Name of a loss in `recontrast.losses` ("mse", "l1").
         loss_options: Its options.
         masked: Let only voxels inside the head count; default: all voxels.
+        terms: Further losses that are added: name to weight, or to a table of `weight` and its options.
+
+    Raises:
+        UnknownNameError: No such loss.
+        ConfigError: An option does not exist, a weight is out of range, or a term is the loss itself.
 
     Example:
         >>> recipe = Supervised(network=nn.Conv2d(1, 1, 1), loss="l1")
@@ -38,23 +45,33 @@ class Supervised(nn.Module):
         loss: str = "mse",
         loss_options: Mapping[str, Any] | None = None,
         masked: bool = False,
+        terms: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.loss = LOSSES.build(loss, loss_options)
         self.loss_name = loss
         self.masked = masked
+        self.terms = build_terms(terms or {})  # no modules of this one: they are neither trained nor saved
+        if loss in (term.name for term in self.terms):
+            raise ConfigError(f"recipe supervised: '{loss}' is the loss already; leave it out of recipe.options.terms")
 
     def optimized(self) -> dict[str, list[nn.Module]]:
         """One optimiser, for the network."""
         return {"network": [self.network]}
 
     def training_step(self, batch: Batch) -> Iterator[Turn]:
-        """One turn: the loss of the batch."""
+        """One turn: the loss of the batch and its terms; the parts are without their weights."""
         estimate = self.network(batch.source)
+        mask = batch.mask if self.masked else None
         with torch.autocast(estimate.device.type, enabled=False):
-            loss = self.loss(batch.target, estimate, batch.mask if self.masked else None)
-        yield Turn("network", loss, {self.loss_name: loss.detach()})
+            loss = self.loss(batch.target, estimate, mask)
+            parts = {self.loss_name: loss.detach()}
+            for term in self.terms:
+                value = term(batch.target, estimate, mask, None)
+                parts[term.name] = value.detach()
+                loss = loss + term.weight * value
+        yield Turn("network", loss, parts)
 
     def predict(self, source: Tensor) -> Tensor:
         """Synthetic image of a source (B, C, I, J[, K]), float32, in the network's range."""
