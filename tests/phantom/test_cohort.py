@@ -115,6 +115,8 @@ BAD = [
     ({"field_strength_t": 7.0}, r"known at 1\.5 and 3 T"),
     ({"labels": Path("absent.nii.gz")}, "no such label map"),
     ({"label_table": Path("table.tsv")}, "without labels"),
+    ({"random_contrast": True, "scanners": ("mprage-3t",)}, "give either"),
+    ({"random_contrast": True, "low_quality": 0.1}, "give either"),
 ]
 
 

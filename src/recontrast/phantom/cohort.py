@@ -70,6 +70,9 @@ class SimulateSettings:
     """Whether the signal of fat is suppressed in FLAIR."""
     gain: float = 0.0
     """Share of full scale that a signal of 1 (all of pure water) is stored as; 0: every scan has its own gain."""
+    random_contrast: bool = False
+    """Draw field strength, relaxation of the tissues and timing of T1w, T2w, PDw, FLAIR and T2starw for each subject
+    from wide ranges, in which each contrast stays what it is: heads to pre-train a network with."""
     scanners: tuple[str, ...] = ()
     """Scanners of a clinical warehouse (mprage-3t, mprage-1.5t, spgr-3t); each subject lies in one of them. Their field
     strength, T1w sequence, noise and coil take the place of those above. None: one scanner, as above."""
@@ -188,6 +191,10 @@ def check(settings: SimulateSettings) -> None:
     tissues_at(settings.field_strength_t)
     for name in settings.scanners:
         scanner_of(name)
+    if settings.random_contrast and (settings.scanners or settings.medium_quality or settings.low_quality):
+        raise ConfigError(
+            "random_contrast draws field strength and sequences, which scanners and shares of quality fix: give either"
+        )
     check_shares(settings.medium_quality, settings.low_quality)
     if settings.snr == 0 and (settings.medium_quality or settings.low_quality):
         raise ConfigError("snr is 0, no noise, so that no scan can be noisier: give an snr beside shares of quality")

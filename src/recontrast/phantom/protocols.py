@@ -108,9 +108,7 @@ def scans_of(label: str) -> tuple[Scan, ...]:
         True
     """
     contrast = Contrast.parse(label)
-    entities = dict(contrast.entities)
-    agent = entities.pop("ce", None)
-    plain = Contrast(contrast.suffix, tuple(entities.items())).label
+    agent, plain = dict(contrast.entities).get("ce"), without_agent(label)
     if plain not in _PROTOCOLS:
         raise UnknownNameError.among("contrast to simulate", plain, _PROTOCOLS)
     if agent is None:
@@ -120,6 +118,16 @@ def scans_of(label: str) -> tuple[Scan, ...]:
     return tuple(
         replace(scan, contrast=_with_agent(scan.contrast, agent), gadolinium=True) for scan in _PROTOCOLS[plain]
     )
+
+
+def without_agent(label: str) -> str:
+    """The name of a contrast as it is before a contrast agent is given.
+
+    >>> without_agent("acq-se_ce-gadolinium_T1w")
+    'acq-se_T1w'
+    """
+    contrast = Contrast.parse(label)
+    return Contrast(contrast.suffix, tuple(pair for pair in contrast.entities if pair[0] != "ce")).label
 
 
 def _with_agent(contrast: Contrast, agent: str) -> Contrast:

@@ -23,7 +23,8 @@ from recontrast.phantom.anatomy import Head, Shape, draw_shape, render
 from recontrast.phantom.head import mni_head
 from recontrast.phantom.labels import label_head, label_maps
 from recontrast.phantom.lesions import NEEDED, add_pathology
-from recontrast.phantom.protocols import Scan, scans_of
+from recontrast.phantom.protocols import Scan, scans_of, without_agent
+from recontrast.phantom.random_contrast import draw_any_tissues, draw_field, draw_scans
 from recontrast.phantom.scanner import (
     FieldOfView,
     Image,
@@ -60,6 +61,8 @@ def simulate_subject(settings: SimulateSettings, index: int, plan: Mapping[str, 
             settings, field_strength_t=scanner.field_strength_t, snr=settings.snr * scanner.snr,
             bias=settings.bias * scanner.bias,
         )  # fmt: skip
+    elif settings.random_contrast:
+        settings = replace(settings, field_strength_t=draw_field(stream(settings.seed, index, "random field")))
     case = Case(f"{index + 1:02d}")
     view = field_of_view(settings.spacing_mm)
     head, means = _template(settings, index, view)
@@ -71,11 +74,12 @@ def simulate_subject(settings: SimulateSettings, index: int, plan: Mapping[str, 
     if "lesion" in head.tissues:
         # A label map may bring lesions of its own.
         lesion = np.maximum(lesion, anatomy.share("lesion"))
+    vary = draw_any_tissues if settings.random_contrast else draw_tissues
     water, iron = textures(stream(settings.seed, index, "texture"), view.fine, view.region)
     subject = Subject(
         anatomy=anatomy,
         lesion=lesion,
-        tissues=draw_tissues(stream(settings.seed, index, "tissues"), means),
+        tissues=vary(stream(settings.seed, index, "tissues"), means),
         view=view,
         coil=make_coil(stream(settings.seed, index, "coil"), view, settings.bias),
         water=water,
@@ -92,7 +96,7 @@ def simulate_subject(settings: SimulateSettings, index: int, plan: Mapping[str, 
             motion = draw_motion(stream(settings.seed, index, f"motion of {requested}"), amount)
             rng = stream(settings.seed, index, f"noise of {requested}")
             grades = quality.get(requested, GOOD)
-            scans = [as_on(scan, scanner, grades) for scan in scans_of(requested)]
+            scans = [as_on(scan, scanner, grades) for scan in _protocol(settings, index, requested, subject.tissues)]
             scans = [replace(s, fat_saturated=s.fat_saturated and settings.fat_saturation) for s in scans]
             wander = draw_wander(stream(settings.seed, index, f"jerks of {requested}"), motion, grades)
             snr = settings.snr * grades.snr or np.inf
@@ -164,6 +168,13 @@ def _template(settings: SimulateSettings, index: int, view: FieldOfView) -> tupl
         return head, {**tissues, **own}
     spacing = float(np.clip(view.fine.spacing[0], 1.0, 2.0))
     return mni_head(spacing), tissues
+
+
+def _protocol(settings: SimulateSettings, index: int, label: str, tissues: Mapping[str, Tissue]) -> tuple[Scan, ...]:
+    """The images that make a contrast; at random those before and after gadolinium have one timing."""
+    if not settings.random_contrast:
+        return scans_of(label)
+    return draw_scans(stream(settings.seed, index, f"random {without_agent(label)}"), label, tissues)
 
 
 def _numbers(head: Head) -> dict[str, int]:
