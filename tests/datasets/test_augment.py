@@ -42,6 +42,60 @@ def test_shifts_stay_in_range(rng: np.random.Generator) -> None:
     assert set(shifts.ravel()) == {-2, -1, 0, 1, 2}
 
 
-def test_negative_settings_are_refused() -> None:
+@pytest.mark.parametrize("name", ["source_noise", "rotate_degrees", "stretch", "bend_mm"])
+def test_negative_settings_are_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="must not be negative"):
-        AugmentSettings(source_noise=-1)
+        AugmentSettings(**{name: -1.0})  # type: ignore[arg-type]
+
+
+RESHAPED = AugmentSettings(rotate_degrees=8, stretch=0.1, bend_mm=3)
+
+
+def ellipse(shape: tuple[int, int], radii: tuple[float, float], centre: tuple[float, float] = (0, 0)) -> np.ndarray:
+    """A soft-edged ellipse around the middle of a slice, (1, I, J)."""
+    first, second = np.indices(shape) - (np.array(shape)[:, None, None] - 1) / 2
+    distance = np.hypot((first - centre[0]) / radii[0], (second - centre[1]) / radii[1])
+    return np.clip(8 * (1 - distance), 0, 1)[None].astype(np.float32)
+
+
+def test_source_target_and_mask_are_reshaped_alike(rng: np.random.Generator) -> None:
+    head = ellipse((64, 80), (20, 26))
+    source = np.concatenate([head, 2 * head])
+    new, target, mask = augment(source, head, head > 0.5, RESHAPED, rng)
+    np.testing.assert_array_equal(new[0], target[0])
+    np.testing.assert_allclose(new[1], 2 * target[0], rtol=1e-6)
+    assert (mask[0] != (target[0] > 0.5)).mean() < 0.02
+    assert mask.dtype == np.bool_
+    assert np.abs(new[:1] - head).max() > 0.3
+    again = augment(source, head, head > 0.5, RESHAPED, np.random.default_rng(5))
+    same = augment(source, head, head > 0.5, RESHAPED, np.random.default_rng(5))
+    assert all(np.array_equal(one, other) for one, other in zip(again, same, strict=True))
+
+
+def test_left_stays_left(rng: np.random.Generator) -> None:
+    marker = ellipse((64, 64), (4, 4), centre=(-14, 0))
+    for _ in range(30):
+        new, _, _ = augment(marker, marker, marker > 0, RESHAPED, rng)
+        rows = np.flatnonzero(new[0].max(axis=1) > 0.5)
+        assert rows.size
+        assert rows.max() < 31
+
+
+def test_a_stretched_disc_has_the_area_of_its_factors() -> None:
+    disc = ellipse((96, 96), (20, 20))
+    new, _, _ = augment(disc, disc, disc > 0, AugmentSettings(stretch=0.2), np.random.default_rng(0))
+    chance = np.random.default_rng(0)
+    chance.standard_normal()  # of the rotation
+    factors = np.exp(0.2 * chance.standard_normal(2))
+    assert new.sum() / disc.sum() == pytest.approx(factors.prod(), rel=0.02)
+    widths = [(new[0].max(axis=axis) > 0.5).sum() / (disc[0].max(axis=axis) > 0.5).sum() for axis in (1, 0)]
+    np.testing.assert_allclose(widths, factors, rtol=0.05)
+
+
+def test_rotation_is_one_of_millimetres() -> None:
+    head = ellipse((96, 48), (20, 10))  # a disc, in voxels of 1 x 2 mm
+    for seed in range(5):
+        chance = np.random.default_rng(seed)
+        new, _, _ = augment(head, head, head > 0, AugmentSettings(rotate_degrees=40), chance, 1, (1.0, 2.0))
+        assert np.abs(new - head).max() < 0.35
+        assert np.abs(new - head).mean() < 0.005

@@ -20,6 +20,7 @@ from recontrast.errors import ConfigError, UnknownNameError
         ({"neighbours": -1}, ConfigError),
         ({"context_voxels": ((1, 1, 1),), "augment": AugmentSettings(source_gain=0.1)}, ConfigError),
         ({"context_steep": -1}, ConfigError),
+        ({"plane": "volume", "augment": AugmentSettings(stretch=0.1)}, ConfigError),
     ],
 )
 def test_wrong_settings(settings: dict[str, object], error: type[Exception]) -> None:

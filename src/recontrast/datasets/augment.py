@@ -6,12 +6,18 @@ for.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 
 from recontrast.errors import ConfigError
+
+_BEND_MM = 32.0
+"""Distance of the nodes between which a random displacement is smooth, in mm."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +36,15 @@ class AugmentSettings:
     source_noise: float = 0.0
     """Standard deviation of Gaussian noise added to the source, in units of the intensity scale."""
 
+    rotate_degrees: float = 0.0
+    """Standard deviation of a random rotation within the slice, in degrees."""
+
+    stretch: float = 0.0
+    """Standard deviation of the logarithm of a random enlargement along each axis of the slice."""
+
+    bend_mm: float = 0.0
+    """Standard deviation of a random smooth displacement along each axis of the slice, in mm."""
+
     mirror: bool = False
     """Mirror the first in-plane axis (left and right in axial slices) at random; mixes up laterality."""
 
@@ -37,6 +52,13 @@ class AugmentSettings:
         """Check ranges."""
         if min(self.shift_voxels, self.source_gain, self.source_gamma, self.source_noise) < 0:
             raise ConfigError("data.augment: shift_voxels, source_gain, _gamma and _noise must not be negative")
+        if min(self.rotate_degrees, self.stretch, self.bend_mm) < 0:
+            raise ConfigError("data.augment: rotate_degrees, stretch and bend_mm must not be negative")
+
+    @property
+    def reshapes(self) -> bool:
+        """Whether heads are turned, stretched or bent."""
+        return max(self.rotate_degrees, self.stretch, self.bend_mm) > 0
 
 
 def random_shift(settings: AugmentSettings, rng: np.random.Generator, axes: int = 2) -> tuple[int, ...]:
@@ -54,6 +76,7 @@ def augment(
     settings: AugmentSettings,
     rng: np.random.Generator,
     slices: int = 1,
+    spacing: Sequence[float] = (1.0, 1.0),
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
     """Change one slice or volume at random; shifts are made when it is cut out (see `random_shift`).
 
@@ -64,6 +87,7 @@ def augment(
         settings: What to change.
         rng: Random numbers of this slice.
         slices: Neighbouring channels of the source that are slices of one contrast, and are changed alike.
+        spacing: Voxel size along the axes of a slice, in mm; only slices are turned, stretched and bent.
 
     Returns:
         New source, target and mask; the inputs themselves where nothing is changed.
@@ -80,9 +104,45 @@ def augment(
         source = np.where(source > 0, np.power(np.maximum(source, 0), exponent), source)
     if settings.source_noise > 0:
         source = source + np.float32(settings.source_noise) * rng.standard_normal(source.shape, dtype=np.float32)
+    if settings.reshapes:
+        source, target, mask = _reshaped(source, target, mask, _places(source.shape[1:], settings, rng, spacing))
     if settings.mirror and rng.random() < 0.5:
         source, target, mask = source[:, ::-1], target[:, ::-1], mask[:, ::-1]
     return source, target, mask
+
+
+def _places(
+    size: Sequence[int], settings: AugmentSettings, rng: np.random.Generator, spacing: Sequence[float]
+) -> torch.Tensor:
+    """Where each voxel of a new slice lies in the old one, (1, I, J, 2) as `grid_sample` wants it (J before I)."""
+    half = (np.array(size) - 1) / 2
+    axes = [mm * (np.arange(n) - middle) for n, middle, mm in zip(size, half, spacing, strict=True)]
+    angle = np.deg2rad(settings.rotate_degrees) * rng.standard_normal()
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    stretched = turn / np.exp(settings.stretch * rng.standard_normal(2))
+    in_mm = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1) @ stretched.T
+    if settings.bend_mm:
+        nodes = [max(2, round(n * mm / _BEND_MM)) for n, mm in zip(size, spacing, strict=True)]
+        drawn = torch.from_numpy(settings.bend_mm * rng.standard_normal((1, 2, *nodes)))
+        bent = functional.interpolate(drawn, tuple(size), mode="bicubic", align_corners=True)
+        in_mm += bent[0].permute(1, 2, 0).numpy()
+    relative = in_mm / np.array(spacing) / np.maximum(half, 0.5)
+    return torch.from_numpy(relative[None, :, :, ::-1].astype(np.float32))
+
+
+def _reshaped(
+    source: NDArray[np.float32], target: NDArray[np.float32], mask: NDArray[np.bool_], places: torch.Tensor
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+    """Source and target interpolated linearly, the mask taken from the nearest voxel."""
+
+    def taken(images: NDArray[np.float32], mode: str) -> NDArray[np.float32]:
+        given = torch.from_numpy(images)[None]
+        moved = functional.grid_sample(given, places, mode=mode, padding_mode="border", align_corners=True)
+        result: NDArray[np.float32] = moved[0].numpy()
+        return result
+
+    moved = taken(np.concatenate([source, target]), "bilinear")
+    return moved[: len(source)], moved[len(source) :], taken(mask.astype(np.float32), "nearest") > 0.5
 
 
 def _random_factors(

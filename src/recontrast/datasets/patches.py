@@ -160,8 +160,9 @@ class SliceBatches:
         else:
             mask |= some_air(settings, mask.shape, rng)
         mask[..., held] = False
-        changed = augment(source, target, mask, settings.augment, rng, 2 * settings.neighbours + 1)
-        return Sample(*changed, np.array(case.spacing[1:], np.float32))
+        spacing = case.spacing[1:]
+        changed = augment(source, target, mask, settings.augment, rng, 2 * settings.neighbours + 1, spacing)
+        return Sample(*changed, np.array(spacing, np.float32))
 
     def _held_part(self, number: int, start: int) -> slice:
         """What is held out of a sample that begins at `start`, along its last axis; axial slices are left out whole."""

@@ -137,6 +137,10 @@ class DataSettings:
         for name, given in (("planes", self.planes), ("neighbours", self.neighbours), ("size", self.size)):
             if given:
                 raise ConfigError(f"data.{name} is for slices; with data.plane=volume leave it out (see data.patch)")
+        if self.augment.reshapes:
+            raise ConfigError(
+                "data.augment: rotate_degrees, stretch and bend_mm are for slices: leave them out of volumes"
+            )
         if not self.paired:
             raise ConfigError("data.plane=volume learns from paired images: set data.paired=true")
 
