@@ -11,8 +11,9 @@ import torch
 
 from recontrast.datasets.settings import DataSettings
 from recontrast.errors import CheckpointError, ConfigError, RecontrastWarning
-from recontrast.training.beginning import Beginning
+from recontrast.training.beginning import Beginning, read_beginning
 from recontrast.training.command import TrainSettings, train
+from recontrast.translation.command import TranslateSettings, translate
 from recontrast.translation.description import (
     OPEN_SCALE,
     Member,
@@ -74,6 +75,35 @@ def test_network_is_taken_over_and_its_controls_are_fitted_anew(
         train(auto(others, run, *nothing))
     record = json.loads((run / "provenance.json").read_text())
     assert record["start_from"] == read_description(first).weights_sha256
+
+
+@pytest.mark.slow
+def test_a_network_that_gave_its_source_back_is_taken_over_but_for_its_last_layer(
+    make_prepared: MakePrepared, tmp_path: Path
+) -> None:
+    hidden = tmp_path / "hidden"
+    unpaired = make_prepared({"01": "train", "02": "train", "03": "validation"}, (("01", "T2w"),), name="unpaired")
+    summary = train(auto(unpaired, hidden, "loop.steps=3", *SMALL, preset="masked-reconstruction", target=""))
+    assert summary.done[0].startswith("T1w -> T1w: 3 steps done")
+    about = read_description(hidden)
+    assert about.reconstructs
+    assert about.training_subjects == tuple(sorted(subject_hash(s) for s in ("01", "02")))
+    for use in (
+        load_translator,
+        lambda run: translate(TranslateSettings(run=run, input=unpaired, out=tmp_path / "no")),
+    ):
+        with pytest.raises(ConfigError, match="gives back T1w, of which parts were hidden"):
+            use(hidden)
+    before = read_beginning(hidden).weights()
+    assert before["head.weight"].abs().max() > 0, "three steps have changed it"
+    run = tmp_path / "second"
+    nothing = ("loop.learning_rate=1e-9", "loop.weight_decay=0", "loop.steps=1", *SMALL[2:])
+    train(auto(make_prepared({"05": "train", "06": "validation"}), run, *nothing, start_from=hidden))
+    after = weights(run)
+    assert after["head.weight"].abs().max() < 1e-6, "the new network begins at its control"
+    anew = ("expected", "surroundings", "head")
+    for name in [name for name in before if name.split(".")[0] not in anew]:
+        assert torch.allclose(before[name], after[name], atol=1e-6), name
 
 
 def test_weights_that_do_not_fit_are_refused(first: Path, make_prepared: MakePrepared, tmp_path: Path) -> None:

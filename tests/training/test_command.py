@@ -193,6 +193,8 @@ def test_folder_of_another_command_is_refused(make_prepared: MakePrepared, setti
         ({"source": (), "target": "T2w"}, "name the contrasts"),
         ({"source": ("T1w",), "target": ""}, "name the contrasts"),
         ({"source": ("T1w", "T1w"), "target": "T2w"}, "named twice"),
+        ({"source": ("T1w",), "target": "T2w", "preset": "masked-reconstruction"}, "name one --source and no other"),
+        ({"source": ("T1w", "T2w"), "target": "", "preset": "masked-reconstruction"}, "name one --source and no other"),
     ],
 )
 def test_contrasts_must_make_sense(

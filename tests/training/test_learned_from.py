@@ -15,7 +15,13 @@ from recontrast.errors import ConfigError, LayoutError, MissingContrastError, Re
 from recontrast.io.bids import read_sidecar, write_sidecar
 from recontrast.io.tables import write_table
 from recontrast.preparation.cohort import read_cohort
-from recontrast.training.learned_from import choose_cases, describe_prepared, require_contrasts, require_several
+from recontrast.training.learned_from import (
+    choose_cases,
+    describe_prepared,
+    require_contrasts,
+    require_several,
+    require_targets,
+)
 
 MakePrepared = Callable[..., Path]
 
@@ -72,6 +78,15 @@ def test_a_target_that_is_the_only_source(make_prepared: MakePrepared) -> None:
         require_several(("T1w",), ("T1w", "T2w"))
     with pytest.raises(LayoutError, match="no training subject"):
         choose_cases(read_cohort(make_prepared({"01": "test"})), ALL, ALL, partly=True)
+
+
+def test_a_recipe_that_gives_its_source_back_has_one_source_and_no_other_target() -> None:
+    require_targets(("T1w",), ("T1w",), reconstructs=True)
+    for sources, targets in ((("T1w",), ("T2w",)), (("T1w", "T2w"), ("T1w", "T2w"))):
+        with pytest.raises(ConfigError, match="name one --source and no other target"):
+            require_targets(sources, targets, reconstructs=True)
+    with pytest.raises(ConfigError, match="T1w is source and target"):
+        require_targets(("T1w",), ("T1w",))
 
 
 def test_a_contrast_that_is_nowhere_is_answered_with_those_that_are(make_prepared: MakePrepared) -> None:

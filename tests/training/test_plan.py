@@ -33,6 +33,13 @@ def test_every_preset_builds(preset: str, scale: str) -> None:
     assert plan.summary
 
 
+def test_what_masked_reconstruction_learns_fits_the_default() -> None:
+    plan, default = read_plan("masked-reconstruction", "cpu"), read_plan("auto", "cpu")
+    assert plan.model == default.model
+    same = ("neighbours", "context_voxels", "context_steep", "level_sources", "plane")
+    assert [getattr(plan.data, name) for name in same] == [getattr(default.data, name) for name in same]
+
+
 def test_osman2022_at_paper_scale_is_the_published_method() -> None:
     plan = read_plan("osman2022", "paper")
     network = MODELS.build(plan.model.name, plan.model.options)

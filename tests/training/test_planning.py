@@ -22,8 +22,8 @@ from recontrast.preparation.cohort import read_cohort
 from recontrast.training import command, memory, pace
 from recontrast.training.command import TrainSettings, train
 from recontrast.training.learner import Learner
-from recontrast.training.plan import read_plan
-from recontrast.training.planning import model_options
+from recontrast.training.plan import preset_paths, read_plan
+from recontrast.training.planning import gives_source_back, model_options
 from recontrast.translation.description import read_description
 from recontrast.translation.translator import load_translator
 
@@ -223,3 +223,7 @@ def test_channels_follow_from_sources_and_context() -> None:
     assert (options["in_channels"], options["contrasts"], options["slices"]) == (13, 2, 1)
     with pytest.raises(ConfigError, match="the sources and slices need 13; leave it out"):
         model_options(read_plan("auto", "cpu", (*TINY, "model.options.in_channels=1")), 2)
+
+
+def test_one_recipe_needs_no_target() -> None:
+    assert [name for name in preset_paths() if gives_source_back(read_plan(name, "cpu"))] == ["masked-reconstruction"]

@@ -48,7 +48,7 @@ def test_subjects_are_hashed_without_their_prefix() -> None:
     ("changes", "words"),
     [
         ({"sources": ()}, "no source"),
-        ({"sources": ("T2w",)}, "target T2w among its sources"),
+        ({"sources": ("T1w", "T2w")}, "target T2w among its sources"),
         ({"sources": ("T1w", "T1w")}, "twice"),
         ({"neighbours": -1}, "negative"),
         ({"network_range": (1.0, 1.0)}, "range"),

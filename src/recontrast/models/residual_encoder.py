@@ -64,6 +64,9 @@ class ResidualEncoder(nn.Module):
     controls = ("expected", "surroundings")
     """Parts that are fitted to the data before the first step (`fit`)."""
 
+    last = ("head",)
+    """Parts that put the result together; a training that begins with a network of another task begins them anew."""
+
     most_fitted = VOXELS
     """Voxels that the slowest of them learns from, at most."""
 

@@ -149,6 +149,20 @@ class Beginning:
 
         return read_weights(self.folder / WEIGHTS, self.description.weights_sha256)
 
+    def taken_over(self) -> dict[str, Tensor]:
+        """Weights that a training begins with: all, but for a network that gave its source back not its last layers.
+
+        These (`last`) say how the source is put together again; the new training begins at what stands before them.
+
+        Raises:
+            CheckpointError: They are absent or damaged.
+        """
+        from recontrast.models import MODELS
+
+        about = self.description
+        anew = getattr(MODELS.get(about.model.name), "last", ()) if about.reconstructs else ()
+        return {name: value for name, value in self.weights().items() if name.split(".")[0] not in anew}
+
 
 def read_beginning(folder_or_run: Path) -> Beginning:
     """Read what a training begins with.

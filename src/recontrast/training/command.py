@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from recontrast import errors
 from recontrast.atomic import make_folder
 from recontrast.config import to_plain, write_settings
-from recontrast.contrasts import Contrast
 from recontrast.errors import ConfigError, RecontrastError, RecontrastWarning
 from recontrast.execution.runtime import choose_precision
 from recontrast.execution.workers import Summary
@@ -33,11 +32,12 @@ from recontrast.training.learned_from import (
     choose_cases,
     describe_prepared,
     require_contrasts,
-    require_several,
+    require_names,
+    require_targets,
 )
 from recontrast.training.levels import at_source_levels, source_levels
 from recontrast.training.plan import Plan, read_plan
-from recontrast.training.planning import Wanted, makes_several, model_options, plan_run
+from recontrast.training.planning import Wanted, gives_source_back, makes_several, model_options, plan_run
 from recontrast.translation.description import FOLDER, OPEN_SCALE, Member, TranslatorDescription, subject_hash
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ class TrainSettings:
     """Contrasts that are given, in the order of the network's channels (T1w T2w)."""
 
     target: str | tuple[str, ...] = ""
-    """Contrast that is made (FLAIR); several: one translator makes each from whatever other sources a case has."""
+    """Contrast that is made (FLAIR); several: one translator makes each from whatever other sources a case has. None
+    where the preset gives its source back (masked-reconstruction)."""
 
     preset: str = AUTO
     """Way of training: a name (`recontrast list presets`) or a TOML file like those in presets/ or RUN/plan.toml.
@@ -110,13 +111,17 @@ def train(settings: TrainSettings) -> Summary:
     Example:
         >>> train(TrainSettings(prepared="prepared", run="run", source=("T1w",), target="T2w"))  # doctest: +SKIP
     """
-    _require_contrasts(settings)
+    require_names(settings.source, settings.targets)
     if not 0 <= settings.minutes < math.inf:
         raise ConfigError(f"--minutes is {settings.minutes:g}: give a number of minutes, 0 for as the preset says")
     if settings.preset == AUTO and len(settings.targets) > 1:
         settings = dataclasses.replace(settings, preset=ANY_TO_ANY)
         log.info("several targets: preset %s, one network for all of them", ANY_TO_ANY)
     plan = read_plan(settings.preset, settings.scale, settings.set)
+    reconstructs = gives_source_back(plan)
+    if reconstructs:
+        settings = dataclasses.replace(settings, target=settings.targets or settings.source)
+    require_targets(settings.source, settings.targets, reconstructs=reconstructs)
     beginning = read_beginning(settings.start_from) if settings.start_from is not None else None
     begins = beginning.settings(plan) if beginning else {}
     if begins:
@@ -125,6 +130,8 @@ def train(settings: TrainSettings) -> Summary:
     require_contrasts(cohort, (*settings.source, *settings.targets))
     several = _makes_several(settings, plan)
     cases = choose_cases(cohort, settings.source, settings.targets, paired=plan.data.paired, partly=several)
+    if reconstructs:
+        cases = Cases(cases.train, ())  # nothing is hidden in validation: its score would say nothing
     asked = (settings.preset, settings.scale, settings.set, settings.source, settings.minutes, len(settings.targets))
     started = "" if settings.start_from is None else str(settings.start_from)
     wanted = Wanted(settings.run, *asked, begins, started, _ways(settings, cases) if several else 1)
@@ -148,23 +155,6 @@ def train(settings: TrainSettings) -> Summary:
     result = _save(job, learned)
     write_provenance(settings.run, "train", settings, inputs, facts | {"result": result})
     return Summary(_lines(job, learned, [result[name] for name in ("error_bars", "distance") if name in result]))
-
-
-def _require_contrasts(settings: TrainSettings) -> None:
-    if not settings.source or not settings.targets:
-        raise ConfigError(
-            "name the contrasts: --source T1w (one or several) and --target FLAIR, "
-            f"got source {' '.join(settings.source) or 'none'} and target {' '.join(settings.targets) or 'none'}"
-        )
-    for label in (*settings.source, *settings.targets):
-        Contrast.parse(label)
-    for kind, labels in (("source", settings.source), ("target", settings.targets)):
-        if len(set(labels)) < len(labels):
-            raise ConfigError(f"a {kind} is named twice: {' '.join(labels)}")
-    if len(settings.targets) > 1:
-        require_several(settings.source, settings.targets)
-    elif settings.targets[0] in settings.source:
-        raise ConfigError(f"{settings.targets[0]} is source and target; a translator makes a contrast it is not given")
 
 
 def _makes_several(settings: TrainSettings, plan: Plan) -> bool:

@@ -11,11 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from recontrast.config import to_plain
+from recontrast.contrasts import Contrast
 from recontrast.errors import ConfigError, LayoutError, MissingContrastError, RecontrastWarning
 from recontrast.io.bids import read_sidecar
 from recontrast.io.tables import read_table
 from recontrast.preparation.bank import makeable, usable
 from recontrast.preparation.cohort import PreparedCase, PreparedCohort
+
+_NAME_THEM = (
+    "name the contrasts: --source T1w (one or several) and --target FLAIR, got source {source} and target {target}"
+)
 
 
 @dataclass(frozen=True)
@@ -127,6 +132,46 @@ def require_contrasts(cohort: PreparedCohort, wanted: Sequence[str]) -> None:
         raise MissingContrastError(
             f"{cohort.folder}: no case has {', '.join(absent)}; there is: {', '.join(there) or 'no image'}"
         )
+
+
+def require_names(sources: Sequence[str], targets: Sequence[str]) -> None:
+    """Check that a source is named, and every contrast once, by a name that can be one.
+
+    Raises:
+        ConfigError: It is not so.
+    """
+    if not sources:
+        raise ConfigError(_NAME_THEM.format(source="none", target=" ".join(targets) or "none"))
+    for label in (*sources, *targets):
+        Contrast.parse(label)
+    for kind, labels in (("source", sources), ("target", targets)):
+        if len(set(labels)) < len(labels):
+            raise ConfigError(f"a {kind} is named twice: {' '.join(labels)}")
+
+
+def require_targets(sources: Sequence[str], targets: Sequence[str], *, reconstructs: bool = False) -> None:
+    """Check that the targets can be made of the sources.
+
+    Args:
+        sources: Source contrasts.
+        targets: Target contrasts.
+        reconstructs: Whether the recipe gives its one source back.
+
+    Raises:
+        ConfigError: It is not so.
+    """
+    if reconstructs:
+        if len(sources) > 1 or tuple(targets) != tuple(sources):
+            raise ConfigError(
+                "this preset hides parts of one contrast and gives them back: name one --source and no other target, "
+                f"got source {' '.join(sources)} and target {' '.join(targets)}"
+            )
+    elif not targets:
+        raise ConfigError(_NAME_THEM.format(source=" ".join(sources), target="none"))
+    elif len(targets) > 1:
+        require_several(sources, targets)
+    elif targets[0] in sources:
+        raise ConfigError(f"{targets[0]} is source and target; a translator makes a contrast it is not given")
 
 
 def require_several(sources: Sequence[str], targets: Sequence[str]) -> None:

@@ -116,14 +116,15 @@ class Learner:
         """Begin with the weights of another training.
 
         Args:
-            weights: All weights of its network.
+            weights: Weights of its network; what is not among them stays as it is.
             keep_controls: Leave the parts that were fitted to these data (`begin`) as they are.
         """
         networks: list[Any] = [network for network in (self.recipe.network, self.averaged) if network is not None]
         for network in networks:
             controls = getattr(network, "controls", ()) if keep_controls else ()
-            kept = {name: value for name, value in network.state_dict().items() if name.split(".")[0] in controls}
-            network.load_state_dict({**weights, **kept})
+            own = network.state_dict()
+            kept = {name: value for name, value in own.items() if name.split(".")[0] in controls}
+            network.load_state_dict({**own, **weights, **kept})
 
     def share_to_keep(self, held: Iterable[Batch]) -> float | None:
         """Share, 0 to 1, of what the network adds to its control that has the least squared error.

@@ -214,7 +214,7 @@ class _Training:
 
         What cannot be fitted here, as a control of contrasts that no case has together, stays that of the other one.
         """
-        weights = self.job.beginning.weights() if self.job.beginning is not None else None
+        weights = self.job.beginning.taken_over() if self.job.beginning is not None else None
         if weights is not None:
             self.learner.take_over(weights)
         if isinstance(self.batches, SliceBatches) and self.learner.starts_from_control:

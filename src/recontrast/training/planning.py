@@ -123,6 +123,13 @@ def plan_run(wanted: Wanted, plan: Plan, train: Sequence[PreparedCase], validati
     return Planned(plan, about, reasons, wanted.overrides)
 
 
+def gives_source_back(plan: Plan) -> bool:
+    """Whether the recipe learns from sources alone: its target is its source."""
+    from recontrast.recipes import RECIPES
+
+    return bool(getattr(RECIPES.get(plan.recipe.name), "reconstructs", False))
+
+
 def makes_several(plan: Plan) -> bool:
     """Whether the network is told which sources there are and which of its targets is wanted.
 

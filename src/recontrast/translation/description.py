@@ -173,7 +173,7 @@ class TranslatorDescription:
         low, high = self.network_range
         problems = {
             "has no source": not self.sources,
-            f"has the target {self.target} among its sources": self.target in self.sources,
+            f"has the target {self.target} among its sources": self.target in self.sources and not self.reconstructs,
             "names a source twice": len(set(self.sources)) != len(self.sources),
             f"has a negative number of neighbours ({self.neighbours})": self.neighbours < 0,
             "has other sources than its bank": self.bank is not None
@@ -193,6 +193,11 @@ class TranslatorDescription:
     def spatial_dims(self) -> int:
         """Axes of what the network sees: 2 or 3."""
         return 3 if self.plane == "volume" else 2
+
+    @property
+    def reconstructs(self) -> bool:
+        """Whether it gives its one source back: a beginning for other trainings, which translates nothing."""
+        return self.sources == (self.target,)
 
     @property
     def direction(self) -> str:
@@ -219,6 +224,11 @@ class TranslatorDescription:
             ConfigError: It makes several and none is named, or it is not given the choice.
             UnknownNameError: It does not make the target, or does not read one of the sources.
         """
+        if self.reconstructs:
+            raise ConfigError(
+                f"this network gives back {self.target}, of which parts were hidden, and translates nothing: train a "
+                "translator that begins with it (train --start-from)"
+            )
         if self.bank is None:
             if among:
                 raise ConfigError(f"this translator always needs {' and '.join(self.sources)}: leave out --source")
