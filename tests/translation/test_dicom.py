@@ -185,6 +185,15 @@ def test_any_to_any_takes_the_sources_that_a_study_has(
     assert not read_stack(series.stacks[0]).data.any()  # the PDw that the network copies was not given
 
 
+def test_a_series_is_not_written_into_a_nifti_file(
+    make_series: Callable[..., Path], save: Callable[..., Path], tmp_path: Path
+) -> None:
+    image = min(path for path in make_series().rglob("*") if path.is_file())
+    with pytest.raises(ConfigError, match="is one file, the result of DICOM input"):
+        translate(settings(save(), image, tmp_path / "x_synthetic.nii.gz"))
+    assert not (tmp_path / "x_synthetic.nii.gz").exists()
+
+
 def test_any_to_any_refuses_what_it_cannot_choose_or_make(
     make_series: Callable[..., Path], any_run: Path, head: np.ndarray, tmp_path: Path
 ) -> None:

@@ -142,6 +142,10 @@ def translate_dicom(settings: TranslateSettings, translator: Translator, decidin
 
 def _refuse_ignored(settings: TranslateSettings, about: TranslatorDescription) -> None:
     """Refuse settings that would otherwise be ignored without a word."""
+    if is_nifti(settings.out):
+        raise ConfigError(
+            f"{settings.out}: is one file, the result of DICOM input ({settings.input}) is a series; name a folder"
+        )
     names = ["subjects", "split", "space", "prefer", "also", "volume", "dtype", "scheduler"]
     names += ["memory_gb"] if about.spatial_dims == 2 else []
     given = [name for name in names if getattr(settings, name) != getattr(type(settings), name)]
