@@ -61,6 +61,12 @@ COMMANDS = {
     "quantify": Command("relaxometry.quantify", "quantify", "raw images (delays, flip angles, echoes) to T1, T2, PD"),
     "synthesize": Command("relaxometry.command", "synthesize", "images of any spin-echo sequence from parameter maps"),
     "train": Command("training.command", "train", "learn a translator from prepared cases", True),
+    "train-segmenter": Command(
+        "training.segmenter",
+        "teach_segmenter",
+        "a network of tissues, whose features the loss segmentation compares",
+        True,
+    ),
     "translate": Command(
         "translation.command", "translate", "make the missing contrast of new scans", True, "translation.settings"
     ),
