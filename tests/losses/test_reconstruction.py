@@ -22,7 +22,7 @@ def test_loss_equals_the_numpy_metric(name: str, masked: bool, rng: np.random.Ge
     assert found.item() == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("name", LOSSES.names())
+@pytest.mark.parametrize("name", sorted(set(LOSSES.names()) - {"segmentation"}))  # which needs a network
 def test_loss_is_float32_also_from_bf16(name: str) -> None:
     reference, estimate = torch.rand(2, 1, 1, 8, 8)
     found = LOSSES.build(name)(reference, estimate.bfloat16())

@@ -10,10 +10,9 @@ The network is read from a folder that the user names. It is fixed, and no part 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recontrast.atomic import output_error, write_json
+from recontrast.config import build_settings
 from recontrast.errors import CheckpointError, ConfigError
 from recontrast.losses import LOSSES
 from recontrast.models.unet import UNet
@@ -46,6 +46,7 @@ class SegmenterDescription:
         classes: Names of its classes, in the order of its channels; the first is everything else.
         width: Channels of the first level of its U-Net.
         depth: How often its resolution is halved.
+        training_subjects: Hashes of the labels of the subjects it learned from.
     """
 
     contrast: str
@@ -53,6 +54,7 @@ class SegmenterDescription:
     classes: tuple[str, ...]
     width: int
     depth: int
+    training_subjects: tuple[str, ...] = ()
 
     def build(self) -> UNet:
         """Its network, with random weights: (B, 1, I, J[, K]) to logits (B, classes, I, J[, K])."""
@@ -97,8 +99,7 @@ def load_segmenter(folder: Path) -> tuple[UNet, SegmenterDescription]:
             f"train-segmenter PREPARED {folder} --contrast TARGET`"
         )
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        about = SegmenterDescription(**{**content, "classes": tuple(content["classes"])})
+        about = build_settings(SegmenterDescription, json.loads(path.read_text(encoding="utf-8")), str(path))
         with torch.device("cpu"):  # also where a recipe is built without memory, to check its options
             network = about.build()
         network.load_state_dict(load_file(folder / WEIGHTS, device="cpu"))
@@ -183,32 +184,36 @@ class SegmentationLoss(nn.Module):
         return levels
 
 
-def require_fitting_segmenter(recipe: nn.Module, target: str, plane: str) -> None:
-    """Check that the segmenters of a recipe's losses read what it makes.
+def subjects_of_segmenters(recipe: nn.Module, target: str, planes: Sequence[str]) -> set[str]:
+    """Subjects that the segmenters of a recipe's losses learned from, once these are known to read what it makes.
 
     Args:
         recipe: The recipe.
         target: Contrast that it makes; "" for several.
-        plane: Plane of what it learns from, or volume.
+        planes: Planes of the slices it learns from; volume alone where it learns from volumes.
+
+    Returns:
+        Hashes of their labels.
 
     Raises:
-        ConfigError: One reads another contrast or plane.
+        ConfigError: A segmenter reads another contrast or plane.
     """
     terms = getattr(recipe, "terms", ())
-    for loss in (getattr(recipe, "loss", None), *(term.loss for term in terms)):
-        if not isinstance(loss, SegmentationLoss):
-            continue
-        about = loss.description
+    losses = (getattr(recipe, "loss", None), *(term.loss for term in terms))
+    subjects: set[str] = set()
+    for about in (loss.description for loss in losses if isinstance(loss, SegmentationLoss)):
         if about.contrast != target:
             raise ConfigError(
                 f"the segmenter of the loss segmentation reads {about.contrast}, and the target is "
                 f"{target or 'one of several'}: train a segmenter of the target, or leave the loss out"
             )
-        if about.plane != plane and (about.plane, plane) != ("axial", "volume"):
+        if set(planes) != {about.plane} and (about.plane, *planes) != ("axial", "volume"):
             raise ConfigError(
-                f"the segmenter of the loss segmentation reads plane {about.plane}, and data.plane is {plane}: train "
-                f"one with --plane {plane}"
+                f"the segmenter of the loss segmentation reads images {about.plane}, and it is learned from "
+                f"{', '.join(planes)}: train a segmenter with the --plane of data.plane, and learn from one plane"
             )
+        subjects |= set(about.training_subjects)
+    return subjects
 
 
 def _distance(wanted: Tensor, found: Tensor, weight: Tensor) -> Tensor:

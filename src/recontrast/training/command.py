@@ -137,7 +137,7 @@ def train(settings: TrainSettings) -> Summary:
     wanted = Wanted(settings.run, *asked, begins, started, _ways(settings, cases) if several else 1)
     planned = plan_run(wanted, plan, cases.train, cases.validation)
     job = _job(settings, planned.plan, cohort, cases, beginning, several=several)
-    _check_members(job)
+    job = _checked(job)
     facts = _facts(job, cohort)
     if is_finished(settings.run, facts, resume=settings.resume):
         return Summary([f"{settings.run / FOLDER}: finished before, with these settings; nothing was done"])
@@ -246,11 +246,15 @@ def _job(
     )
 
 
-def _check_members(job: Job) -> None:
-    """Build network and recipe once without memory, so that a wrong option is answered before anything is written."""
+def _checked(job: Job) -> Job:
+    """The job, once network and recipe were built without memory: a wrong option is answered before any writing.
+
+    Its translator then also knows the subjects that the segmenters of its losses learned from.
+    """
     import torch
 
     from recontrast.evaluation.protocols import PROTOCOLS
+    from recontrast.losses.segmentation import subjects_of_segmenters
     from recontrast.models import MODELS
     from recontrast.recipes import build_recipe
 
@@ -305,6 +309,9 @@ def _check_members(job: Job) -> None:
             f"recipe {plan.recipe.name} learns from {'paired' if recipe.paired else 'unpaired'} slices: "
             f"set data.paired={wanted}"
         )
+    about, planes = job.description, plan.data.learned_planes if plan.data.spatial_dims == 2 else (plan.data.plane,)
+    seen = {*about.training_subjects, *subjects_of_segmenters(recipe, about.target, planes)}
+    return dataclasses.replace(job, description=dataclasses.replace(about, training_subjects=tuple(sorted(seen))))
 
 
 def _median_scale(scales: Sequence[Scale]) -> Scale:

@@ -78,7 +78,7 @@ class TeachSettings:
     depth: int = 3
     """How often the U-Net halves the resolution."""
 
-    learning_rate: float = 3e-3
+    learning_rate: float = 5e-3
     """Learning rate of the first step; it falls to zero."""
 
     seed: int = 0
@@ -119,7 +119,7 @@ def teach_segmenter(settings: TeachSettings) -> Summary:
         raise LayoutError(f"{settings.prepared}: no training subject has {settings.contrast}; prepare more subjects")
     if not judged:
         warnings.warn(
-            f"{settings.prepared}: no validation subject has {settings.contrast}: nothing tells how good the network is",
+            f"{settings.prepared}: no validation subject has {settings.contrast}: nothing tells how good it is",
             RecontrastWarning,
             stacklevel=2,
         )
@@ -131,8 +131,8 @@ def teach_segmenter(settings: TeachSettings) -> Summary:
         classes=classes_of(train),
         width=settings.width,
         depth=settings.depth,
+        training_subjects=tuple(sorted({subject_hash(case.case.subject) for case in train})),
     )
-    facts = {"training_subjects": sorted({subject_hash(case.case.subject) for case in train})}
     inputs = (settings.prepared / FILE_NAME, settings.prepared / "splits.tsv")
     with atomic_folder(settings.out) as partial:
         cache = make_folder(partial / "cache")
@@ -140,7 +140,7 @@ def teach_segmenter(settings: TeachSettings) -> Summary:
         shutil.rmtree(cache)
         save_segmenter(partial, network, about)
         write_table(partial / TABLE, table)
-        write_provenance(partial, STAGE, settings, inputs, facts)
+        write_provenance(partial, STAGE, settings, inputs)
     return Summary([*_lines(table, len(judged)), f"segmenter: {settings.out}"])
 
 
@@ -203,7 +203,8 @@ def _descend(network: UNet, batches: SliceBatches, settings: TeachSettings) -> N
 def _disagreement(logits: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy and one minus the mean soft Dice of all classes but the first.
 
-    F. Milletari et al., V-Net, 3DV 2016 (the Dice term, here without squares); classes of few voxels count by it.
+    In the cross-entropy a class counts by the root of how rare it is in the batch, or the network would do without
+    lesions. F. Milletari et al., V-Net, 3DV 2016 (the Dice term, here without squares).
     """
     import torch
     from torch.nn import functional
@@ -211,9 +212,10 @@ def _disagreement(logits: Tensor, labels: Tensor) -> Tensor:
     shares = logits.softmax(dim=1)
     wanted = functional.one_hot(labels, logits.shape[1]).movedim(-1, 1).to(shares.dtype)
     axes = [0, *range(2, logits.ndim)]
-    both, sizes = (shares * wanted).sum(dim=axes), (shares + wanted).sum(dim=axes)
+    both, sizes, voxels = (shares * wanted).sum(dim=axes), (shares + wanted).sum(dim=axes), wanted.sum(dim=axes)
     overlap = (2 * both[1:] + 1) / (sizes[1:] + 1)
-    return functional.cross_entropy(logits, labels) + torch.mean(1 - overlap)
+    rarity = (voxels.sum() / voxels.clamp(min=1)).sqrt()
+    return functional.cross_entropy(logits, labels, weight=rarity) + torch.mean(1 - overlap)
 
 
 def _agreement(network: UNet, case: CachedCase, classes: Sequence[str]) -> list[tuple[str, str, float]]:
