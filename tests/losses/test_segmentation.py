@@ -20,6 +20,8 @@ from recontrast.losses.segmentation import (
     subjects_of_segmenters,
 )
 from recontrast.recipes.supervised import Supervised
+from recontrast.training.memory import training_memory
+from recontrast.training.plan import read_plan
 
 CLASSES = ("other", "CSF", "GM", "WM")
 
@@ -165,6 +167,13 @@ def test_a_damaged_segmenter_is_one_line(folder: Path) -> None:
     (folder / DESCRIPTION).write_text((folder / DESCRIPTION).read_text().replace('"width": 4', '"width": 5'))
     with pytest.raises(CheckpointError, match="damaged segmenter"):
         load_segmenter(folder)
+
+
+def test_the_memory_of_a_training_with_it_is_counted(folder: Path) -> None:
+    plan = ["loop.precision=fp32", "data.batch=2", "data.size=[64,64]", "loop.ema=0"]
+    term = [f"recipe.options.terms.segmentation.segmenter={folder}", "recipe.options.terms.segmentation.weight=1"]
+    bare, more = (training_memory(read_plan("osman2022", "cpu", [*plan, *extra])).most for extra in ([], term))
+    assert more > bare
 
 
 def test_the_segmenter_must_read_what_is_made(folder: Path) -> None:

@@ -18,6 +18,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn import functional
 
 from recontrast.atomic import output_error, write_json
@@ -102,7 +103,8 @@ def load_segmenter(folder: Path) -> tuple[UNet, SegmenterDescription]:
         about = build_settings(SegmenterDescription, json.loads(path.read_text(encoding="utf-8")), str(path))
         with torch.device("cpu"):  # also where a recipe is built without memory, to check its options
             network = about.build()
-        network.load_state_dict(load_file(folder / WEIGHTS, device="cpu"))
+        if not isinstance(network.head.weight, FakeTensor):  # else memory is counted, nothing is computed
+            network.load_state_dict(load_file(folder / WEIGHTS, device="cpu"))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, ConfigError, SafetensorError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise CheckpointError(f"{folder}: damaged segmenter ({reason[-1].strip()}); train it again") from error
@@ -176,7 +178,9 @@ class SegmentationLoss(nn.Module):
         return torch.stack(distances).mean()
 
     def _features(self, image: Tensor) -> list[Tensor]:
-        network = self._fixed[0].to(image.device)
+        (network,) = self._fixed
+        if network.head.weight.device != image.device:
+            network.to(image.device)
         self._levels.clear()
         network(image)
         levels = list(self._levels)

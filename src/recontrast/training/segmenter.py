@@ -5,8 +5,9 @@ Its features are what the loss `segmentation` compares. Where the labels come fr
 
 from __future__ import annotations
 
-import logging
+import math
 import shutil
+import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from recontrast.metrics.overlap import dice
 from recontrast.preparation.cohort import PreparedCase, read_cohort
 from recontrast.provenance import FILE_NAME, earlier_result, write_provenance
 from recontrast.training.learned_from import require_contrasts
+from recontrast.training.log import LiveLine
 from recontrast.training.tissue_maps import MAP, classes_of, with_tissue_map
 from recontrast.translation.description import subject_hash
 
@@ -34,8 +36,6 @@ if TYPE_CHECKING:
     from recontrast.datasets.patches import SliceBatches
     from recontrast.losses.segmentation import SegmenterDescription
     from recontrast.models.unet import UNet
-
-log = logging.getLogger(__name__)
 
 STAGE = "train-segmenter"
 """Name of the command."""
@@ -184,20 +184,20 @@ def _descend(network: UNet, batches: SliceBatches, settings: TeachSettings) -> N
     device = next(network.parameters()).device
     descent = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate)
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(descent, settings.steps)
-    for step in range(settings.steps):
-        batch = batches.batch(step)
-        image, labels = batch.source.to(device).clamp(0, 1), batch.target[:, 0].to(device).long()
-        loss = _disagreement(network(image), labels)
-        if not torch.isfinite(loss):
-            raise TrainingError(
-                f"{settings.out}: the loss of step {step + 1} is {loss.item()}; try --learning-rate 1e-3"
-            )
-        descent.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        descent.step()
-        falling.step()
-        if (step + 1) % 100 == 0:
-            log.info("step %d of %d: loss %.3f", step + 1, settings.steps, loss.item())
+    began = time.perf_counter()
+    with LiveLine() as live:
+        for step in range(settings.steps):
+            batch = batches.batch(step)
+            image, labels = batch.source.to(device).clamp(0, 1), batch.target[:, 0].to(device).long()
+            loss = _disagreement(network(image), labels)
+            value = float(loss.detach())
+            if not math.isfinite(value):
+                raise TrainingError(f"{settings.out}: the loss of step {step + 1} is {value}; try --learning-rate 1e-3")
+            descent.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            descent.step()
+            falling.step()
+            live.step(step + 1, value, (step + 1) / settings.steps, time.perf_counter() - began)
 
 
 def _disagreement(logits: Tensor, labels: Tensor) -> Tensor:
