@@ -69,8 +69,8 @@ class TeachSettings:
     steps: int = 600
     """Steps it is trained for."""
 
-    batch: int = 8
-    """Slices in a step, or patches of 64 x 64 x 64 voxels."""
+    batch: int = 0
+    """Slices in a step, or patches of 64 x 64 x 64 voxels; 0: 8 slices, 2 patches."""
 
     width: int = 8
     """Channels of the first level of its U-Net."""
@@ -86,8 +86,8 @@ class TeachSettings:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        if min(self.steps, self.batch, self.width, self.depth) < 1 or not self.learning_rate > 0:
-            raise ConfigError("steps, batch, width and depth must be at least 1, the learning rate above 0")
+        if min(self.steps, self.batch + 1, self.width, self.depth) < 1 or not self.learning_rate > 0:
+            raise ConfigError("steps, width and depth must be at least 1, batch at least 0, the learning rate above 0")
 
 
 def teach_segmenter(settings: TeachSettings) -> Summary:
@@ -160,11 +160,16 @@ def _learn(
     from recontrast.datasets.settings import DataSettings
     from recontrast.datasets.volumes import VolumeBatches
 
-    patch = _PATCH if settings.plane == "volume" else None
+    patch, usual = (_PATCH, 2) if settings.plane == "volume" else (None, 8)
     # A synthetic image is darker, flatter or smoother in places; and tissues of mirrored heads are the same tissues.
     changes = AugmentSettings(shift_voxels=8, source_gain=0.1, source_gamma=0.1, source_noise=0.02, mirror=True)
     data = DataSettings(
-        batch=settings.batch, plane=settings.plane, patch=patch, clip_target=False, keep_cache=True, augment=changes
+        batch=settings.batch or usual,
+        plane=settings.plane,
+        patch=patch,
+        clip_target=False,
+        keep_cache=True,
+        augment=changes,
     )
     told = [with_tissue_map(case, about.classes, settings.contrast, cache) for case in (*train, *judged)]
     cached = cache_cases(told, [settings.contrast], MAP, data, cache)
