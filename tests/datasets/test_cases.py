@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -117,3 +118,29 @@ def test_values_that_are_not_finite_are_refused(make_case: MakeCase, tmp_path: P
     write_volume(case.images["T1w"], image)
     with pytest.raises(IntensityError, match="not finite"):
         cached(case, tmp_path / "cache")
+
+
+def with_lesion(case: PreparedCase, folder: Path, name: str = "lesion") -> PreparedCase:
+    image = read_volume(case.images["T1w"])
+    mask = np.zeros(image.data.shape, np.uint8)
+    mask[5, 6, 3] = 1
+    path = folder / f"{case.key}_desc-{name}_mask.nii.gz"
+    write_volume(path, image.with_data(mask), np.uint8)
+    return dataclasses.replace(case, regions={**case.regions, name: path})
+
+
+def test_lesions_are_cached_where_they_are_asked_for(make_case: MakeCase, tmp_path: Path) -> None:
+    cases, settings = [with_lesion(make_case("01"), tmp_path), make_case("02")], DataSettings()
+    ill, healthy = cache_cases(cases, ["T1w"], "T2w", settings, tmp_path / "cache", lesions=True)
+    assert ill.has_lesions
+    assert np.argwhere(ill.regions[:, 2]).tolist() == [[3, 5, 6]]
+    assert healthy.has_lesions
+    assert not healthy.regions[:, 2].any()
+    plain, _ = cache_cases(cases, ["T1w"], "T2w", settings, tmp_path / "cache")
+    assert not plain.has_lesions
+
+
+def test_other_regions_can_be_lesions(make_case: MakeCase, tmp_path: Path) -> None:
+    case, settings = with_lesion(make_case(), tmp_path, "tumour"), DataSettings(lesion_regions=("lesion", "tumour"))
+    (cached,) = cache_cases([case], ["T1w"], "T2w", settings, tmp_path / "cache", lesions=True)
+    assert cached.regions[:, 2].sum() == 1

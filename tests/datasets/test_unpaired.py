@@ -76,7 +76,7 @@ def test_batches_depend_on_seed_and_number_only(make_case: MakeCase, tmp_path: P
     case = make_case()
     first, second, other = (batches([case], tmp_path, seed=seed) for seed in (1, 1, 2))
     first.batch(0)
-    for one, same in zip(first.batch(7), second.batch(7), strict=True):
+    for one, same in zip(first.batch(7)[:4], second.batch(7)[:4], strict=True):
         assert torch.equal(one, same)
     assert not torch.equal(first.batch(7).target, other.batch(7).target)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from recontrast.errors import ConfigError, UnknownNameError
-from recontrast.losses.terms import build_terms
+from recontrast.losses.terms import build_terms, weigh_lesions
 from recontrast.training.plan import read_plan
 
 
@@ -37,3 +37,8 @@ def test_unknown_names_and_options_are_named() -> None:
         build_terms({"mes": 1})
     with pytest.raises(ConfigError, match="loss 'mse' has no option 'sigma'"):
         build_terms({"mse": {"weight": 1, "sigma": 2}})
+
+
+def test_lesions_are_asked_for_by_a_term_that_counts() -> None:
+    assert weigh_lesions({"terms": {"l1": 1, "lesions": {"weight": 2}}})
+    assert not weigh_lesions({"terms": {"mse": 1, "lesions": 0}})

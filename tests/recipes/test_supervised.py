@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from recontrast.datasets.patches import Batch
 from recontrast.errors import ConfigError, UnknownNameError
+from recontrast.losses.shifts import best_shift, moved
 from recontrast.recipes.supervised import Supervised
 
 
@@ -59,3 +61,68 @@ def test_terms_are_added_with_their_weights_and_logged_without(batch: Batch) -> 
 def test_the_loss_is_no_term_of_itself() -> None:
     with pytest.raises(ConfigError, match="'l1' is the loss already"):
         Supervised(network=torch.nn.Identity(), loss="l1", terms={"l1": 1.0})
+
+
+def smooth_batch() -> Batch:
+    generator = torch.Generator().manual_seed(1)
+    coarse = torch.rand(3, 1, 6, 7, generator=generator)
+    source = torch.nn.functional.interpolate(coarse, (36, 42), mode="bicubic")
+    return Batch(source, source.clone(), torch.ones_like(source, dtype=torch.bool))
+
+
+def test_a_shift_of_the_target_costs_nothing_when_it_is_tolerated() -> None:
+    batch = smooth_batch()
+    apart = batch._replace(target=moved(batch.target, torch.tensor([[2.0, -1.0], [0.4, 2.7], [-3.0, 0.0]])))
+    losses = {}
+    for voxels in (0, 3):
+        recipe = Supervised(network=torch.nn.Identity(), loss="l1", masked=True, misaligned_voxels=voxels)
+        losses[voxels] = next(recipe.training_step(apart)).loss.item()
+    assert losses[3] < 0.1 * losses[0]
+
+
+def test_what_is_learned_from_shifted_pairs_is_not_shifted_itself() -> None:
+    """A filter that could move the image stays where the source is when all targets lie to one side or the other."""
+    torch.manual_seed(0)
+    network = torch.nn.Conv2d(1, 1, 5, padding=2, padding_mode="replicate", bias=False)
+    torch.nn.init.zeros_(network.weight)
+    network.weight.data[0, 0, 2, 2] = 0.8
+    recipe = Supervised(network=network, loss="l1", misaligned_voxels=3)
+    optimizer = torch.optim.Adam(network.parameters(), 5e-3)
+    batch = smooth_batch()
+    for step in range(150):
+        shift = torch.from_numpy(np.random.default_rng(step).uniform(-3, 3, (3, 2))).float()
+        turn = next(recipe.training_step(batch._replace(target=moved(batch.target, shift))))
+        optimizer.zero_grad()
+        turn.loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        made = recipe.predict(batch.source)
+    assert best_shift(batch.target, made, None, 3).abs().max() < 0.3
+    assert (made - batch.target).abs().mean() < 0.02
+
+
+def test_targets_are_put_back_to_where_the_image_is_and_what_is_not_known_stays_unknown() -> None:
+    batch = smooth_batch()
+    target = moved(batch.target, torch.tensor([[2.0, -1.0]] * 3))
+    target[..., -8:] = torch.nan
+    recipe = Supervised(network=torch.nn.Identity(), misaligned_voxels=3)
+    aligned = recipe.aligned(batch._replace(target=target, mask=target.isfinite()), batch.source)
+    assert (aligned.target - batch.target)[..., 6:-6, 6:-12].abs().max() < 0.05
+    assert not aligned.mask[~aligned.target.isfinite()].any()
+    assert not aligned.target.isfinite()[..., -6:].any()
+    assert Supervised(network=torch.nn.Identity()).aligned(batch, batch.source) is batch
+
+
+def test_pairs_too_far_apart_are_not_for_the_loss() -> None:
+    with pytest.raises(ConfigError, match="must be registered"):
+        Supervised(network=torch.nn.Identity(), misaligned_voxels=20)
+
+
+def test_lesions_count_more_when_the_batch_knows_them(batch: Batch) -> None:
+    lesion = torch.zeros_like(batch.mask)
+    lesion[..., 3, 3] = True
+    recipe = Supervised(network=torch.nn.Identity(), loss="l1", masked=True, terms={"lesions": 4})
+    (turn,) = recipe.training_step(batch._replace(lesion=lesion))
+    count = torch.where(lesion, 5.0, 1.0) * batch.mask
+    expected = (count * (batch.source - batch.target).abs()).sum() / batch.mask.sum()
+    assert turn.loss.item() == pytest.approx(expected.item())

@@ -21,6 +21,7 @@ from recontrast.preparation.cohort import read_cohort
 from recontrast.training import error_bars
 from recontrast.training.command import TrainSettings, train
 from recontrast.training.levels import source_levels
+from recontrast.training.log import read_log
 from recontrast.training.validation import Validator
 from recontrast.translation.command import TranslateSettings, translate
 from recontrast.translation.description import direction_name, read_description
@@ -83,6 +84,18 @@ def test_one_network_makes_every_contrast_from_what_there_is(settings: MakeSetti
     )
     assert list(made.failed) == ["sub-04"]
     assert made.failed["sub-04"] == "has none of T2w, T1w, of which FLAIR is made; there is: FLAIR"
+
+
+@pytest.mark.slow
+def test_terms_and_tolerated_shifts_for_several_targets(settings: MakeSettings) -> None:
+    terms = ("recipe.options.terms.ssim=0.1", "recipe.options.terms.edges.weight=1", "recipe.options.terms.lesions=4")
+    given = settings(*terms, "recipe.options.misaligned_voxels=2", "data.lesion_regions=['brain']", "loop.log_every=1")
+    train(given)
+    parts = [event["parts"] for event in read_log(given.run) if event["event"] == "step"]
+    assert len(parts) == 3
+    for part in parts:
+        assert part.keys() == {"l1", "ssim", "edges", "lesions"}
+        assert 0 < part["lesions"] < part["l1"]
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import warnings
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from recontrast.training.learned_from import (
     choose_cases,
     describe_prepared,
     require_contrasts,
+    require_lesions,
     require_several,
     require_targets,
 )
@@ -130,3 +132,13 @@ def test_prepared_images_are_told_apart_by_what_was_noted_of_them(make_prepared:
     (folder / "provenance.json").write_text(json.dumps({"stage": "prepare", "settings": settings}))
     assert (told()["scale"]["high"], first["scale"]["high"]) == (99.0, 99.9)
     assert (told()["preparation"]["recipe"], first["preparation"]["recipe"]) == ("t1-linear", "native")
+
+
+def test_a_weight_of_lesions_needs_lesions(make_prepared: MakePrepared) -> None:
+    cases = read_cohort(make_prepared()).split("train")
+    with pytest.raises(ConfigError, match=r"no training case has a region called lesion or tumour \(there is: brain"):
+        require_lesions(cases, ("lesion", "tumour"))
+    require_lesions(cases, ("brain",))
+    ill = dataclasses.replace(cases[0], regions={**cases[0].regions, "lesion": cases[0].regions["head"]})
+    with pytest.warns(RecontrastWarning, match="1 of 2 training cases have no mask of lesions"):
+        require_lesions([ill, cases[1]], ("lesion",))

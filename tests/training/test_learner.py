@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 import torch
 from lightning_fabric import Fabric
+from torch.nn import functional
 
 from recontrast.datasets.patches import Batch
 from recontrast.errors import CheckpointError, DependencyError, TrainingError
+from recontrast.losses.shifts import moved
 from recontrast.training import learner as learner_module
 from recontrast.training.checkpoint import Checkpoint
 from recontrast.training.learner import Learner, learning_rate
@@ -27,11 +29,11 @@ def make(precision: str = "fp32", width: int = 4, **loop: Any) -> Learner:
     return Learner(Fabric(accelerator="cpu"), plan, {**OPTIONS, "width": width}, 10, precision)
 
 
-def make_on_a_control() -> Learner:
+def make_on_a_control(**recipe: Any) -> Learner:
     """One whose network adds to a control, with averaged weights."""
     plan = Plan(
         model=MemberSettings(name="residual_encoder"),
-        recipe=MemberSettings(name="supervised"),
+        recipe=MemberSettings(name="supervised", options=recipe),
         loop=LoopSettings(steps=10, ema=0.9),
     )
     options = {"in_channels": 1, "out_channels": 1, "spatial_dims": 2, "width": 4, "blocks": [1, 1]}
@@ -70,6 +72,34 @@ def test_a_network_that_starts_from_a_control_fits_it_and_so_does_its_average() 
         assert (network(source) - (1 - source)).abs().mean() < 0.01  # type: ignore[operator]
     assert learner.starts_from_control
     assert not make().starts_from_control
+
+
+def test_a_control_is_fitted_to_pairs_that_were_put_together() -> None:
+    generator = torch.Generator().manual_seed(0)
+    source = functional.interpolate(torch.rand(8, 1, 12, 12, generator=generator), (64, 64), mode="bilinear")
+    apart = moved(1 - source, 6 * torch.rand(8, 2, generator=generator) - 3)
+    mask = torch.zeros(8, 1, 64, 64, dtype=torch.bool)
+    mask[..., 4:-4, 4:-4] = True
+    wrong = {}
+    for voxels in (0, 3):
+        learner = make_on_a_control(misaligned_voxels=voxels, masked=True)
+        learner.begin(Batch(source, apart, mask))
+        wrong[voxels] = (learner.network(source) - (1 - source)).abs()[mask].mean().item()  # type: ignore[operator]
+    assert wrong[3] < 0.2 * wrong[0]
+
+
+def test_the_share_of_what_is_added_is_decided_on_pairs_that_were_put_together() -> None:
+    source = functional.interpolate(torch.rand(2, 1, 12, 12), (64, 64), mode="bilinear")
+    mask = torch.ones(2, 1, 64, 64, dtype=torch.bool)
+    shares = {}
+    for voxels in (0, 3):
+        learner = make_on_a_control(misaligned_voxels=voxels)
+        learner.begin(Batch(source, 0.5 * source, mask))
+        torch.nn.init.normal_(learner.network.head.weight, generator=torch.Generator().manual_seed(0))  # type: ignore[arg-type]
+        made = learner.network(source).detach()
+        shares[voxels] = learner.share_to_keep([Batch(source, moved(made, torch.full((2, 2), 2.0)), mask)])
+    assert shares[3] == pytest.approx(1, abs=0.03)
+    assert shares[0] < 0.8
 
 
 def test_state_goes_back_and_forth() -> None:

@@ -42,6 +42,13 @@ def test_every_preset_at_cpu_scale_can_be_asked(preset: str) -> None:
     assert dataclasses.replace(found, most=1.0).parameters > 0
 
 
+@pytest.mark.slow
+def test_terms_and_tolerated_shifts_can_be_asked() -> None:
+    overrides = ["recipe.options.misaligned_voxels=3", "recipe.options.terms={ssim = 0.1, edges = 1, lesions = 1}"]
+    plain, more = (training_memory(read_plan("auto", "cpu", o), precision="fp32").most for o in ([], overrides))
+    assert more > plain
+
+
 def test_a_line_says_it() -> None:
     memory = TrainingMemory(2.5e9, 10**8, 1_000_000, (224, 224), 32, "bf16")
     assert memory_line(memory) == "2.5 GB (1.0 M parameters, 32 of 224x224, bf16)"

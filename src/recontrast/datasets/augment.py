@@ -83,7 +83,7 @@ def augment(
     Args:
         source: (C, I, J[, K]), scaled units.
         target: (1, I, J[, K]), scaled units.
-        mask: (1, I, J[, K]).
+        mask: (1, I, J[, K]), or further regions beside it.
         settings: What to change.
         rng: Random numbers of this slice.
         slices: Neighbouring channels of the source that are slices of one contrast, and are changed alike.

@@ -103,7 +103,7 @@ class BankBatches(SliceBatches):
             wanted = np.clip(wanted, 0, 1)
         if self.hides:  # then nothing is shifted
             wanted[..., self._held_part(number, self.centres[number][1] - self.size[1] // 2)] = np.nan
-        return Sample(source.reshape(-1, *self.size), wanted, everything.mask, everything.spacing)
+        return everything._replace(source=source.reshape(-1, *self.size), target=wanted)
 
     def _gain(self, number: int, label: str) -> np.float32:
         """What brings a contrast of a case to its level; read off the whole image once."""

@@ -29,6 +29,10 @@ _FORMAT = 2
 """Raise it when the content of cache files changes, so that older ones are not used."""
 
 
+LEARNED = slice(0, None, 2)
+"""Of `CachedCase.regions` what training looks at: head, and lesions where they are there."""
+
+
 @dataclass(frozen=True)
 class CachedCase:
     """One case as a stack of slices on disk.
@@ -41,7 +45,8 @@ class CachedCase:
             learning may have only the sources, or only the target.
         sources: Which channels are the sources.
         has_target: Whether the last channel is the target.
-        regions: (N, 2, I, J), head and brain (head again where the brain is not known), memory-mapped.
+        regions: (N, 2 or 3, I, J), memory-mapped: head, brain (head again where the brain is not known) and, where they
+            were asked for, lesions.
         has_brain: Whether the brain is known.
         lows: Scaled value of stored zero, one a channel.
         steps: Scaled difference of stored numbers, one a channel.
@@ -65,6 +70,11 @@ class CachedCase:
     spacing: tuple[float, float, float]
     hashes: tuple[str, ...]
     contrasts: tuple[str, ...]
+
+    @property
+    def has_lesions(self) -> bool:
+        """Whether `regions` holds lesions; none of them may be in this case."""
+        return self.regions.shape[1] > 2
 
     @property
     def zeros(self) -> dict[str, float]:
@@ -136,7 +146,7 @@ class _Files:
 
 def cache_cases(
     cases: Sequence[PreparedCase], sources: Sequence[str], target: str, settings: DataSettings, folder: Path,
-    *, partly: bool = False,
+    *, partly: bool = False, lesions: bool = False,
 ) -> list[CachedCase]:  # fmt: skip
     """Write the cases into the cache, or find them there, and map them.
 
@@ -148,6 +158,7 @@ def cache_cases(
         folder: Where the cache lies; files in it that belong to none of the cases are removed.
         partly: Whether a case may lack some of the sources; each then has its own context (see `context_of_each`).
             Else one that lacks any is cached without them.
+        lesions: Whether lesions (`DataSettings.lesion_regions`) are wanted, too; a case without a mask has none.
 
     Returns:
         For each plane that is learned from or translated, in the order of `PLANES`, all cases.
@@ -161,6 +172,7 @@ def cache_cases(
         >>> cache_cases(cohort.split("train"), ["T1w"], "T2w", DataSettings(), run / "cache")  # doctest: +SKIP
     """
     make_folder(folder)
+    regions = settings.lesion_regions if lesions else ()
     planes = [plane for plane in PLANES if plane in (settings.shown_plane, *settings.planes)]
     wanted: list[tuple[PreparedCase, tuple[str, ...], _Files]] = []
     for plane in planes:
@@ -168,12 +180,12 @@ def cache_cases(
             given = tuple(label for label in sources if label in case.images)
             given = given if partly or len(given) == len(sources) else ()
             labels = (*given, target) if target in case.images else given
-            wanted.append((case, labels, _files(case, labels, plane, settings, folder, partly)))
+            wanted.append((case, labels, _files(case, labels, plane, settings, folder, partly, regions)))
     kept = {path for _, _, paths in wanted for path in (paths.images, paths.regions, paths.numbers)}
     for path in (*folder.glob("sub-*.npy"), *folder.glob("sub-*.json")):
         if path not in kept:
             path.unlink(missing_ok=True)
-    return [_cached(case, labels, target, settings, paths, partly) for case, labels, paths in wanted]
+    return [_cached(case, labels, target, settings, paths, partly, regions) for case, labels, paths in wanted]
 
 
 def held_slices(shown: NDArray[np.bool_], settings: DataSettings) -> slice:
@@ -216,18 +228,22 @@ def slices_back(stack: NDArray[Any], plane: str) -> NDArray[Any]:
 
 
 def _files(
-    case: PreparedCase, contrasts: Sequence[str], plane: str, settings: DataSettings, folder: Path, partly: bool
-) -> _Files:
+    case: PreparedCase, contrasts: Sequence[str], plane: str, settings: DataSettings, folder: Path, partly: bool,
+    lesions: Sequence[str],
+) -> _Files:  # fmt: skip
     hashes = tuple(sha256_of(case.images[label]) for label in contrasts)
     described = {
         "format": _FORMAT,
         "images": hashes,
         "scales": [case.scales[label].to_dict() for label in contrasts],
-        "regions": {name: sha256_of(case.regions[name]) for name in ("head", "brain") if name in case.regions},
+        "regions": {
+            name: sha256_of(case.regions[name]) for name in ("head", "brain", *lesions) if name in case.regions
+        },
         "plane": plane,
         "type": settings.cache_type,
         "context": settings.context_voxels,
         "steep": settings.context_steep,
+        **({"lesions": list(lesions)} if lesions else {}),
         **({"context of": "each"} if partly and settings.context_voxels else {}),
     }
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
@@ -237,10 +253,11 @@ def _files(
 
 
 def _cached(
-    case: PreparedCase, contrasts: Sequence[str], target: str, settings: DataSettings, paths: _Files, partly: bool
-) -> CachedCase:
+    case: PreparedCase, contrasts: Sequence[str], target: str, settings: DataSettings, paths: _Files, partly: bool,
+    lesions: Sequence[str],
+) -> CachedCase:  # fmt: skip
     if not paths.numbers.is_file():
-        _write(case, contrasts, target, settings, paths, context_of_each if partly else context_channels)
+        _write(case, contrasts, target, settings, paths, context_of_each if partly else context_channels, lesions)
     numbers = json.loads(paths.numbers.read_text(encoding="utf-8"))
     first, second, third = numbers["spacing"]
     return CachedCase(
@@ -263,11 +280,14 @@ def _cached(
 
 def _write(
     case: PreparedCase, contrasts: Sequence[str], target: str, settings: DataSettings, paths: _Files,
-    context: Callable[..., list[NDArray[np.float32]]],
+    context: Callable[..., list[NDArray[np.float32]]], lesions: Sequence[str],
 ) -> None:  # fmt: skip
     first = read_volume(case.images[contrasts[0]]).reoriented("RAS")
     head = _region(case, "head", first)
-    regions = np.stack([head, _region(case, "brain", first) if "brain" in case.regions else head])
+    regions = [head, _region(case, "brain", first) if "brain" in case.regions else head]
+    if lesions:
+        there = [_region(case, name, first) for name in lesions if name in case.regions]
+        regions.append(np.logical_or.reduce(there) if there else np.zeros_like(head))
     images: list[NDArray[np.float32]] = []
     air: list[float] = []
     for label in contrasts:

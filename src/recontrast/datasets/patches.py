@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recontrast.datasets.augment import AugmentSettings, augment, random_shift
-from recontrast.datasets.cases import CachedCase
+from recontrast.datasets.cases import LEARNED, CachedCase
 from recontrast.datasets.settings import DataSettings
 from recontrast.errors import IntensityError, RecontrastWarning
 
@@ -29,12 +29,14 @@ class Batch(NamedTuple):
         target: (B, 1, I, J[, K]) float32, scaled units; of other slices than the source in unpaired learning.
         mask: (B, 1, I, J[, K]) bool, inside the head of the source.
         spacing: (B, 2 or 3) float32, voxel size of the source in mm along its axes; None where nobody knows it.
+        lesion: (B, 1, I, J[, K]) bool, inside lesions; None where no loss asks for them.
     """
 
     source: Tensor
     target: Tensor
     mask: Tensor
     spacing: Tensor | None = None
+    lesion: Tensor | None = None
 
 
 class Sample(NamedTuple):
@@ -44,6 +46,7 @@ class Sample(NamedTuple):
     target: NDArray[np.float32]
     mask: NDArray[np.bool_]
     spacing: NDArray[np.float32]
+    lesion: NDArray[np.bool_] | None = None
 
 
 class SliceBatches:
@@ -152,8 +155,9 @@ class SliceBatches:
         target[:, inside[0], inside[1]] = case.read(index, slice(sources, None), cut[0], cut[1])
         if settings.clip_target:
             target = np.clip(target, 0, 1)
-        mask = np.zeros((1, *self.size), np.bool_)
-        mask[0, inside[0], inside[1]] = case.regions[index, 0, cut[0], cut[1]]
+        regions = np.zeros((1 + case.has_lesions, *self.size), np.bool_)
+        regions[:, inside[0], inside[1]] = case.regions[index, LEARNED, cut[0], cut[1]]
+        mask = regions[:1]
         held = self._held_part(number, starts[1])
         if self.hides:
             target[..., held] = np.nan
@@ -161,8 +165,8 @@ class SliceBatches:
             mask |= some_air(settings, mask.shape, rng)
         mask[..., held] = False
         spacing = case.spacing[1:]
-        changed = augment(source, target, mask, settings.augment, rng, 2 * settings.neighbours + 1, spacing)
-        return Sample(*changed, np.array(spacing, np.float32))
+        changed = augment(source, target, regions, settings.augment, rng, 2 * settings.neighbours + 1, spacing)
+        return sample_of(*changed, spacing)
 
     def _held_part(self, number: int, start: int) -> slice:
         """What is held out of a sample that begins at `start`, along its last axis; axial slices are left out whole."""
@@ -185,7 +189,16 @@ def shifted(part: slice, by: int) -> slice:
 
 def stacked(samples: Sequence[Sample]) -> Batch:
     """A batch of samples."""
-    return Batch(*(torch.from_numpy(np.stack(part)) for part in zip(*samples, strict=True)))
+    parts = zip(*samples, strict=True)
+    return Batch(*(None if part[0] is None else torch.from_numpy(np.stack(part)) for part in parts))  # type: ignore[arg-type]
+
+
+def sample_of(
+    source: NDArray[np.float32], target: NDArray[np.float32], regions: NDArray[np.bool_], spacing: Sequence[float]
+) -> Sample:
+    """A sample of images and of `regions`: head, and lesions where they are cached."""
+    lesion = regions[1:] if len(regions) > 1 else None
+    return Sample(source, target, regions[:1], np.array(spacing, np.float32), lesion)
 
 
 def read_sources(

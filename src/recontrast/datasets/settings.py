@@ -61,6 +61,9 @@ class DataSettings:
     """Part of the voxels outside the head, drawn anew for each slice, that a masked loss counts as if they were inside.
     With 0 such a loss teaches a network nothing of air, and it may lay a haze there."""
 
+    lesion_regions: tuple[str, ...] = ("lesion",)
+    """Regions of the cases that are lesions, for a loss that weighs them (recipe.options.terms.lesions)."""
+
     size: tuple[int, int] | None = None
     """In-plane voxels of training slices, cut or filled up with air; left out: the largest head of the cohort."""
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from recontrast.datasets.augment import AugmentSettings, augment, random_shift
-from recontrast.datasets.cases import CachedCase
-from recontrast.datasets.patches import Batch, Sample, SliceBatches, shifted, some_air, stacked, window
+from recontrast.datasets.cases import LEARNED, CachedCase
+from recontrast.datasets.patches import Batch, Sample, SliceBatches, sample_of, shifted, some_air, stacked, window
 from recontrast.datasets.settings import DataSettings
 from recontrast.errors import ConfigError
 
@@ -106,16 +106,17 @@ class VolumeBatches(SliceBatches):
         target = block[case.sources.stop :]
         if settings.clip_target:
             target = np.clip(target, 0, 1)
-        mask = np.zeros((1, *self.size), np.bool_)
-        mask[0][inside] = np.moveaxis(case.regions[slices, 0, rows, columns], 0, -1)
+        regions = np.zeros((1 + case.has_lesions, *self.size), np.bool_)
+        regions[:, *inside] = np.moveaxis(case.regions[slices, LEARNED, rows, columns], 0, -1)
+        mask = regions[:1]
         held = shifted(self.held[number], -starts[2])
         if self.hides:
             target[..., held] = np.nan
         else:
             mask |= some_air(settings, mask.shape, rng)
         mask[..., held] = False
-        changed = augment(block[case.sources], target, mask, settings.augment, rng)
-        return Sample(*changed, np.array(case.spacing_ras(case.plane), np.float32))
+        changed = augment(block[case.sources], target, regions, settings.augment, rng)
+        return sample_of(*changed, case.spacing_ras(case.plane))
 
     def _starts(self, number: int, rng: np.random.Generator) -> list[int]:
         box = self.boxes[number]

@@ -39,6 +39,20 @@ class Term:
         return value
 
 
+def weigh_lesions(options: Mapping[str, Any]) -> bool:
+    """Whether a recipe with these options has a term that asks where lesions are.
+
+    Args:
+        options: Options of a recipe; those without `terms` have none.
+
+    Example:
+        >>> weigh_lesions({"terms": {"lesions": 4}}), weigh_lesions({})
+        (True, False)
+    """
+    asked = [name for name, given in (options.get("terms") or {}).items() if given]
+    return any(getattr(LOSSES.get(name), "of_lesions", False) for name in asked)
+
+
 def build_terms(given: Mapping[str, Any]) -> tuple[Term, ...]:
     """Terms from settings, in alphabetical order; those of weight 0 are left out.
 

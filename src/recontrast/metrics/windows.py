@@ -123,7 +123,7 @@ def smooth(
     if part is not None:
         start, stop, low, high, size = part
         if 0 in axes:
-            rows = _band(size, weights, precision, border)[start:stop, low:high]
+            rows = band(size, weights, precision, border)[start:stop, low:high]
             image = (rows @ image.reshape(high - low, -1)).reshape(stop - start, *image.shape[1:])
         else:
             image = image[start - low : stop - low]
@@ -131,7 +131,7 @@ def smooth(
     with one_thread():
         for axis in axes:
             size = image.shape[axis]
-            image = _filtered(image, _band(size, weights, precision, border), axis, len(weights) // 2)
+            image = _filtered(image, band(size, weights, precision, border), axis, len(weights) // 2)
     return image
 
 
@@ -183,8 +183,19 @@ def _precision(image: Array) -> str:
 
 
 @lru_cache(maxsize=64)
-def _band(size: int, weights: tuple[complex, ...], precision: str, border: Border) -> Array:
-    """The filter along one axis as a (size, size) matrix."""
+def band(size: int, weights: tuple[complex, ...], precision: str, border: Border) -> Array:
+    """The filter along one axis as a matrix, which must not be written into.
+
+    Args:
+        size: Voxels along the axis.
+        weights: One-dimensional window, odd length.
+        precision: "float32" or "float64".
+        border: What lies beyond the border.
+
+    Example:
+        >>> band(3, weights_of("uniform3"), "float64", "zero").round(2).tolist()
+        [[0.33, 0.33, 0.0], [0.33, 0.33, 0.33], [0.0, 0.33, 0.33]]
+    """
     values = np.asarray(weights)
     radius = len(values) // 2
     kind = np.result_type(precision, np.complex64 if np.iscomplexobj(values) else precision)

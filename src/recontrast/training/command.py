@@ -32,6 +32,7 @@ from recontrast.training.learned_from import (
     choose_cases,
     describe_prepared,
     require_contrasts,
+    require_lesions,
     require_names,
     require_targets,
 )
@@ -255,6 +256,7 @@ def _checked(job: Job) -> Job:
 
     from recontrast.evaluation.protocols import PROTOCOLS
     from recontrast.losses.segmentation import subjects_of_segmenters
+    from recontrast.losses.terms import weigh_lesions
     from recontrast.models import MODELS
     from recontrast.recipes import build_recipe
 
@@ -291,6 +293,8 @@ def _checked(job: Job) -> Job:
             options["in_channels"],
             plan.data.spatial_dims,
         )
+    if weigh_lesions(plan.recipe.options):
+        require_lesions(job.train, plan.data.lesion_regions)
     most = getattr(recipe, "most_steps", None)
     if most is not None and (most == 0 or (plan.loop.steps > most and not plan.loop.epochs)):
         raise ConfigError(

@@ -79,6 +79,33 @@ def choose_cases(
     return Cases(learn_from, validation)
 
 
+def require_lesions(cases: Sequence[PreparedCase], names: Sequence[str]) -> None:
+    """Check that a loss that weighs lesions finds some; a warning tells of cases without a mask.
+
+    Args:
+        cases: Training cases.
+        names: Regions that are lesions (`data.lesion_regions`).
+
+    Raises:
+        ConfigError: No case has any of the regions.
+    """
+    without = [case.key for case in cases if not set(names) & set(case.regions)]
+    if len(without) == len(cases):
+        there = sorted({name for case in cases for name in case.regions})
+        raise ConfigError(
+            f"recipe.options.terms.lesions: no training case has a region called {' or '.join(names) or '(no name)'} "
+            f"(there is: {', '.join(there)}); prepare with masks of lesions, name others with "
+            'data.lesion_regions=["..."], or leave the term out'
+        )
+    if without:
+        warnings.warn(
+            f"recipe.options.terms.lesions: {len(without)} of {len(cases)} training cases have no mask of lesions "
+            f"({', '.join(without[:3])}{' …' if len(without) > 3 else ''}); they count as healthy",
+            RecontrastWarning,
+            stacklevel=4,
+        )
+
+
 def describe_prepared(
     cohort: PreparedCohort, cases: Iterable[PreparedCase], contrasts: Sequence[str]
 ) -> dict[str, Any]:

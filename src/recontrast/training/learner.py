@@ -31,6 +31,10 @@ from recontrast.training.recompute import recompute_levels
 _AT_ONCE = 4
 """Slices that go through the network together where no gradient is wanted."""
 
+_ALIGNED, _FEWER = 2, 4
+"""How often pairs that lie apart are put together by what a control says of them before it is fitted for good, and the
+part of the slices (one in so many) that it is fitted to for that."""
+
 
 class Learner:
     """Recipe, optimisers and averaged weights on a device.
@@ -108,9 +112,28 @@ class Learner:
                 learns several things.
         """
         network: Any = self.recipe.network
-        network.fit(*(self.fabric.to_device(part) for part in (batch.source, batch.target, batch.mask)))
+        whole = aligned = self._on_device(batch)
+        for _ in range(_ALIGNED if self.realigns else 0):  # what is fitted to misaligned pairs is blurred
+            network.fit(*(part[::_FEWER] for part in (aligned.source, aligned.target, aligned.mask)))
+            aligned = self._aligned(network, whole)
+        network.fit(aligned.source, aligned.target, aligned.mask)
         if self.averaged is not None:
             self.averaged.load_state_dict(network.state_dict())
+
+    @property
+    def realigns(self) -> bool:
+        """Whether the recipe tolerates pairs that lie apart; controls are then fitted to pairs put together."""
+        return bool(getattr(self.recipe, "misaligned_voxels", 0))
+
+    def _on_device(self, batch: Batch) -> Batch:
+        return Batch(*map(self.fabric.to_device, batch))
+
+    @torch.no_grad()
+    def _aligned(self, network: nn.Module, batch: Batch) -> Batch:
+        """Targets moved to where the network's own images are."""
+        estimate = torch.cat([network(part).float() for part in torch.split(batch.source, _AT_ONCE)])
+        aligned: Batch = self.recipe.aligned(batch, estimate)  # type: ignore[operator]
+        return aligned
 
     def take_over(self, weights: Mapping[str, Tensor], *, keep_controls: bool = False) -> None:
         """Begin with the weights of another training.
@@ -141,7 +164,9 @@ class Learner:
         for batch in held:
             for start in range(0, len(batch.source), _AT_ONCE):
                 parts = (part[start : start + _AT_ONCE] for part in (batch.source, batch.target, batch.mask))
-                more = network.agreement(*(self.fabric.to_device(part) for part in parts))
+                part = self._on_device(Batch(*parts))
+                part = self._aligned(network, part) if self.realigns else part
+                more = network.agreement(part.source, part.target, part.mask)
                 agrees, size = agrees + more[0], size + more[1]
         return min(1.0, max(0.0, agrees / size)) if size > 0 else None
 

@@ -24,6 +24,7 @@ from recontrast.datasets.unpaired import UnpairedBatches
 from recontrast.datasets.volumes import VolumeBatches
 from recontrast.errors import RecontrastWarning, TrainingError
 from recontrast.io.tables import write_table
+from recontrast.losses.terms import weigh_lesions
 from recontrast.preparation.cohort import PreparedCase
 from recontrast.training.any_to_any import build_validator
 from recontrast.training.automatic import PLAN_FILE
@@ -146,7 +147,10 @@ def learn(fabric: Any, job: Job) -> Learned:
     with fabric.rank_zero_first():
         wanted, about = (*job.train, *job.validation), job.description
         contrasts = (about.bank.contrasts, "") if about.bank else (about.sources, about.target)
-        cached = cache_cases(wanted, *contrasts, job.plan.data, job.run / CACHE, partly=about.bank is not None)
+        cached = cache_cases(
+            wanted, *contrasts, job.plan.data, job.run / CACHE, partly=about.bank is not None,
+            lesions=weigh_lesions(job.plan.recipe.options),
+        )  # fmt: skip
     data, learned_from = job.plan.data, {case.key for case in job.train}
     learned = [case for case in cached if case.key in learned_from and case.plane in data.learned_planes]
     judged = [case for case in cached if case.key not in learned_from and case.plane == data.shown_plane]
