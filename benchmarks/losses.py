@@ -1,10 +1,10 @@
 """What losses do to the score: `python benchmarks/losses.py PREPARED OUT [--steps 300]`.
 
 Trains the preset `auto` from PREPARED several times with the same number of steps, on pairs as they are and on copies
-in which the target of each training subject was moved by up to --voxels (seeded): by one shift in the plane of the
-slices (moved), by one for each slice (slices), by one in all directions (through). --rows chooses from the table below.
-Test and validation subjects are never moved. Prints PSNR and SSIM in the brain by our protocol, and how far the
-synthetic images of the test subjects lie from their targets (mean shift over their slices, in voxels).
+in which the target of each training subject was moved by up to --voxels an axis (seeded): by one shift in the plane
+of the slices (moved), by one for each slice (slices), by one in all directions (through). --rows chooses from the
+table below. Test and validation subjects are never moved. Prints PSNR and SSIM in the brain by our protocol, and how
+far the synthetic images of the test subjects lie from their targets (mean shift over their slices, in voxels).
 """
 
 from __future__ import annotations
