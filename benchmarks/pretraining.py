@@ -1,4 +1,4 @@
-"""What does pre-training bring to one, two and four subjects? `python benchmarks/pretraining.py OUT [--seeds 0 1]`.
+"""What does pre-training bring to one, two and four subjects? `python benchmarks/pretraining.py OUT [--subjects 1]`.
 
 Simulated heads of 2 mm, T1w to FLAIR. The scanner in question has eight: sub-01 to sub-04 to learn from (one, two, or
 all four), sub-05 to sub-08 to be tested on. Sixteen heads of random contrast (sub-09 to sub-24) are there to begin
@@ -89,8 +89,9 @@ def main() -> None:
     """Simulate, train, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", nargs="?", type=Path, default=Path("out/pretraining"))
-    parser.add_argument("--steps", type=int, default=300, help="steps of each fine-tuning")
-    parser.add_argument("--first-steps", type=int, default=600, help="steps of each pre-training")
+    parser.add_argument("--steps", type=int, default=250, help="steps of each fine-tuning")
+    parser.add_argument("--first-steps", type=int, default=500, help="steps of each pre-training")
+    parser.add_argument("--subjects", type=int, nargs="+", default=list(SUBJECTS), choices=SUBJECTS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the fine-tuning; pre-training has seed 0")
     options = parser.parse_args()
     out = options.out
@@ -103,7 +104,7 @@ def main() -> None:
         "masked": trained(out / "first-masked", any_heads, options.first_steps, 0, masked=True),
     }
     rows, alone = [], {}
-    for count in SUBJECTS:
+    for count in options.subjects:
         learned = [f"{n:02d}" for n in range(1, count + 1)]
         splits = {f"{n:02d}": "train" for n in range(1, count + 1)} | dict.fromkeys(TESTED, "test")
         prepared = prepared_heads(out, f"heads-{count}", splits, random_contrast=False)
