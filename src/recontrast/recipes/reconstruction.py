@@ -93,7 +93,7 @@ def hidden_blocks(images: int, size: Sequence[int], block: int, share: float) ->
     found = []
     for _ in range(images):
         hidden = torch.rand([-(-length // block) + 1 for length in size]) < share
-        for axis, (length, start) in enumerate(zip(size, torch.randint(block, (len(size),)).tolist(), strict=True)):
-            hidden = hidden.repeat_interleave(block, dim=axis).narrow(axis, start, length)
+        for axis, length in enumerate(size):
+            hidden = hidden.index_select(axis, (torch.arange(length) + torch.randint(block, (1,))) // block)
         found.append(hidden)
     return torch.stack(found)[:, None]
