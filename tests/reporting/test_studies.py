@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from recontrast.reporting.curves import read_curves
+from recontrast.reporting.planes import AXIAL, sides
 from recontrast.reporting.studies import plot_all_curves, plot_networks, plot_sheet, plot_volume_differences
+
+LETTERS = sides(AXIAL, "radiological")
 
 
 def test_all_runs_on_one_page() -> None:
@@ -24,13 +27,21 @@ def test_all_runs_on_one_page() -> None:
 
 def test_sheet_has_a_row_for_each_candidate() -> None:
     images = [np.ones((10, 8))] * 3
-    figure = plot_sheet({"acquired": images, "C1": images}, [1.0] * 3)
+    figure = plot_sheet({"acquired": images, "C1": images}, [1.0] * 3, LETTERS)
+    written = [{text.get_text() for text in axes.texts} for axes in figure.axes]
+    assert all({"R", "L", "A", "P"} <= texts for texts in written)
+    assert ["synthetic" in texts for texts in written] == [False] * 3 + [True] * 3
     assert [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()] == ["acquired", "C1"]
 
 
 def test_networks_have_a_signed_difference_row() -> None:
     image = np.full((6, 5), 0.5)
-    figure = plot_networks({"T1w": image, "acquired": image, "net": image + 0.1}, "acquired", 1.0, 0.2)
+    columns = {"T1w": image, "acquired": image, "net": image + 0.1}
+    figure = plot_networks(columns, "acquired", 1.0, 0.2, LETTERS, aspect=2.0)
+    written = [{text.get_text() for text in axes.texts} for axes in figure.axes]
+    assert ["synthetic" in texts for texts in written[:3]] == [False, False, True]
+    assert all({"R", "L", "A", "P"} <= written[n] for n in (0, 1, 2, 5))
+    assert figure.axes[2].get_aspect() == 2.0
     below = figure.axes[5].images[0]
     assert np.allclose(below.get_array(), 0.1)
     assert (below.norm.vmin, below.norm.vmax) == (-0.2, 0.2)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from recontrast.reporting.cases import CasePictures, PlanePictures
 from recontrast.reporting.figures import SYNTHETIC_COLOUR, WIDTH_INCHES, new_figure, style
-from recontrast.reporting.planes import sides
+from recontrast.reporting.planes import Sides, sides
 
 DPI = 150
 """Resolution with five columns, about one pixel a millimetre; more columns get more, so that panels keep it."""
@@ -158,13 +158,25 @@ def _draw_panel(axes: Axes, plane: PlanePictures, column: _Column, pictures: Cas
     if column.colours != GREY and pictures.region.startswith("lesion") and plane.region.any():
         x, y = np.arange(cols) + 0.5, np.arange(rows) + 0.5
         axes.contour(x, y, plane.region.astype(float), levels=[0.5], colors=_LESION[column.colours], linewidths=0.6)
-    letters = sides(plane.where.plane, pictures.convention)
-    _inscribe(axes, 0.015, 0.5, letters.left, "left", "center", ink)
-    _inscribe(axes, 0.985, 0.5, letters.right, "right", "center", ink)
-    _inscribe(axes, 0.5, 0.985, letters.top, "center", "top", ink)
-    _inscribe(axes, 0.5, 0.015, letters.bottom, "center", "bottom", ink)
-    if column.name == "synthetic":
-        _inscribe(axes, 0.03, 0.975, "synthetic", "left", "top", ink, size=5.5)
+    mark(axes, sides(plane.where.plane, pictures.convention), ink, synthetic=column.name == "synthetic")
+
+
+def mark(axes: Axes, letters: Sides, ink: str, *, synthetic: bool, size: float = 6.5) -> None:
+    """Write into a picture which side is which, and that it is synthetic where it is.
+
+    Args:
+        axes: The picture.
+        letters: Of its four sides.
+        ink: white (on grey values) or black.
+        synthetic: Whether it was computed.
+        size: Of the letters, in points.
+    """
+    _inscribe(axes, 0.015, 0.5, letters.left, "left", "center", ink, size)
+    _inscribe(axes, 0.985, 0.5, letters.right, "right", "center", ink, size)
+    _inscribe(axes, 0.5, 0.985, letters.top, "center", "top", ink, size)
+    _inscribe(axes, 0.5, 0.015, letters.bottom, "center", "bottom", ink, size)
+    if synthetic:
+        _inscribe(axes, 0.03, 0.975, "synthetic", "left", "top", ink, size=size - 1)
 
 
 def _inscribe(axes: Axes, x: float, y: float, text: str, across: Across, up: Up, ink: str, size: float = 6.5) -> None:

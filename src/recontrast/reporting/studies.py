@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from recontrast.reporting.curves import Curves
 from recontrast.reporting.figures import ACCENT_COLOUR, SYNTHETIC_COLOUR, WIDTH_INCHES, new_figure, style
+from recontrast.reporting.montage import mark
+from recontrast.reporting.planes import Sides
 
 Image = NDArray[Any]
 
@@ -47,12 +49,16 @@ def plot_all_curves(runs: Mapping[str, Curves], across: int = 3) -> Figure:
     return figure
 
 
-def plot_sheet(rows: Mapping[str, Sequence[Image]], tops: Sequence[float]) -> Figure:
+def plot_sheet(
+    rows: Mapping[str, Sequence[Image]], tops: Sequence[float], letters: Sides, reference: str = "acquired"
+) -> Figure:
     """Slices of each candidate in a row, black at zero.
 
     Args:
         rows: Name of a row to its slices, (rows, columns) each; every row has the same slices.
         tops: Intensity that is white, one a slice.
+        letters: Sides of the slices.
+        reference: Name of the row that was acquired; all others are marked as synthetic.
     """
     across = max(len(images) for images in rows.values())
     tallest = max(image.shape[0] / image.shape[1] for images in rows.values() for image in images)
@@ -64,6 +70,7 @@ def plot_sheet(rows: Mapping[str, Sequence[Image]], tops: Sequence[float]) -> Fi
         for line, (name, images) in zip(grid, rows.items(), strict=True):
             for axes, image, top in zip(line, images, tops, strict=True):
                 axes.imshow(image, cmap="gray", vmin=0, vmax=top)
+                mark(axes, letters, "white", synthetic=name != reference, size=4.5)
             for axes in line:
                 axes.set_xticks([])
                 axes.set_yticks([])
@@ -101,7 +108,9 @@ def plot_volume_differences(values: Mapping[str, Mapping[str, Mapping[str, Seque
     return figure
 
 
-def plot_networks(columns: Mapping[str, Image], reference: str, top: float, limit: float) -> Figure:
+def plot_networks(
+    columns: Mapping[str, Image], reference: str, top: float, limit: float, letters: Sides, aspect: float = 1.0
+) -> Figure:
     """One slice by every network, and under each its difference from the acquired image.
 
     Args:
@@ -109,11 +118,13 @@ def plot_networks(columns: Mapping[str, Image], reference: str, top: float, limi
         reference: Name of the acquired image.
         top: Intensity that is white.
         limit: The difference scale runs from minus this to plus this.
+        letters: Sides of the slices.
+        aspect: Height of a pixel over its width.
     """
     names = list(columns)
     acquired = columns[reference]
     width = WIDTH_INCHES / max(4, len(names))
-    height = width * acquired.shape[0] / acquired.shape[1]
+    height = width * aspect * acquired.shape[0] / acquired.shape[1]
     with style():
         figure = new_figure(2 * height + 0.75, dpi=150, layout="constrained")
         grid = figure.subplots(2, len(names), squeeze=False)
@@ -121,12 +132,15 @@ def plot_networks(columns: Mapping[str, Image], reference: str, top: float, limi
         for number, name in enumerate(names):
             image, (above, below) = columns[name], grid[:, number]
             brightest = float(np.percentile(image, 99.8)) or 1.0
-            above.imshow(image, cmap="gray", vmin=0, vmax=brightest if number == 0 else top)
+            synthetic = name != reference and number > 0
+            above.imshow(image, cmap="gray", vmin=0, vmax=brightest if number == 0 else top, aspect=aspect)
+            mark(above, letters, "white", synthetic=synthetic)
             above.set_title(name, fontsize=6)
             above.set_axis_off()
             below.set_axis_off()
-            if name != reference and number > 0:
-                shown = below.imshow(image - acquired, cmap="RdBu_r", vmin=-limit, vmax=limit)
+            if synthetic:
+                shown = below.imshow(image - acquired, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect=aspect)
+                mark(below, letters, "black", synthetic=False)
         grid[1, 0].text(0.5, 0.5, "synthetic −\nacquired", ha="center", va="center", transform=grid[1, 0].transAxes)
         if shown is not None:
             bar = figure.colorbar(shown, ax=grid[1].tolist(), location="bottom", shrink=0.4, aspect=50, pad=0.02)

@@ -23,7 +23,7 @@ from recontrast.reporting.curves import RULE, read_curves
 from recontrast.reporting.figures import data_uri, png
 from recontrast.reporting.montage import nice_limit
 from recontrast.reporting.page import Block, Facts, Heading, Headline, Picture, Section, Text, Tile, frame_table, render
-from recontrast.reporting.planes import choose_slices, picture
+from recontrast.reporting.planes import choose_slices, picture, sides
 from recontrast.reporting.report import STATEMENT
 from recontrast.reporting.studies import plot_all_curves, plot_networks, plot_volume_differences
 from recontrast.study.cohort import complete_cases
@@ -215,7 +215,9 @@ def _draw_networks(case: PreparedCase, job: TrainingJob, tested: Sequence[Findin
     acquired = columns[f"acquired {target}"]
     errors = [np.abs(image - acquired) for name, image in list(columns.items())[2:]]
     limit = nice_limit(float(np.percentile(np.stack(errors), 99))) if errors else 1.0
-    return plot_networks(columns, f"acquired {target}", float(np.percentile(acquired, 99.8)) or 1.0, limit)
+    top, spacing = float(np.percentile(acquired, 99.8)) or 1.0, reference.spacing
+    aspect = spacing[where.plane.up] / spacing[where.plane.across]
+    return plot_networks(columns, f"acquired {target}", top, limit, sides(where.plane, "radiological"), aspect)
 
 
 def _scores(findings: Findings) -> Section:

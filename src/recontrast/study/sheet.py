@@ -17,7 +17,7 @@ from recontrast.preparation.cohort import PreparedCase
 from recontrast.provenance import version
 from recontrast.reporting.figures import data_uri, png
 from recontrast.reporting.page import Headline, Picture, Section, Text, render
-from recontrast.reporting.planes import AXIAL, Slice, picture
+from recontrast.reporting.planes import AXIAL, Slice, picture, sides
 from recontrast.reporting.studies import plot_sheet
 from recontrast.study.cohort import complete_cases
 from recontrast.study.plan import Candidate
@@ -84,7 +84,7 @@ def write_sheet(group: Sequence[Candidate], cases: Sequence[PreparedCase], out: 
     pictures: list[Picture | Text] = []
     for start in range(0, len(names), 10):
         part = {name: rows[name] for name in ("acquired", *[n for n in names[start : start + 10] if n != "acquired"])}
-        uri = data_uri(png(plot_sheet(part, tops)), "image/png")
+        uri = data_uri(png(plot_sheet(part, tops, sides(AXIAL, "radiological"))), "image/png")
         pictures.append(Picture(uri, "brain slices of candidates", f"{slices} slices a candidate, one window a slice."))
     folder = make_folder(out / SHEETS)
     path = folder / f"{direction}_{method}.html"
