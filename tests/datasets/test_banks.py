@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from recontrast.datasets.banks import BankBatches
 from recontrast.datasets.cases import cache_cases
 from recontrast.datasets.settings import DataSettings
 from recontrast.io.nifti import write_volume
+from recontrast.preparation.acquisition import NUMBERS, Usual
 from recontrast.preparation.bank import Bank
 from recontrast.preparation.cohort import PreparedCase
 from recontrast.preparation.normalize import Scale
@@ -34,17 +36,20 @@ MakeBatches = Callable[..., BankBatches]
 def make_batches(tmp_path: Path, make_case: Callable[..., PreparedCase]) -> MakeBatches:
     """Two cases; the second has no FLAIR."""
 
-    def make(bank: Bank = BANK, levels: Mapping[str, float] | None = None, **settings: object) -> BankBatches:
+    def make(
+        bank: Bank = BANK, levels: Mapping[str, float] | None = None, usual: Usual | None = None, **settings: object
+    ) -> BankBatches:
         cases = []
         for subject, labels in {"01": tuple(LEVELS), "02": ("T1w", "T2w")}.items():
             plain, images = make_case(subject), {}
             for label in labels:
                 images[label] = tmp_path / f"sub-{subject}_{label}.nii.gz"
                 write_volume(images[label], Volume(np.full((10, 12, 7), 1000 * LEVELS[label], np.float32), AFFINE))
-            cases.append(dataclasses.replace(plain, images=images, scales=SCALES))
+            acquired = {"T1w": {"FlipAngle": math.exp(int(subject))}, "T2w": {"EchoTime": 0.1}}
+            cases.append(dataclasses.replace(plain, images=images, scales=SCALES, acquired=acquired))
         given = DataSettings(batch=8, **settings)  # type: ignore[arg-type]
         cached = cache_cases(cases, bank.contrasts, "", given, tmp_path / "cache", partly=True)
-        return BankBatches(cached, given, 3, bank, levels)
+        return BankBatches(cached, given, 3, bank, levels, usual)
 
     return make
 
@@ -108,6 +113,25 @@ def test_sources_come_to_their_level_with_what_is_around_and_targets_stay(make_b
                 torch.testing.assert_close(after.source[:, planes], before.source[:, planes] * gain)
             seen |= {label} if before.source[:, number].any() else set()
     assert seen == set(LEVELS)
+
+
+def test_how_a_source_was_acquired_is_told_but_for_a_quarter(make_batches: MakeBatches) -> None:
+    usual = {"T1w": {"FlipAngle": (0.0, 0.5)}}
+    plain, batches = make_batches(), make_batches(usual=usual)
+    assert batches.batch(0).source.shape[1] == plain.batch(0).source.shape[1] + 3 * NUMBERS
+    seen = Counter[object]()
+    for step in range(40):
+        batch = batches.batch(step)
+        for source in batch.source:
+            (there, *_), numbers = source[3:6, 0, 0].tolist(), source[9:, 0, 0]
+            assert not numbers[:6].any()
+            assert not numbers[8:].any()
+            seen[there, tuple(numbers[6:8].tolist())] += 1
+    assert set(seen) == {(1, (1, 2)), (1, (1, 4)), (1, (0, 0)), (0, (0, 0))}
+    of_those = [seen[1, (1, 2)] + seen[1, (1, 4)], seen[1, (0, 0)]]
+    assert 0.15 < of_those[1] / sum(of_those) < 0.35
+    for batch in batches.to_begin_with(2):
+        assert torch.equal(batch.source[:, 3, 0, 0], batch.source[:, 15, 0, 0])  # always told
 
 
 def test_steepness_is_a_further_image_of_each_source(make_batches: MakeBatches) -> None:

@@ -49,6 +49,26 @@ def test_garbage_in_an_absent_channel_changes_nothing(garbage: float, slices: in
 
 
 @pytest.mark.parametrize("slices", [1, 3])
+def test_how_a_source_was_acquired_is_told_of_those_that_are_there(slices: int) -> None:
+    network, plain = build(slices, acquisition=2, in_channels=14 * slices), build(slices)
+    weights = network.state_dict()
+    for name, values in plain.state_dict().items():
+        if name == "embed.0.weight":
+            values = torch.cat([values, torch.randn(len(values), 6)], dim=1)
+        weights[name] = values
+    network.load_state_dict(weights)
+    bare = source(slices, (1, 0, 1), (0, 1))
+    silent = torch.cat([bare, torch.zeros(1, 6 * slices, *bare.shape[2:])], dim=1)
+    told, absent = silent.clone(), silent.clone()
+    told[:, 8 * slices : 10 * slices] = 1.0
+    absent[:, 10 * slices : 12 * slices] = float("nan")  # of the second source, which is not there
+    with torch.no_grad():
+        assert torch.allclose(network(silent), plain(bare), atol=1e-5)
+        assert torch.equal(network(silent), network(absent))
+        assert not torch.allclose(network(silent), network(told), atol=1e-3)
+
+
+@pytest.mark.parametrize("slices", [1, 3])
 def test_garbage_around_an_absent_image_changes_nothing(slices: int) -> None:
     network = build(slices, start="context", context=2, in_channels=17 * slices)
     clean = source(slices, (1, 0, 1), (0, 1), images=12)  # 3 images, 2 blurred of each, 3 of the place

@@ -28,6 +28,9 @@ def test_planes_hold_what_is_there_and_zeros_of_what_is_not() -> None:
     assert [float(plane[0, 0]) for plane in planes] == [
         0, 1, 2, 0, 0, 10, 11, 20, 21, 12, 13, 14, 0, 1, 1, 1, 0,
     ]  # fmt: skip
+    told = bank.filled(images, around, "T1map", absent, [0.5, *[0] * 5])
+    assert len(told) == bank.planes(around=2, acquisition=2) == 23
+    assert [float(plane[0, 0]) for plane in told[-8:]] == [1, 0, 0.5, 0, 0, 0, 0, 0]
     bare = bank.filled(images, {label: [] for label in images}, "T1w", absent)
     assert [float(plane[0, 0]) for plane in bare] == [0, 1, 2, 0, 1, 1, 0, 1]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tests.preparation.conftest import write_raw
 
-from recontrast.io.bids import Case, by_case, find_images, read_sidecar
+from recontrast.io.bids import Case, by_case, find_images, read_sidecar, write_sidecar
 from recontrast.io.nifti import read_header, read_volume, write_volume
 from recontrast.preparation.case import LEDGER, CaseRequest, prepare_case
 from recontrast.preparation.normalize import ScaleSettings
@@ -76,6 +76,19 @@ def test_finished_work_is_kept_until_input_or_settings_change(request_of, raw, h
     again = prepare_case(request_of(scale=ScaleSettings(high=99)))
     assert not again.kept
     assert prepare_case(request_of(scale=ScaleSettings(high=99))).quality == again.quality
+
+
+def test_how_an_image_was_acquired_is_kept(request_of, tmp_path):
+    prepare_case(request_of())
+    raw = tmp_path / "raw/sub-01/anat/sub-01_T1w.nii.gz"
+    made = tmp_path / "out/sub-01/anat/sub-01_desc-prepared_T1w.nii.gz"
+    assert "InversionTime" not in read_sidecar(made)
+    write_sidecar(raw, {"InversionTime": 0.9, "FlipAngle": 0, "Manufacturer": "x"})
+    assert not prepare_case(request_of()).kept
+    assert prepare_case(request_of()).kept
+    sidecar = read_sidecar(made)
+    assert sidecar["InversionTime"] == 0.9
+    assert not {"FlipAngle", "Manufacturer"} & set(sidecar)
 
 
 def test_a_lost_file_or_a_damaged_ledger_is_made_again(request_of, tmp_path):

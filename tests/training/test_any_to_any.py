@@ -14,9 +14,10 @@ from recontrast.config import read_toml
 from recontrast.datasets.cases import cache_cases
 from recontrast.datasets.settings import DataSettings
 from recontrast.errors import ConfigError, UnknownNameError
-from recontrast.io.bids import read_sidecar
+from recontrast.io.bids import read_sidecar, write_sidecar
 from recontrast.io.nifti import read_volume
 from recontrast.io.tables import read_table
+from recontrast.preparation.acquisition import usual_of
 from recontrast.preparation.cohort import read_cohort
 from recontrast.training import error_bars
 from recontrast.training.command import TrainSettings, train
@@ -170,6 +171,36 @@ def test_sources_come_to_their_level_and_targets_stay(settings: MakeSettings, tm
     errors = [error_bars._errors(translator, one, DataSettings(), "head", 0) for one in (case, other)]
     np.testing.assert_allclose(errors[1].errors, errors[0].errors, atol=1e-4)
     np.testing.assert_allclose(errors[1].channels, errors[0].channels, atol=1e-3)
+
+
+def test_how_scans_were_acquired_is_learned_from(settings: MakeSettings) -> None:
+    given = settings("data.acquisition=true", "model.options.start=none", "loop.steps=2")
+    for number, path in enumerate(sorted(given.prepared.rglob("*T1w.nii.gz"))):
+        write_sidecar(path, {**read_sidecar(path), "InversionTime": 0.5 + 0.2 * number, "FlipAngle": 9})
+    train(given)
+    about = read_description(given.run)
+    cohort = read_cohort(given.prepared)
+    assert about.acquisition == usual_of([case.acquired for case in cohort.split("train")], ALL)
+    assert list(about.acquisition) == ["T1w"]
+    assert about.acquisition["T1w"]["FlipAngle"] == pytest.approx((np.log(9), 0.05))
+    (case,) = cohort.split("validation")
+    translator = load_translator(given.run, target="FLAIR").given(("T1w",))
+    source = {"T1w": read_volume(case.images["T1w"])}
+    silent, told = (one.translate(source).data for one in (translator, translator.given(source, case.acquired)))
+    unknown = translator.given(source, {"T1w": {"EchoTime": 0.01}, "T2w": {"InversionTime": 0.1}})
+    assert np.abs(told - silent).max() > 0
+    assert unknown.acquired == {}
+    np.testing.assert_array_equal(unknown.translate(source).data, silent)
+    cached = cache_cases([case], ALL, "", DataSettings(), given.run / "own", partly=True)
+    seen = Validator([case], cached, "recontrast", translator.description).score_cases(translator.network, "fp32")
+    as_told, as_silent = (
+        Validator([case], [dataclasses.replace(cached[0], acquired=known)], "recontrast", translator.description)
+        .score_cases(translator.network, "fp32") for known in (case.acquired, {})
+    )  # fmt: skip
+    assert seen.tolist() == as_told.tolist() != as_silent.tolist()
+    with pytest.raises(ConfigError, match=r"data.acquisition: only a network of several contrasts"):
+        train(settings("data.acquisition=true", "model.options.targets=0", preset="any-to-any", source=("T1w",),
+                       target="FLAIR", run=given.run.with_name("one")))  # fmt: skip
 
 
 def test_the_same_network_can_learn_one_target_the_ordinary_way(settings: MakeSettings) -> None:

@@ -11,6 +11,7 @@ import torch
 
 from recontrast.datasets.settings import DataSettings
 from recontrast.errors import CheckpointError, ConfigError, RecontrastWarning
+from recontrast.preparation.bank import Bank
 from recontrast.training.beginning import Beginning, read_beginning
 from recontrast.training.command import TrainSettings, train
 from recontrast.translation.command import TranslateSettings, translate
@@ -141,3 +142,20 @@ def test_contrasts_keep_their_places(tmp_path: Path) -> None:
         beginning.check(("T1w", "FLAIR"), ("T2w", "PDw"), leveled)
     with pytest.warns(RecontrastWarning, match="another plane than these"):
         beginning.warn_of_differences(about.scale_settings, None, "sagittal")
+
+
+def test_levels_and_acquisitions_are_those_that_the_network_learned() -> None:
+    usual = {"T1w": {"FlipAngle": (2.0, 0.5)}}
+    about = TranslatorDescription(
+        preset="any-to-any", sources=("T1w", "T2w"), target="", model=Member(name="film_unet"),
+        recipe=Member(name="supervised"), target_scale=OPEN_SCALE, spacing_mm=(1, 1, 1), source_levels={"T2w": 0.3},
+        acquisition=usual, bank=Bank(sources=("T1w", "T2w"), targets={"FLAIR": OPEN_SCALE}),
+    )  # fmt: skip
+    beginning = Beginning(Path("first"), about)
+    learned = beginning.as_learned(("PDw", "T2w"), {"PDw": 0.5, "T2w": 0.6}, {"T2w": {"EchoTime": (1.0, 1.0)}})
+    assert learned == ({"T2w": 0.3}, {"PDw": usual["T1w"], "T2w": {}})
+    assert beginning.as_learned(("T1w", "T2w"), {}, None) == ({}, None)
+    told = DataSettings(acquisition=True, level_sources=True)
+    beginning.check(("T1w", "T2w"), ("FLAIR",), told)
+    with pytest.raises(ConfigError, match=r"data.acquisition was True, is False here"):
+        beginning.check(("T1w", "T2w"), ("FLAIR",), DataSettings(level_sources=True))

@@ -11,7 +11,7 @@ import pytest
 from tests.translation.conftest import TORCH
 
 from recontrast.errors import CheckpointError, ConfigError
-from recontrast.io.bids import read_sidecar
+from recontrast.io.bids import read_sidecar, write_sidecar
 from recontrast.io.nifti import read_volume
 from recontrast.models import MODELS
 from recontrast.models.surroundings import Surroundings
@@ -49,6 +49,32 @@ def test_any_to_any_says_which_sources_were_used(save: Callable[..., Path], data
     assert list(made.failed) == ["sub-03_ses-1"]
     absent = read_volume(tmp_path / "PDw/sub-01/anat/sub-01_desc-synthetic_PDw.nii.gz")
     assert not absent.data.any()  # the target is never given: the channel that is copied holds zeros
+
+
+def test_the_sidecar_says_how_a_source_was_acquired(save: Callable[..., Path], data_set: Path, tmp_path: Path) -> None:
+    bank = Bank(sources=("T1w", "PDw"), targets={"T2w": Scale("fixed", 0.0, 1000.0)})
+    usual = {"T1w": {"InversionTime": (0.0, 0.5)}}
+    run = save(  # the network copies the inversion time of the T1w: 2 images, 2 + 1 numbers, 5 of the T1w before it
+        sources=bank.sources,
+        target="",
+        bank=bank,
+        acquisition=usual,
+        model=Member(name="copy", options={"channel": 10}),
+    )
+    for subject, content in (("01", {"InversionTime": float(np.exp(1.0))}), ("02", {"InversionTime": "long"})):
+        write_sidecar(data_set / f"sub-{subject}/anat/sub-{subject}_T1w.nii.gz", content)
+    given = TranslateSettings(run=run, input=data_set, out=tmp_path / "out", target="T2w", **TORCH)
+    assert not translate(given).failed
+    made = {f"0{n}": tmp_path / f"out/sub-0{n}/anat/sub-0{n}_desc-synthetic_T2w.nii.gz" for n in (1, 2)}
+    image = read_volume(made["01"]).data
+    assert image.max() == image[image.shape[0] // 2, image.shape[1] // 2, image.shape[2] // 2] == pytest.approx(2000)
+    assert not read_volume(made["02"]).data.any()
+    told = {subject: read_sidecar(path)["Settings"]["acquisition"] for subject, path in made.items()}
+    assert told == {"01": {"T1w": {"InversionTime": pytest.approx(np.e)}}, "02": {}}
+    assert "finished before" in translate(given).done[0]
+    write_sidecar(data_set / "sub-02/anat/sub-02_T1w.nii.gz", {"InversionTime": float(np.exp(0.5))})
+    translate(given)
+    assert read_volume(made["02"]).data.max() == pytest.approx(1000)
 
 
 def test_error_bars_are_those_of_the_sources_that_a_case_has(

@@ -194,6 +194,21 @@ def test_a_series_is_not_written_into_a_nifti_file(
     assert not (tmp_path / "x_synthetic.nii.gz").exists()
 
 
+def test_the_headers_say_how_a_source_was_acquired(
+    make_series: Callable[..., Path], save: Callable[..., Path], head: np.ndarray, tmp_path: Path
+) -> None:
+    bank = Bank(sources=("T1w", "PDw"), targets={"T2w": Scale("percentile", 0.0, 1000.0)})
+    usual = {"T1w": {"InversionTime": (0.0, 0.5), "RepetitionTime": (0.0, 1.0)}}
+    copied = {"sources": bank.sources, "target": "", "bank": bank, "acquisition": usual}
+    run = save(model=Member(name="copy", options={"channel": 10}), **copied)
+    folder = make_series(values=head, InversionTime=1000 * float(np.exp(0.5)))
+    assert dict(translate(settings(run, folder, tmp_path / "out", target="T2w")).failed) == {}
+    (made,) = find_series(tmp_path / "out").series
+    assert read_stack(made.stacks[0]).data.max() == pytest.approx(1000, rel=1e-4)
+    told = read_sidecar(made.stacks[0].frames[0].path.parent)["Acquisition"]
+    assert told == {"T1w": {"RepetitionTime": 2.3, "InversionTime": pytest.approx(np.exp(0.5))}}
+
+
 def test_any_to_any_refuses_what_it_cannot_choose_or_make(
     make_series: Callable[..., Path], any_run: Path, head: np.ndarray, tmp_path: Path
 ) -> None:

@@ -15,9 +15,13 @@ from recontrast.datasets.augment import AugmentSettings
 from recontrast.datasets.cases import CachedCase
 from recontrast.datasets.patches import Batch, Sample, SliceBatches, stacked
 from recontrast.datasets.settings import DataSettings
+from recontrast.preparation.acquisition import Usual, told
 from recontrast.preparation.bank import Bank
 from recontrast.preparation.context import PLACES
 from recontrast.preparation.level import signal_level
+
+_UNTOLD = 0.25
+"""Share of the slices of which the network is not told how they were acquired: it must do without, too."""
 
 
 class BankBatches(SliceBatches):
@@ -34,6 +38,8 @@ class BankBatches(SliceBatches):
         bank: Sources and targets.
         levels: Contrast to the level of signal (`signal_level`) that it is brought to where it is a source; targets
             stay on their scale, and so do sources that are not named.
+        usual: How the training scans were acquired (`usual_of`): of each slice it is told how its sources were, but for
+            one in four, of which nothing is told. None: nothing is told at all.
 
     Example:
         >>> BankBatches(cached, DataSettings(batch=4), 0, bank).batch(0).source.shape  # doctest: +SKIP
@@ -42,11 +48,11 @@ class BankBatches(SliceBatches):
 
     def __init__(
         self, cases: Sequence[CachedCase], settings: DataSettings, seed: int, bank: Bank,
-        levels: Mapping[str, float] | None = None,
+        levels: Mapping[str, float] | None = None, usual: Usual | None = None,
     ) -> None:  # fmt: skip
         super().__init__(cases, settings, seed)
         self.bank = bank
-        self.levels = dict(levels or {})
+        self.levels, self.usual = dict(levels or {}), usual
         self._gains: dict[tuple[str, str, str], np.float32] = {}
 
     def drawn(self, number: int, rng: np.random.Generator) -> tuple[str, tuple[str, ...]]:
@@ -83,7 +89,7 @@ class BankBatches(SliceBatches):
     def _plain(self, cases: Sequence[CachedCase]) -> tuple[BankBatches, np.random.Generator]:
         """Batches of some of the cases without random changes, of the same size."""
         as_is = dataclasses.replace(self.settings, augment=AugmentSettings(), size=self.size)
-        plain = BankBatches(cases, as_is, self.seed, self.bank, self.levels)
+        plain = BankBatches(cases, as_is, self.seed, self.bank, self.levels, self.usual)
         plain._gains, plain.hides = self._gains, True
         return plain, np.random.default_rng(self.seed)
 
@@ -97,7 +103,11 @@ class BankBatches(SliceBatches):
             gain = self._gain(number, label)
             shown[label] = shown[label] * gain
             around[label] = [*(gain * image for image in around[label][:-PLACES]), *around[label][-PLACES:]]
-        source = np.stack(self.bank.filled(shown, around, target, np.zeros_like(planes[0])))
+        acquired: tuple[float, ...] = ()
+        if self.usual is not None:
+            known = self.cases[number].acquired if self.hides or rng.random() >= _UNTOLD else {}
+            acquired = told(self.usual, known, given, self.bank.sources)
+        source = np.stack(self.bank.filled(shown, around, target, np.zeros_like(planes[0]), acquired))
         wanted = images[target][each // 2][None]
         if self.settings.clip_target:
             wanted = np.clip(wanted, 0, 1)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ class CachedCase:
         spacing: Voxel size in mm along the axes of `images` without C: slice, first and second in-plane axis.
         hashes: SHA-256 of the image files, sources and then target.
         contrasts: The contrasts of the image files, in the same order.
+        acquired: Contrast to what is known of its acquisition.
     """
 
     key: str
@@ -70,6 +71,7 @@ class CachedCase:
     spacing: tuple[float, float, float]
     hashes: tuple[str, ...]
     contrasts: tuple[str, ...]
+    acquired: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def has_lesions(self) -> bool:
@@ -275,6 +277,7 @@ def _cached(
         spacing=(first, second, third),
         hashes=paths.hashes,
         contrasts=tuple(contrasts),
+        acquired=case.acquired,
     )
 
 

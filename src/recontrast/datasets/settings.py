@@ -50,6 +50,9 @@ class DataSettings:
     neighbours: int = 0
     """Slices above and below that are given as further source channels (2.5D)."""
 
+    acquisition: bool = False
+    """Tell a network of several contrasts TR, TE, TI and flip angle of each source, as far as its sidecar says them."""
+
     level_sources: bool = False
     """Bring the median of what shows signal in each source to that of the training images, before the network."""
 

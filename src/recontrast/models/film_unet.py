@@ -43,10 +43,10 @@ class FilmUNet(nn.Module):
     """Residual U-Net for several sources, some of them absent, and several targets.
 
     The channels are, each `slices` times: one image for each contrast, what is around (`context` blurred images of each
-    contrast, then the place in the head), whether each contrast is there (1 or 0), and for each target whether it is
-    wanted. What lies in an absent image is replaced by zeros before anything else: whatever it
-    holds, the result is the same to the last bit. At every level normalised features are scaled and shifted by numbers
-    that follow from what is there and what is wanted.
+    contrast, then the place in the head), whether each contrast is there (1 or 0), for each target whether it is
+    wanted, and how each contrast was acquired (`acquisition` numbers). What lies in an absent image is replaced by
+    zeros before anything else: whatever it holds, the result is the same to the last bit. At every level normalised
+    features are scaled and shifted by numbers that follow from what is there, what is wanted and how it was acquired.
 
     With `start="curves"` it adds to what each voxel alone says of the target (see `Curves`), and begins at that; with
     `start="context"` to that and what the surroundings say beyond it (see `SurroundingsOfEach`). What is around each
@@ -68,6 +68,7 @@ class FilmUNet(nn.Module):
         slices: Channels of each contrast (2.5D); 0: as the channels say.
         targets: Number of targets; 0: all contrasts are always there, there is one target and nothing to tell.
         context: Blurred images of each contrast; 0: nothing is told of what is around.
+        acquisition: Numbers that tell how each contrast was acquired; 0 of an absent contrast, whatever they are.
 
     Raises:
         ConfigError: An option is out of range, or the channels are not those of the contrasts and targets.
@@ -98,6 +99,7 @@ class FilmUNet(nn.Module):
         slices: int = 0,
         targets: int = 0,
         context: int = 0,
+        acquisition: int = 0,
     ) -> None:
         super().__init__()
         dims = require_spatial_dims(spatial_dims)
@@ -105,14 +107,16 @@ class FilmUNet(nn.Module):
             "FiLM U-Net",
             in_channels=in_channels, out_channels=out_channels, width=width, blocks=blocks, stem=stem,
         )  # fmt: skip
-        if min(contrasts, slices, targets, context) < 0:
+        if min(contrasts, slices, targets, context, acquisition) < 0:
             raise ConfigError(
                 f"the FiLM U-Net has no negative number of contrasts ({contrasts}), slices ({slices}), targets "
-                f"({targets}) or blurred images ({context})"
+                f"({targets}), blurred images ({context}) or numbers of an acquisition ({acquisition})"
             )
         self.told, self.contrasts, self.blurred = targets > 0, contrasts or in_channels, context
+        self.asked = contrasts + targets
+        code_length = self.asked + contrasts * acquisition if self.told else 0
         self.images = channel_count(self.contrasts, context)
-        planes = self.images + (contrasts + targets if self.told else 0)
+        planes = self.images + code_length
         self.slices = slices or in_channels // planes
         _require_start(start, out_channels, context)
         if planes * self.slices != in_channels or ((self.told or context) and not contrasts):
@@ -129,7 +133,7 @@ class FilmUNet(nn.Module):
         images = self.images * self.slices + begun
         channels = channels_of_levels(width, len(blocks), dims)
         self.multiple = stem * 2 ** (len(blocks) - 1)
-        self.embed = nn.Sequential(nn.Linear(contrasts + targets if self.told else 1, _EMBEDDED), nn.LeakyReLU(SLOPE))
+        self.embed = nn.Sequential(nn.Linear(code_length or 1, _EMBEDDED), nn.LeakyReLU(SLOPE))
         self.stem = stem_layer(images, width, stem, dims)
         self.down = nn.ModuleList(_Level(level) for level in levels_down(width, channels, blocks, dims, _TOLD))
         self.up = levels_up(channels, dims, _TOLD)
@@ -198,15 +202,19 @@ class FilmUNet(nn.Module):
         """The code as the curves count it; with nothing to tell all sources are there."""
         curves: Curves = self.curves  # type: ignore[assignment]
         told = code > 0.5 if self.told else (code > 0.5).expand(-1, self.contrasts + 1)
-        return curves.code(told[:, : self.contrasts], told[:, self.contrasts :])
+        return curves.code(told[:, : self.contrasts], told[:, self.contrasts : self.asked if self.told else None])
 
     def _shown(self, source: Tensor) -> tuple[Tensor, Tensor]:
-        """Images and what is around, zero where they are absent; what is there and wanted, (B, contrasts + targets)."""
+        """Images and what is around, zero where they are absent; the code: there, wanted, acquired."""
         if not self.told:
             return source, torch.ones_like(source[:, :1]).flatten(2)[:, :, 0]
         count = self.images * self.slices
         code = source[:, count :: self.slices].flatten(2)[:, :, 0]
         there = code[:, : self.contrasts] > 0.5
+        acquired = code[:, self.asked :]
+        if acquired.shape[1]:
+            known = there.repeat_interleave(acquired.shape[1] // self.contrasts, dim=1)
+            code = torch.cat([code[:, : self.asked], torch.where(known, acquired, torch.zeros_like(acquired))], dim=1)
         blurred = there.repeat_interleave(self.blurred, dim=1)
         place = torch.ones_like(there[:, :1]).expand(-1, self.images - there.shape[1] - blurred.shape[1])
         kept = torch.cat([there, blurred, place], dim=1).repeat_interleave(self.slices, dim=1)

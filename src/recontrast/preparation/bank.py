@@ -3,7 +3,7 @@
 The network of such a translator sees, in this order, one image for each source (an absent one holds zeros), then what
 lies around, if it is told that: the images of the surroundings of each source (zeros of an absent one) and the place,
 as the first source that is there shows it; then for each source whether it is there (1 or 0), then for each target
-whether it is the one that is wanted (1 or 0).
+whether it is the one that is wanted (1 or 0); then, if it is told that, how each source was acquired.
 """
 
 from __future__ import annotations
@@ -63,13 +63,20 @@ class Bank:
         """All contrasts, each once: the sources, then what is only made."""
         return tuple(dict.fromkeys((*self.sources, *self.targets)))
 
-    def planes(self, around: int = 0) -> int:
-        """Images that the network sees of one slice; `around`: images of the surroundings of each source."""
-        return channel_count(len(self.sources), around) + len(self.sources) + len(self.targets)
+    def planes(self, around: int = 0, acquisition: int = 0) -> int:
+        """Images that the network sees of one slice.
+
+        Args:
+            around: Images of the surroundings of each source.
+            acquisition: Numbers in which it is told how each source was acquired.
+        """
+        told = len(self.sources) * (1 + acquisition) + len(self.targets)
+        return channel_count(len(self.sources), around) + told
 
     def filled(
-        self, images: Mapping[str, Array], around: Mapping[str, Sequence[Array]], target: str, absent: Array
-    ) -> list[Array]:
+        self, images: Mapping[str, Array], around: Mapping[str, Sequence[Array]], target: str, absent: Array,
+        acquired: Sequence[float] = (),
+    ) -> list[Array]:  # fmt: skip
         """The planes in their order.
 
         Args:
@@ -77,6 +84,7 @@ class Bank:
             around: The context of each (see `context_of_each`), all of as many images, none at all without context.
             target: The target that is wanted.
             absent: Zeros, shaped like an image.
+            acquired: How the sources were acquired (`acquisition.told`); none: the network is not told.
         """
         first = next(label for label in self.sources if label in images)
         blurred = max(0, len(around[first]) - PLACES)
@@ -84,7 +92,8 @@ class Bank:
         for label in self.sources:
             planes += list(around[label])[:blurred] if label in images else [absent] * blurred
         planes += list(around[first])[blurred:]
-        return [*planes, *(np.broadcast_to(np.float32(told), absent.shape) for told in self.code(images, target))]
+        code = (*self.code(images, target), *acquired)
+        return [*planes, *(np.broadcast_to(np.float32(told), absent.shape) for told in code)]
 
     def usable(self, target: str, there: Collection[str] | None = None) -> tuple[str, ...]:
         """Its sources from which a target may be made, of those that are there (None: all)."""

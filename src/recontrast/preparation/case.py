@@ -18,6 +18,7 @@ from recontrast.contrasts import Contrast
 from recontrast.execution.attempts import collected_warnings
 from recontrast.io.bids import BidsImage, BidsName, Case, read_sidecar, sidecar_path, write_sidecar
 from recontrast.io.nifti import read_volume, write_volume
+from recontrast.preparation.acquisition import acquisition_of
 from recontrast.preparation.brain import BUILT_IN, find_brain
 from recontrast.preparation.cohort import PREPARED
 from recontrast.preparation.figures import image_figures, image_hash
@@ -103,7 +104,8 @@ def prepare_case(request: CaseRequest) -> CaseReport:
         regions = find_regions(request.case, request.images, request.regions, spaces)
         inputs = _hashes(request.bids, sources, regions)
         ledger = request.out / LEDGER / f"{request.case.key}.json"
-        fingerprint = _fingerprint(request, inputs)
+        acquired = {label: acquisition_of(read_sidecar(source.path)) for label, source in sources.items()}
+        fingerprint = _fingerprint(request, inputs, {label: known for label, known in acquired.items() if known})
         before = _read_ledger(ledger)
         if before is not None and _is_finished(before, fingerprint, request.out):
             return CaseReport(inputs, before["quality"], before["doubts"], kept=True)
@@ -199,6 +201,7 @@ def _sidecar(
         "Interpolated": image.interpolated,
         "Recipe": request.recipe,
         **({"Steps": list(image.steps)} if image.steps else {}),
+        **acquisition_of(read_sidecar(source.path)),
     }
 
 
@@ -257,10 +260,11 @@ def _hashes(bids: Path, sources: Mapping[str, BidsImage], regions: Sequence[Regi
     return {_relative(path, bids): sha256_of(path) for path in sorted(files)}
 
 
-def _fingerprint(request: CaseRequest, inputs: Mapping[str, str]) -> str:
-    """Digest of what decides the result: settings of the case, input bytes, format."""
+def _fingerprint(request: CaseRequest, inputs: Mapping[str, str], acquired: Mapping[str, Mapping[str, float]]) -> str:
+    """Digest of what decides the result: settings of the case, input bytes, what sidecars say, format."""
     settings = {name: getattr(request, name) for name in _DECIDING}
-    text = json.dumps([_FORMAT, to_plain(settings), dict(inputs)], sort_keys=True)
+    deciding = [_FORMAT, to_plain(settings), dict(inputs), *([acquired] if acquired else [])]
+    text = json.dumps(deciding, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from recontrast.errors import FormatError, LayoutError
 from recontrast.io.bids import BidsImage, BidsName, Case, read_sidecar
 from recontrast.io.nifti import EXTENSIONS
 from recontrast.io.tables import read_table, require_columns
+from recontrast.preparation.acquisition import acquisition_of
 from recontrast.preparation.normalize import Scale, ScaleSettings
 from recontrast.preparation.selection import standard_order
 from recontrast.preparation.splits import SPLITS, read_splits
@@ -64,6 +65,7 @@ class PreparedCase:
         images: Contrast label to file (native units, RAS axes).
         scales: Contrast label to intensity scale.
         regions: Region name (head, brain, lesion, GM, …) to mask file.
+        acquired: Contrast label to what is known of its acquisition (`acquisition_of`).
     """
 
     case: Case
@@ -71,6 +73,7 @@ class PreparedCase:
     images: Mapping[str, Path]
     scales: Mapping[str, Scale]
     regions: Mapping[str, Path]
+    acquired: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -175,6 +178,7 @@ def _read_case(folder: Path, case: Case, splits: Mapping[str, str]) -> PreparedC
         raise LayoutError(f"{folder / 'splits.tsv'}: sub-{case.subject} has no row; add it, or prepare again")
     images: dict[str, Path] = {}
     scales: dict[str, Scale] = {}
+    acquired: dict[str, dict[str, float]] = {}
     regions: dict[str, Path] = {}
     for image in _images_of(folder / case.folder):
         description = image.name.entities.get("desc", "")
@@ -183,12 +187,13 @@ def _read_case(folder: Path, case: Case, splits: Mapping[str, str]) -> PreparedC
         elif description == PREPARED:
             label = image.name.contrast.label
             images[label] = image.path
-            scales[label] = _scale_of(image.path)
+            sidecar = read_sidecar(image.path)
+            scales[label], acquired[label] = _scale_of(image.path, sidecar), acquisition_of(sidecar)
     if not images or "head" not in regions:
         raise LayoutError(
             f"{folder}: {case.key} is listed as prepared but its files are gone; run `recontrast prepare` again"
         )
-    return PreparedCase(case, splits[case.subject], images, scales, regions)
+    return PreparedCase(case, splits[case.subject], images, scales, regions, acquired)
 
 
 def _images_of(folder: Path) -> list[BidsImage]:
@@ -196,8 +201,7 @@ def _images_of(folder: Path) -> list[BidsImage]:
     return [BidsImage(path, BidsName.parse(path.name)) for path in paths]
 
 
-def _scale_of(path: Path) -> Scale:
-    sidecar = read_sidecar(path)
+def _scale_of(path: Path, sidecar: Mapping[str, Any]) -> Scale:
     if not isinstance(sidecar.get("Scale"), Mapping):
         raise LayoutError(f"{path}: its sidecar has no Scale; run `recontrast prepare` again")
     return Scale.from_dict(sidecar["Scale"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,9 @@ from recontrast.translation.description import (
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-_OF_THE_DATA = ("in_channels", "out_channels", "spatial_dims", "contrasts", "slices", "context", "targets", "share")
+_OF_THE_DATA = (
+    "in_channels", "out_channels", "spatial_dims", "contrasts", "slices", "context", "targets", "acquisition", "share",
+)  # fmt: skip
 """Options of a network that follow from sources and slices, or from what was learned."""
 
 
@@ -83,11 +85,28 @@ class Beginning:
             "data.neighbours": (about.neighbours, data.neighbours),
             "number of widths in data.context_voxels": (len(about.context_voxels), len(data.context_voxels)),
             "data.context_steep": (about.context_steep, data.context_steep),
+            "data.acquisition": (about.acquisition is not None, data.acquisition),
             "data.level_sources": (bool(about.source_levels) or data.level_sources, data.level_sources),
         }
         for name, (before, now) in seen.items():
             if before != now:
                 raise ConfigError(f"--start-from {self.folder} does not fit: {name} was {before}, is {now} here")
+
+    def as_learned(
+        self, sources: Sequence[str], levels: Mapping[str, float], usual: Mapping[str, Any] | None
+    ) -> tuple[dict[str, float], dict[str, Any] | None]:
+        """Levels and usual acquisitions of sources as its network knows them, in place of those of this training.
+
+        Args:
+            sources: Source contrasts of the training, each in the place of one of its own.
+            levels: Those that would be brought to a level.
+            usual: See `TranslatorDescription.acquisition`.
+        """
+        about = self.description
+        own = dict(zip(sources, about.sources, strict=True))
+        kept = {label: about.source_levels[own[label]] for label in levels if own[label] in about.source_levels}
+        learned = about.acquisition or {}
+        return kept, None if usual is None else {label: learned.get(own[label], {}) for label in sources}
 
     def check_network(self, network: nn.Module) -> None:
         """Refuse weights of other names or shapes than those of a network; it may be built without memory.

@@ -20,6 +20,7 @@ from recontrast.config import to_plain, write_settings
 from recontrast.errors import ConfigError, RecontrastError, RecontrastWarning
 from recontrast.execution.runtime import choose_precision
 from recontrast.execution.workers import Summary
+from recontrast.preparation.acquisition import usual_of
 from recontrast.preparation.bank import Bank
 from recontrast.preparation.cohort import PreparedCohort, read_cohort
 from recontrast.preparation.normalize import Scale
@@ -198,9 +199,9 @@ def _job(
         for label in dict.fromkeys((*settings.source, *settings.targets))
     }
     levels = source_levels(learn_from, settings.source) if plan.data.level_sources else {}
-    if before is not None:  # the network knows its sources at the level it learned them at
-        known = dict(zip(settings.source, before.sources, strict=True))
-        levels = {label: before.source_levels[known[label]] for label in levels if known[label] in before.source_levels}
+    usual = usual_of([case.acquired for case in learn_from], settings.source) if plan.data.acquisition else None
+    if beginning is not None:
+        levels, usual = beginning.as_learned(settings.source, levels, usual)
     if levels and not several:  # of several each is a target, too, which stays on its scale: see `BankBatches`
         learn_from, validation = at_source_levels(learn_from, levels), at_source_levels(validation, levels)
     bank = Bank(sources=settings.source, targets={label: scales[label] for label in settings.targets})
@@ -212,6 +213,7 @@ def _job(
         recipe=Member(name=plan.recipe.name, options=plan.recipe.options),
         target_scale=OPEN_SCALE if several else scales[settings.targets[0]],
         source_scales={label: scales[label] for label in settings.source},
+        acquisition=usual,
         scale_settings=cohort.scale_settings,
         preparation=cohort.preparation,
         spacing_mm=(1.0, 1.0, 1.0),

@@ -175,7 +175,8 @@ def _errors(translator: Translator, case: PreparedCase, data: DataSettings, wher
     sources = {label: scaled[label] for label in about.sources}
     if about.bank is not None:  # each is a target, too, and stayed on its scale
         sources = about.levelled(sources)
-    estimate = translator.predict_scaled(sources, {label: case.scales[label].zero for label in volumes})
+    zeros = {label: case.scales[label].zero for label in volumes}
+    estimate = translator.given(about.sources, case.acquired).predict_scaled(sources, zeros)
     channels = channels_of(list(sources.values()), estimate, ras_spacing(grid))
     slab = np.zeros(inside.shape[2], bool)
     slab[held_slices(np.asarray(inside.any(axis=(0, 1))), data)] = True

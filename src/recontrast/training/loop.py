@@ -156,7 +156,7 @@ def learn(fabric: Any, job: Job) -> Learned:
     judged = [case for case in cached if case.key not in learned_from and case.plane == data.shown_plane]
     batches: SliceBatches | UnpairedBatches
     if about.bank:
-        batches = BankBatches(learned, data, job.plan.loop.seed, about.bank, about.source_levels)
+        batches = BankBatches(learned, data, job.plan.loop.seed, about.bank, about.source_levels, about.acquisition)
     else:
         kind = VolumeBatches if data.spatial_dims == 3 else SliceBatches if data.paired else UnpairedBatches
         batches = kind(learned, data, job.plan.loop.seed)

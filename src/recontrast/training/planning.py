@@ -12,6 +12,7 @@ from typing import Any
 
 from recontrast.config import merge, read_toml
 from recontrast.errors import ConfigError
+from recontrast.preparation.acquisition import NUMBERS
 from recontrast.preparation.cohort import PreparedCase
 from recontrast.training.automatic import AUTO, MINUTES, PLAN_FILE, decide, fit_memory, fit_steps, seen_size, write_plan
 from recontrast.training.fingerprint import Fingerprint, take_fingerprint
@@ -164,8 +165,16 @@ def model_options(plan: Plan, contrasts: int, targets: int = 1) -> dict[str, Any
         fixed |= {"contrasts": contrasts, "slices": slices}
     if "context" in inspect.signature(MODELS.get(plan.model.name)).parameters:
         fixed["context"] = plan.data.context_images
+    if plan.data.acquisition and not makes_several(plan):
+        raise ConfigError(
+            "data.acquisition: only a network of several contrasts (preset any-to-any) can be told how a scan was "
+            f"acquired, not {plan.model.name} with one target: leave it out"
+        )
     if makes_several(plan):
-        fixed |= {"targets": targets, "in_channels": fixed["in_channels"] + (contrasts + targets) * slices}
+        acquisition = NUMBERS if plan.data.acquisition else 0
+        told = contrasts * (1 + acquisition) + targets
+        fixed |= {"targets": targets, "in_channels": fixed["in_channels"] + told * slices}
+        fixed |= {"acquisition": acquisition} if acquisition else {}
     for name, value in fixed.items():
         if plan.model.options.get(name, value) != value:
             raise ConfigError(

@@ -176,7 +176,8 @@ class Validator:
         sources = {label: named[label] for label in self.description.sources if label in named}
         if self.description.bank is not None:  # each is a target, too, and lies in the cache on its scale
             sources = self.description.levelled(sources)
-        estimate = translator.given(sources).predict_scaled(sources, case.zeros)
+        shown = translator.given(sources, case.acquired)
+        estimate = shown.predict_scaled(sources, case.zeros)
         prepared, judged = self._prepared_scales[number], self._scales[number]
         reference = judged.apply(prepared.invert(named[self.description.target]))
         regions = {"head": _upright(np.asarray(case.regions[:, 0]), case.plane)}

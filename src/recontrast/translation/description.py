@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from recontrast.config import build_settings, to_plain
 from recontrast.contrasts import Contrast
 from recontrast.errors import CheckpointError, ConfigError, RecontrastError, UnknownNameError
+from recontrast.preparation.acquisition import NUMBERS, Acquisition, told
 from recontrast.preparation.bank import Bank
 from recontrast.preparation.cohort import Preparation
 from recontrast.preparation.context import channel_count, images_of_each
@@ -96,6 +97,10 @@ class TranslatorDescription:
 
     source_levels: dict[str, float] = field(default_factory=dict)
     """Median of the voxels with signal that each scaled source is brought to; a source that is not named: as scaled."""
+
+    acquisition: dict[str, dict[str, tuple[float, float]]] | None = None
+    """How the training scans were acquired (`usual_of`), where the network is told how its sources were; None: it is
+    not."""
 
     scale_settings: ScaleSettings = field(default_factory=ScaleSettings)
     """How the scale of a source image is fitted, the same as in preparation."""
@@ -178,6 +183,7 @@ class TranslatorDescription:
             f"has a negative number of neighbours ({self.neighbours})": self.neighbours < 0,
             "has other sources than its bank": self.bank is not None
             and not set(self.sources) <= set(self.bank.sources),
+            "is told of acquisitions, and has no bank": self.acquisition is not None and self.bank is None,
             "has a bank, and sees volumes, which does not go together": self.bank is not None
             and self.plane == "volume",
             f"has an empty network range {self.network_range}": not low < high,
@@ -210,7 +216,8 @@ class TranslatorDescription:
     def channels(self) -> int:
         """Input channels of the network: sources and their context (planes of the bank), times slices."""
         around = images_of_each(self.context_voxels, self.context_steep)
-        planes = self.bank.planes(around) if self.bank else channel_count(len(self.sources), around)
+        numbers = NUMBERS if self.acquisition is not None else 0
+        planes = self.bank.planes(around, numbers) if self.bank else channel_count(len(self.sources), around)
         return planes * (2 * self.neighbours + 1)
 
     def making(self, target: str, among: Collection[str] = ()) -> TranslatorDescription:
@@ -259,6 +266,12 @@ class TranslatorDescription:
         return replace(
             self, sources=sources, target=target, target_scale=scale, calibration=self.calibrations.get(name)
         )
+
+    def told(self, acquired: Mapping[str, Acquisition]) -> tuple[float, ...]:
+        """In which numbers the network is told how these sources were acquired; none where it is not told."""
+        if self.acquisition is None or self.bank is None:
+            return ()
+        return told(self.acquisition, acquired, self.sources, self.bank.sources)
 
     @property
     def why_uncalibrated(self) -> str:

@@ -24,6 +24,7 @@ from recontrast.io.dicom.find import Inventory, Series, find_series, holds_dicom
 from recontrast.io.dicom.pixels import read_stack
 from recontrast.io.dicom.write import Derivation, write_series
 from recontrast.io.nifti import is_nifti
+from recontrast.preparation.acquisition import PARAMETERS, acquisition_of
 from recontrast.preparation.mask import require_signal
 from recontrast.translation.cases import TranslationCase
 from recontrast.translation.output import (
@@ -262,7 +263,7 @@ def _told_apart(cases: list[DicomCase]) -> list[DicomCase]:
 
 def _translate(case: DicomCase, translator: Translator, settings: TranslateSettings) -> CaseReport:
     """Translate one case and write its series, or keep what an earlier run finished."""
-    translator = translator.given(case.entries)
+    translator = translator.given(case.entries, {label: _acquired(entry) for label, entry in case.entries.items()})
     about, folder = translator.description, settings.out / case.key
     files = [frame.path for entry in case.entries.values() for frame in entry.stack.frames]
     hashes = {relative(path, settings.out): provenance.sha256_of(path) for path in dict.fromkeys(files)}
@@ -271,6 +272,7 @@ def _translate(case: DicomCase, translator: Translator, settings: TranslateSetti
         "Translator": {"weights_sha256": about.weights_sha256, "preset": about.preset},
         "Settings": {"precision": settings.precision, "engine": settings.engine, "device": settings.device},
         **({} if about.bank is None else {"Contrast": about.target, "SourceContrasts": list(about.sources)}),
+        **({} if about.acquisition is None else {"Acquisition": translator.acquired}),
     }
     before = _finished(folder, facts)
     if before is not None and (translator.training is None or DISTANCE in before):
@@ -313,6 +315,14 @@ def _translate(case: DicomCase, translator: Translator, settings: TranslateSetti
     }
     write_sidecar(folder, content)
     return CaseReport(hashes, engine.name, engine.precision, kept=False)
+
+
+def _acquired(entry: Entry) -> dict[str, float]:
+    """What the headers say of the acquisition, in seconds and degrees, rounded as `import` writes it."""
+    frame = entry.stack.frames[0]
+    times = (frame.repetition_time_ms, frame.echo_time_ms, frame.inversion_time_ms)
+    values = [*(time and round(time / 1000, 9) for time in times), frame.flip_deg]
+    return acquisition_of(dict(zip(PARAMETERS, values, strict=True)))
 
 
 def _read(entry: Entry) -> Volume:

@@ -13,6 +13,7 @@ from recontrast import provenance
 from recontrast.errors import FormatError
 from recontrast.io.bids import read_sidecar, write_sidecar
 from recontrast.io.nifti import read_header, read_volume, write_volume
+from recontrast.preparation.acquisition import acquisition_of
 from recontrast.preparation.mask import find_head, require_signal
 from recontrast.preparation.normalize import Scale, fit_scale
 from recontrast.translation.cases import TranslationCase
@@ -69,6 +70,7 @@ class Job:
                 "batch": settings.batch,
                 **({} if settings.volume is None else {"volume": settings.volume}),
                 **({} if about.bank is None else {"target": about.target}),
+                **({} if about.acquisition is None else {"acquisition": translator.acquired}),
                 **(windows_asked_for(settings) if about.spatial_dims == 3 else {}),
                 **({} if bars is None else {"uncertainty": [bars.calibration.spread_sha256, bars.calibration.factor]}),
             },
@@ -81,7 +83,10 @@ def translate_case(case: TranslationCase, job: Job) -> CaseReport:
     Raises:
         RecontrastError: Whatever is wrong with the case.
     """
-    image, translator = job.out / case.output, job.translator.given(case.sources)
+    image, acquired = job.out / case.output, dict[str, dict[str, float]]()
+    if job.translator.description.acquisition is not None:
+        acquired = {label: acquisition_of(read_sidecar(path)) for label, path in case.sources.items()}
+    translator = job.translator.given(case.sources, acquired)
     hashes = _hashes(case, job, job.facts_of(translator))
     facts = {"Sources": list(hashes), "SourcesSHA256": list(hashes.values()), **job.facts_of(translator)}
     take_back(job.out, case.output)

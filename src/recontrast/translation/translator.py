@@ -20,6 +20,7 @@ from torch import nn
 
 from recontrast.atomic import atomic_folder, output_error, write_json, write_text
 from recontrast.errors import IntensityError, MissingContrastError, RecontrastWarning
+from recontrast.preparation.acquisition import Acquisition, known
 from recontrast.preparation.context import context_channels
 from recontrast.preparation.normalize import Scale
 from recontrast.provenance import sha256_of
@@ -109,7 +110,7 @@ class Translator:
     The attribute `signals` holds the distribution of the training signals of a voxel-wise translator; set it to None
     when no map of rarity is wanted. The attribute `training` holds the training scans in numbers; with it every scan is
     held against them and one that is unlike them gives a warning. `with_error_bars` gives one that makes an interval
-    around every voxel, or none.
+    around every voxel, or none. `acquired` is what the network is told of how its sources were acquired (`given`).
 
     Args:
         network: The network; its weights must not change while this object is used.
@@ -139,6 +140,7 @@ class Translator:
         self.signals: SignalCoverage | None = None
         self.training: TrainingDistribution | None = None
         self._bars: Mapping[str, ErrorBars] = {}
+        self.acquired: Mapping[str, Acquisition] = {}
         self._one_at_a_time = threading.Lock()
         volumes = description.spatial_dims == 3
         self._voxel_bytes = 0.0
@@ -149,9 +151,11 @@ class Translator:
         """Where the network runs: cpu or cuda."""
         return self._engines.device
 
-    def given(self, there: Collection[str]) -> Translator:
-        """This translator, with the same network, for a case that has these sources (see `making`)."""
-        return self._described(self.description.given(there))
+    def given(self, there: Collection[str], acquired: Mapping[str, Acquisition] | None = None) -> Translator:
+        """This translator, with the same network, for a case with these sources (see `making`), acquired like this."""
+        other = self._described(self.description.given(there))
+        other.acquired = known(other.description.acquisition or {}, acquired or {}, other.description.sources)
+        return other
 
     def making(self, target: str) -> Translator:
         """This translator, with the same network, for one of the targets it can make."""
@@ -316,7 +320,7 @@ class Translator:
         there = dict(zip(about.sources, sources, strict=True))
         seen = about.context_voxels, about.context_steep
         around = {label: context_channels([image], *seen) for label, image in there.items()}
-        planes = bank.filled(there, around, about.target, np.zeros_like(sources[0]))
+        planes = bank.filled(there, around, about.target, np.zeros_like(sources[0]), about.told(self.acquired))
         images = len(bank.sources)
         return SliceStack(planes[:images], about.plane, about.neighbours, planes[images:])
 

@@ -80,6 +80,20 @@ def test_the_network_of_every_preset_runs(preset: str, start: str, rng: np.rando
     assert np.abs(OpenVINOEngine(network)(batch) - expected).max() < 1e-4 * max(1.0, np.abs(expected).max())
 
 
+def test_a_network_that_is_told_how_its_sources_were_acquired_runs(rng: np.random.Generator) -> None:
+    pytest.importorskip("openvino", reason="the optional package openvino is not installed")
+    torch.manual_seed(0)
+    options = {"in_channels": 8, "width": 4, "blocks": (1, 1), "contrasts": 2, "targets": 2, "acquisition": 1}
+    network = MODELS.build("film_unet", options).eval()
+    batch = rng.random((2, 8, 22, 19), dtype=np.float32)
+    batch[:, 2:] = np.array([1, 0, 0, 1, 0.7, 3], np.float32)[None, :, None, None]
+    expected = PyTorchEngine(network)(batch)
+    assert np.abs(OpenVINOEngine(network)(batch) - expected).max() < 1e-4 * max(1.0, np.abs(expected).max())
+    other = batch.copy()
+    other[:, 6] = -0.7
+    assert np.abs(OpenVINOEngine(network)(other) - expected).max() > 1e-3
+
+
 @pytest.mark.parametrize(("precision", "tiles", "calls"), [("bf16", False, 1), ("bf16", True, 0), ("fp32", False, 0)])
 def test_transposed_convolutions_are_taken_apart_where_bf16_has_no_tiles(
     precision: Any, tiles: bool, calls: int, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
