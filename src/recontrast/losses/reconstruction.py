@@ -25,7 +25,7 @@ class MeanSquaredError(nn.Module):
             estimate: The synthetic image, same shape.
             mask: Voxels that count (non-zero), same shape or one channel; None: all. An empty mask gives 0.
         """
-        return _mean(_difference(reference, estimate).square(), mask)
+        return mean_inside(difference(reference, estimate).square(), mask)
 
 
 @LOSSES.register("l1")
@@ -39,16 +39,22 @@ class MeanAbsoluteError(nn.Module):
 
     def forward(self, reference: Tensor, estimate: Tensor, mask: Tensor | None = None) -> Tensor:
         """Mean of `|estimate - reference|`; arguments as for `MeanSquaredError`."""
-        return _mean(_difference(reference, estimate).abs(), mask)
+        return mean_inside(difference(reference, estimate).abs(), mask)
 
 
-def _difference(reference: Tensor, estimate: Tensor) -> Tensor:
+def difference(reference: Tensor, estimate: Tensor) -> Tensor:
+    """Synthetic image minus target, float32.
+
+    Raises:
+        ValueError: Their shapes differ.
+    """
     if reference.shape != estimate.shape:
         raise ValueError(f"reference {tuple(reference.shape)} and estimate {tuple(estimate.shape)} differ in shape")
     return estimate.float() - reference.float()
 
 
-def _mean(values: Tensor, mask: Tensor | None) -> Tensor:
+def mean_inside(values: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean of values over a mask (non-zero), of the same shape or of one channel; None: all. An empty mask gives 0."""
     if mask is None:
         return values.mean()
     weight = (mask != 0).to(values.dtype).expand_as(values)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from recontrast.errors import ConfigError
 from recontrast.losses import LOSSES
+from recontrast.losses.reconstruction import difference, mean_inside
 
 
 @LOSSES.register("edges")
@@ -41,10 +42,10 @@ class EdgeError(nn.Module):
             estimate: The synthetic image, same shape.
             mask: Voxels that count (non-zero), same shape or one channel; None: all. An empty mask gives 0.
         """
-        difference = _absolute(reference, estimate)
+        error = difference(reference, estimate).abs()
         slopes = torch.gradient(reference.float(), dim=list(range(2, reference.ndim)))
         steepness = torch.stack(slopes).square().sum(0).sqrt()
-        return _mean(difference * (steepness / self.full).clamp(max=1), mask)
+        return mean_inside(error * (steepness / self.full).clamp(max=1), mask)
 
 
 @LOSSES.register("lesions")
@@ -73,18 +74,5 @@ class LesionError(nn.Module):
             mask: Voxels that count (non-zero), same shape or one channel; None: all. An empty mask gives 0.
             lesion: Voxels of lesions (non-zero), like the mask; None: there are none.
         """
-        difference = _absolute(reference, estimate)
-        return _mean(difference * (lesion != 0) if lesion is not None else difference * 0, mask)
-
-
-def _absolute(reference: Tensor, estimate: Tensor) -> Tensor:
-    if reference.shape != estimate.shape:
-        raise ValueError(f"reference {tuple(reference.shape)} and estimate {tuple(estimate.shape)} differ in shape")
-    return (estimate.float() - reference.float()).abs()
-
-
-def _mean(values: Tensor, mask: Tensor | None) -> Tensor:
-    if mask is None:
-        return values.mean()
-    weight = (mask != 0).to(values.dtype).expand_as(values)
-    return (values * weight).sum() / weight.sum().clamp(min=1.0)
+        error = difference(reference, estimate).abs()
+        return mean_inside(error * (lesion != 0) if lesion is not None else error * 0, mask)
