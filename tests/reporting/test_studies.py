@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from recontrast.reporting.curves import read_curves
+from recontrast.reporting.figures import png
 from recontrast.reporting.planes import AXIAL, sides
 from recontrast.reporting.studies import plot_all_curves, plot_networks, plot_sheet, plot_volume_differences
 
@@ -59,3 +63,18 @@ def test_volume_differences_have_a_strip_a_method_and_a_panel_a_tissue():
         "GM, good sources", "CSF, good sources", "GM, low sources", "CSF, low sources",
     ]  # fmt: skip
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["unet", "untranslated"]
+
+
+def test_a_small_l_keeps_its_bar() -> None:
+    dark = np.zeros((60, 48))
+    columns = {"T1w": dark, "acquired": dark, **{f"net {n}": dark for n in range(6)}}
+    figure = plot_networks(columns, "acquired", 1.0, 0.3, LETTERS)
+    with Image.open(io.BytesIO(png(figure))) as picture:
+        pixels = np.asarray(picture.convert("L"))
+    height = pixels.shape[0]
+    for axes in figure.axes[:8]:
+        letter = next(text for text in axes.texts if text.get_text() == "L")
+        x0, y0, x1, y1 = letter.get_window_extent().extents.round().astype(int)
+        bright = pixels[height - y1 - 1 : height - y0 + 1, x0 - 1 : x1 + 1] > 60
+        assert bright.any(axis=1).sum() >= 6, "its stem"
+        assert bright.sum(axis=1).max() >= 3, "its bar"

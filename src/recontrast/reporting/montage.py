@@ -180,8 +180,10 @@ def mark(axes: Axes, letters: Sides, ink: str, *, synthetic: bool, size: float =
 
 
 def _inscribe(axes: Axes, x: float, y: float, text: str, across: Across, up: Up, ink: str, size: float = 6.5) -> None:
+    # Snapped to pixels, the bar of a small L may vanish, and the left side reads I, inferior.
     axes.text(
-        x, y, text, transform=axes.transAxes, color=ink, fontsize=size, ha=across, va=up, path_effects=_OUTLINE[ink]
+        x, y, text, transform=axes.transAxes, color=ink, fontsize=size, ha=across, va=up, path_effects=_OUTLINE[ink],
+        snap=False,
     )  # fmt: skip
 
 

@@ -125,6 +125,7 @@ def plot_networks(
     acquired = columns[reference]
     width = WIDTH_INCHES / max(4, len(names))
     height = width * aspect * acquired.shape[0] / acquired.shape[1]
+    size = min(6.5, 36 / len(names))  # of letters: they must not meet in narrow pictures
     with style():
         figure = new_figure(2 * height + 0.75, dpi=150, layout="constrained")
         grid = figure.subplots(2, len(names), squeeze=False)
@@ -134,13 +135,13 @@ def plot_networks(
             brightest = float(np.percentile(image, 99.8)) or 1.0
             synthetic = name != reference and number > 0
             above.imshow(image, cmap="gray", vmin=0, vmax=brightest if number == 0 else top, aspect=aspect)
-            mark(above, letters, "white", synthetic=synthetic)
+            mark(above, letters, "white", synthetic=synthetic, size=size)
             above.set_title(name, fontsize=6)
             above.set_axis_off()
             below.set_axis_off()
             if synthetic:
                 shown = below.imshow(image - acquired, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect=aspect)
-                mark(below, letters, "black", synthetic=False)
+                mark(below, letters, "black", synthetic=False, size=size)
         grid[1, 0].text(0.5, 0.5, "synthetic −\nacquired", ha="center", va="center", transform=grid[1, 0].transAxes)
         if shown is not None:
             bar = figure.colorbar(shown, ax=grid[1].tolist(), location="bottom", shrink=0.4, aspect=50, pad=0.02)
