@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
+from recontrast.errors import ConfigError
 from recontrast.inspection.command import InspectSettings, inspect
 from recontrast.io.bids import BidsName, Case, write_sidecar
 from recontrast.io.nifti import write_volume
@@ -77,7 +78,20 @@ def run_of(folder: Path, recipe: str, plane: str) -> Path:
 
 
 def test_every_recipe_is_here() -> None:
-    assert NETWORKS.keys() == set(RECIPES.names())
+    translators = {name for name in RECIPES.names() if not getattr(RECIPES.get(name), "reconstructs", False)}
+    assert NETWORKS.keys() == translators
+    assert translators < set(RECIPES.names())  # what gives its source back is no translator, see below
+
+
+def test_what_gives_its_source_back_is_refused(prepared: Path, tmp_path: Path) -> None:
+    run = run_of(tmp_path, "supervised", "axial")
+    description = tmp_path / "translator" / "translator.json"
+    content = json.loads(description.read_text())
+    content["recipe"]["name"], content["target"] = "reconstruction", "T1w"
+    description.write_text(json.dumps(content))
+    with pytest.raises(ConfigError, match="start-from"):
+        inspect(InspectSettings(run=run, prepared=prepared, out=tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
