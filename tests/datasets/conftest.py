@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from recontrast.datasets.patches import SliceBatches
 from recontrast.io.bids import Case
 from recontrast.io.nifti import write_volume
 from recontrast.preparation.cohort import PreparedCase
@@ -16,6 +18,18 @@ from recontrast.volume import Volume
 
 AFFINE = np.diag([1.0, 1.5, 3.0, 1.0])
 SCALES = {"T1w": Scale("fixed", 100.0, 200.0), "T2w": Scale("fixed", 0.0, 1000.0)}
+
+
+@pytest.fixture
+def same_masks_outside_training() -> Callable[[SliceBatches, SliceBatches], None]:
+    """Check that controls and held-out data of two batches count the same voxels."""
+
+    def check(one: SliceBatches, other: SliceBatches) -> None:
+        assert torch.equal(one.as_they_are(9).mask, other.as_they_are(9).mask)
+        pairs = zip(one.held_out(), other.held_out(), strict=True)
+        assert all(torch.equal(first.mask, second.mask) for first, second in pairs)
+
+    return check
 
 
 @pytest.fixture

@@ -42,3 +42,4 @@ def test_unknown_names_and_options_are_named() -> None:
 def test_lesions_are_asked_for_by_a_term_that_counts() -> None:
     assert weigh_lesions({"terms": {"l1": 1, "lesions": {"weight": 2}}})
     assert not weigh_lesions({"terms": {"mse": 1, "lesions": 0}})
+    assert not weigh_lesions({"terms": {"lesions": {"weight": 0}}})

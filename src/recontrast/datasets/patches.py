@@ -159,23 +159,24 @@ class SliceBatches:
         regions[:, inside[0], inside[1]] = case.regions[index, LEARNED, cut[0], cut[1]]
         mask = regions[:1]
         held = self._held_part(number, starts[1])
-        if self.hides:
-            target[..., held] = np.nan
-        else:
-            mask |= some_air(settings, mask.shape, rng)
-        mask[..., held] = False
+        self._mark(target, mask, held, rng)
         spacing = case.spacing[1:]
         changed = augment(source, target, regions, settings.augment, rng, 2 * settings.neighbours + 1, spacing)
         return sample_of(*changed, spacing)
 
+    def _mark(
+        self, target: NDArray[np.float32], mask: NDArray[np.bool_], held: slice, rng: np.random.Generator
+    ) -> None:
+        """Take what is held out from the mask and, where it `hides`, from the target; else add some air to the mask."""
+        if self.hides:
+            target[..., held] = np.nan
+        elif self.settings.air:
+            mask |= rng.random(mask.shape, np.float32) < self.settings.air
+        mask[..., held] = False
+
     def _held_part(self, number: int, start: int) -> slice:
         """What is held out of a sample that begins at `start`, along its last axis; axial slices are left out whole."""
         return slice(0, 0) if self.cases[number].plane == "axial" else shifted(self.held[number], -start)
-
-
-def some_air(settings: DataSettings, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.bool_] | bool:
-    """Voxels that a masked loss counts wherever they lie (`data.air`), drawn anew each time."""
-    return rng.random(shape, np.float32) < settings.air if settings.air else False
 
 
 def shifted(part: slice, by: int) -> slice:

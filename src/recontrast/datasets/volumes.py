@@ -9,7 +9,7 @@ import numpy as np
 
 from recontrast.datasets.augment import AugmentSettings, augment, random_shift
 from recontrast.datasets.cases import LEARNED, CachedCase
-from recontrast.datasets.patches import Batch, Sample, SliceBatches, sample_of, shifted, some_air, stacked, window
+from recontrast.datasets.patches import Batch, Sample, SliceBatches, sample_of, shifted, stacked, window
 from recontrast.datasets.settings import DataSettings
 from recontrast.errors import ConfigError
 
@@ -110,11 +110,7 @@ class VolumeBatches(SliceBatches):
         regions[:, *inside] = np.moveaxis(case.regions[slices, LEARNED, rows, columns], 0, -1)
         mask = regions[:1]
         held = shifted(self.held[number], -starts[2])
-        if self.hides:
-            target[..., held] = np.nan
-        else:
-            mask |= some_air(settings, mask.shape, rng)
-        mask[..., held] = False
+        self._mark(target, mask, held, rng)
         changed = augment(block[case.sources], target, regions, settings.augment, rng)
         return sample_of(*changed, case.spacing_ras(case.plane))
 

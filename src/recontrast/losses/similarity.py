@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from recontrast.errors import ConfigError
 from recontrast.losses import LOSSES
+from recontrast.losses.reconstruction import difference, mean_inside
 from recontrast.metrics.windows import band, weights_of
 
 
@@ -45,19 +46,12 @@ class SsimLoss(nn.Module):
             estimate: The synthetic image, same shape.
             mask: Voxels that count (non-zero), same shape or one channel; None: all. An empty mask gives 0.
         """
-        lost = 1 - self.map(reference, estimate)
-        if mask is None:
-            return lost.mean()
-        weight = (mask != 0).to(lost.dtype).expand_as(lost)
-        return (lost * weight).sum() / weight.sum().clamp(min=1.0)
+        return mean_inside(1 - self.map(reference, estimate), mask)
 
     def map(self, reference: Tensor, estimate: Tensor) -> Tensor:
         """SSIM of the neighbourhood of each voxel, float32 of the images' shape."""
-        if reference.shape != estimate.shape:
-            raise ValueError(f"reference {tuple(reference.shape)} and estimate {tuple(estimate.shape)} differ in shape")
-        reference, estimate = reference.float(), estimate.float()
         # Difference and sum in place of the two images: four filters, and no cancellation (see the metric).
-        images = torch.stack([estimate - reference, estimate + reference])
+        images = torch.stack([difference(reference, estimate), estimate.float() + reference.float()])
         mean, square = _smooth(images).square(), _smooth(images.square())
         variance = (square - mean).clamp(min=0)
         luminance = 1 - 2 * mean[0] / (mean[1] + mean[0] + self.first)

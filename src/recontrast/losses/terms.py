@@ -49,7 +49,8 @@ def weigh_lesions(options: Mapping[str, Any]) -> bool:
         >>> weigh_lesions({"terms": {"lesions": 4}}), weigh_lesions({})
         (True, False)
     """
-    asked = [name for name, given in (options.get("terms") or {}).items() if given]
+    terms = (options.get("terms") or {}).items()
+    asked = [name for name, given in terms if _split(given)[0]]
     return any(getattr(LOSSES.get(name), "of_lesions", False) for name in asked)
 
 
@@ -70,8 +71,7 @@ def build_terms(given: Mapping[str, Any]) -> tuple[Term, ...]:
     terms = []
     for name in sorted(given):
         LOSSES.get(name)
-        options = dict(given[name]) if isinstance(given[name], Mapping) else {"weight": given[name]}
-        weight = options.pop("weight", None)
+        weight, options = _split(given[name])
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
             raise ConfigError(
                 f"the weight of the loss term '{name}' is {weight!r}: write recipe.options.terms.{name}=0.1, or "
@@ -80,3 +80,9 @@ def build_terms(given: Mapping[str, Any]) -> tuple[Term, ...]:
         if weight:
             terms.append(Term(name, float(weight), LOSSES.build(name, options)))
     return tuple(terms)
+
+
+def _split(given: Any) -> tuple[Any, dict[str, Any]]:
+    """Weight of a term, not yet checked, and options of its loss."""
+    options = dict(given) if isinstance(given, Mapping) else {"weight": given}
+    return options.pop("weight", None), options
