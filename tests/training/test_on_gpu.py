@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.training.conftest import Stopped, stop_at
 from recontrast.io.nifti import read_volume
 from recontrast.preparation.cohort import read_cohort
 from recontrast.training.command import TrainSettings, train
+from recontrast.training.learner import Learner
 from recontrast.training.plan import preset_paths
 from recontrast.translation.engines.choice import EngineSettings
 from recontrast.translation.translator import Translator, load_translator
@@ -21,6 +23,9 @@ pytestmark = [pytest.mark.gpu, pytest.mark.slow]
 
 STEPS = 4
 VOLUMES = ("data.patch=[16,16,16]", "loop.warmup_steps=1")
+HIDES = "masked-reconstruction"
+"""The preset that has no target and whose network is no translator."""
+
 SETTINGS = {
     "bottani2024-cgan": (*VOLUMES, "recipe.options.first_steps=1", "recipe.options.second_steps=1"),
     "bottani2024": VOLUMES,
@@ -40,8 +45,8 @@ def settings_of(preset: str, prepared: Path, run: Path, device: str, *more: str,
     of_preset = next((given for name, given in SETTINGS.items() if preset.startswith(name)), ())
     loop = (f"loop.steps={STEPS}", "loop.minutes=0", f"loop.accelerator={device}", "loop.epochs=0")
     return TrainSettings(
-        prepared=prepared, run=run, source=("T1w",), target="T2w", preset=preset, resume=resume,
-        set=(*loop, *of_preset, *more),
+        prepared=prepared, run=run, source=("T1w",), target="" if preset == HIDES else "T2w", preset=preset,
+        set=(*loop, *of_preset, *more), resume=resume,
     )  # fmt: skip
 
 
@@ -52,7 +57,7 @@ def translated(run: Path, prepared: Path, **engine: str) -> np.ndarray:
     return np.asarray(made.data)
 
 
-@pytest.mark.parametrize("preset", sorted(preset_paths()))
+@pytest.mark.parametrize("preset", sorted(preset_paths().keys() - {HIDES}))
 def test_a_preset_learns_there_and_its_translator_works_everywhere(
     preset: str, device: str, make_prepared: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -64,6 +69,30 @@ def test_a_preset_learns_there_and_its_translator_works_everywhere(
     assert np.isfinite(here).all()
     assert here.std() > 0
     assert np.abs(here - there).max() <= 1e-3 * np.abs(here).max()
+
+
+def test_what_was_hidden_is_begun_with(device: str, make_prepared: Callable[..., Path], tmp_path: Path) -> None:
+    prepared = make_prepared()
+    assert not train(settings_of(HIDES, prepared, tmp_path / "hidden", device)).failed
+    begun = dataclasses.replace(settings_of("auto", prepared, tmp_path / "run", device), start_from=tmp_path / "hidden")
+    assert not train(begun).failed
+    assert np.isfinite(translated(tmp_path / "run", prepared, device=device)).all()
+
+
+@pytest.mark.parametrize(("preset", "more"), [("osman2022", ("model.options.dropout=[]",)), ("auto", ())])
+def test_a_recording_gives_what_the_network_gives(
+    preset: str, device: str, make_prepared: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared, exact = (
+        make_prepared(),
+        ("loop.precision=fp32", "model.options.dropout=0.0")[: 1 + (preset == "osman2022")],
+    )
+    train(settings_of(preset, prepared, tmp_path / "recorded", device, *exact))
+    with monkeypatch.context() as plain:
+        plain.setattr(Learner, "_record", lambda *_: None)
+        train(settings_of(preset, prepared, tmp_path / "plain", device, *exact))
+    made = [translated(tmp_path / way, prepared, device=device, precision="fp32") for way in ("recorded", "plain")]
+    assert np.abs(made[0] - made[1]).max() <= 1e-3 * np.abs(made[1]).max()
 
 
 def test_resumed_it_goes_on_as_it_would_have(

@@ -10,7 +10,12 @@ import torch
 from recontrast.datasets.patches import Batch
 from recontrast.training.fingerprint import Fingerprint
 from recontrast.training.learner import Learner
-from recontrast.training.pace import seconds_of_beginning, seconds_of_step
+from recontrast.training.pace import (
+    seconds_between_steps,
+    seconds_of_beginning,
+    seconds_of_slices,
+    seconds_of_step,
+)
 from recontrast.training.plan import read_plan
 from recontrast.training.planning import model_options
 
@@ -40,6 +45,22 @@ def test_quick_steps_are_timed_more_often_and_the_first_two_do_not_count(
                                      "loop.precision=fp32"))  # fmt: skip
     assert seconds_of_step(plan, model_options(plan, 1), (16, 16)) == pytest.approx(seconds)
     assert taken == list(range(steps))
+
+
+def test_slices_that_are_bent_take_time_and_others_none() -> None:
+    small = ("loop.accelerator=cpu", "data.batch=4")
+    plain, bent = (read_plan("auto", "cpu", (*small, f"data.augment.bend_mm={mm}", "data.augment.stretch=0",
+                                             "data.augment.rotate_degrees=0")) for mm in (0, 4))  # fmt: skip
+    assert seconds_of_slices(plain, {"in_channels": 2}, (64, 64)) == 0
+    assert 0 < seconds_of_slices(bent, {"in_channels": 2}, (64, 64)) < 10
+
+
+@pytest.mark.parametrize(("threads", "seconds"), [(0, 5.0), (2, 3.0), (1, 3.0)])
+def test_threads_make_slices_beside_the_step(monkeypatch: pytest.MonkeyPatch, threads: int, seconds: float) -> None:
+    monkeypatch.setattr("recontrast.training.pace.seconds_of_step", lambda *_: 3.0)
+    monkeypatch.setattr("recontrast.training.pace.seconds_of_slices", lambda *_: 2.0)
+    monkeypatch.setattr("recontrast.training.pace.threads_ahead", lambda _: threads)
+    assert seconds_between_steps(read_plan("auto", "cpu"), {}, (8, 8)) == seconds
 
 
 def test_a_step_is_timed_with_the_threads_of_the_training(monkeypatch: pytest.MonkeyPatch) -> None:

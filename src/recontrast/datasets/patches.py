@@ -134,9 +134,11 @@ class SliceBatches:
 
     def _at(self, position: int) -> int:
         epoch, within = divmod(position, len(self.places))
-        if self._order[0] != epoch:
-            self._order = (epoch, np.random.default_rng([self.seed, epoch]).permutation(len(self.places)))
-        return int(self._order[1][within])
+        order = self._order  # one look: another thread may put that of another epoch there
+        if order[0] != epoch:
+            order = (epoch, np.random.default_rng([self.seed, epoch]).permutation(len(self.places)))
+            self._order = order
+        return int(order[1][within])
 
     def sample(self, number: int, index: int, rng: np.random.Generator) -> Sample:
         """Slice `index` of case `number`, cut out and changed at random; without channels that the case has not."""

@@ -11,12 +11,13 @@ import dataclasses
 import math
 import shutil
 import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from recontrast.datasets.patches import Batch
 from recontrast.errors import CheckpointError, DependencyError, TrainingError
@@ -24,6 +25,7 @@ from recontrast.models import MODELS
 from recontrast.recipes import Turn, build_recipe
 from recontrast.training.checkpoint import Checkpoint
 from recontrast.training.descent import Descent
+from recontrast.training.graphs import recorded
 from recontrast.training.half_precision import half_precision
 from recontrast.training.plan import LoopSettings, Plan
 from recontrast.training.recompute import recompute_levels
@@ -186,12 +188,14 @@ class Learner:
             TrainingError: A loss is not finite; the weights that this turn trains are those before this step.
         """
         self.rate = learning_rate(self.loop, number, self.total_steps, used)
-        torch.manual_seed(_seed_of(self.loop.seed, number, self.fabric.global_rank))
         self.recipe.train()
         self._tell(number)
         loss = math.nan
         parts: dict[str, float] = {}
-        steps = [self.recipe.training_step(part) for part in self._shares(batch)]  # type: ignore[operator]
+        shares = list(self._shares(batch))
+        self._record(shares[0].source)
+        torch.manual_seed(_seed_of(self.loop.seed, number, self.fabric.global_rank))  # recording draws numbers too
+        steps = [self.recipe.training_step(part) for part in shares]  # type: ignore[operator]
         while (turns := self._backward(steps, number)) is not None:
             self._take(turns[0], self.rate)
             parts |= {name: statistics.fmean(float(turn.parts[name]) for turn in turns) for name in turns[0].parts}
@@ -202,6 +206,14 @@ class Learner:
             _average(self.averaged, network, min(self.loop.ema, (1 + number) / (10 + number)))
         self._tell(number + 1)
         return loss, parts
+
+    def _record(self, source: Tensor) -> None:
+        """On a graphics processor, replay the network from the first step on where the recipe can use that."""
+        loop = self.loop
+        alone = self.fabric.world_size == 1 and loop.accumulate == 1 and not (loop.recompute or loop.compiled)
+        if alone and source.device.type == "cuda" and getattr(self.recipe, "run", self) is None:
+            network: nn.Module = self.recipe.network  # type: ignore[assignment]
+            self.recipe.run = recorded(network, source, self.precision == "bf16")  # type: ignore[assignment]
 
     def _tell(self, steps: int) -> None:
         """Tell a recipe that learns in stages how many steps were taken: it cannot count parts of a batch as steps."""
@@ -338,8 +350,8 @@ def _seed_of(seed: int, step: int, rank: int) -> int:
 
 @torch.no_grad()
 def _average(averaged: nn.Module, network: nn.Module, decay: float) -> None:
-    for old, new in zip(averaged.parameters(), network.parameters(), strict=True):
-        old.lerp_(new, 1 - decay)
+    together: Callable[..., None] = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]  # all in one kernel
+    together(list(averaged.parameters()), list(network.parameters()), 1)
     for kept, seen in zip(averaged.buffers(), network.buffers(), strict=True):
         kept.copy_(seen)
 

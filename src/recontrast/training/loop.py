@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from recontrast.datasets.ahead import Ahead, threads_ahead
 from recontrast.datasets.augment import AugmentSettings
 from recontrast.datasets.banks import BankBatches
 from recontrast.datasets.cases import CachedCase, cache_cases
@@ -241,20 +242,11 @@ class _Training:
 
     def run(self) -> str:
         """Steps until there is a reason to end, which is returned."""
-        reason = self._reason_to_end()
-        while not reason:
-            batch = self.batches.batch(self.state.step, self.fabric.global_rank, self.fabric.world_size)
-            loss, parts = self._step(batch)
-            reason = self._reason_to_end()
-            self._show(loss, parts, last=bool(reason))
-            if self.chief and self.state.step in self.snapshots:
-                self._save_weights(SNAPSHOTS / f"step-{self.state.step:08d}")
-            if reason or self.state.step % self.validate_every == 0:
-                self._validate(loss)
-                self._save()
-                reason = reason or self._reason_to_end()
-            elif time.perf_counter() - self.saved_at >= 60 * self.loop.checkpoint_minutes:
-                self._save()
+        rank, ranks, reason = self.fabric.global_rank, self.fabric.world_size, self._reason_to_end()
+        threads = threads_ahead(self.fabric.device.type)
+        with Ahead(lambda step: self.batches.batch(step, rank, ranks), self.state.step, threads) as ahead:
+            while not reason:
+                reason = self._one_more(ahead.take())
         if self.state.step <= self.last_stage > 0:
             reason += f"; the last stage of the recipe, which begins after step {self.last_stage}, was not reached"
         if self.chief and self._keeps_last:
@@ -265,6 +257,21 @@ class _Training:
                 "end", step=state.step, reason=reason, seconds=state.seconds, kept_step=self.kept_step,
                 best_step=state.best_step or None,
             )  # fmt: skip
+        return reason
+
+    def _one_more(self, batch: Batch) -> str:
+        """A step, and what is due after it: snapshot, validation, checkpoint; a reason to end, or nothing."""
+        loss, parts = self._step(batch)
+        reason = self._reason_to_end()
+        self._show(loss, parts, last=bool(reason))
+        if self.chief and self.state.step in self.snapshots:
+            self._save_weights(SNAPSHOTS / f"step-{self.state.step:08d}")
+        if reason or self.state.step % self.validate_every == 0:
+            self._validate(loss)
+            self._save()
+            reason = reason or self._reason_to_end()
+        elif time.perf_counter() - self.saved_at >= 60 * self.loop.checkpoint_minutes:
+            self._save()
         return reason
 
     @property

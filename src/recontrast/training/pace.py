@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from recontrast.datasets.ahead import threads_ahead
+from recontrast.datasets.augment import augment
 from recontrast.datasets.patches import Batch
 from recontrast.datasets.settings import PLANES
 from recontrast.execution.runtime import choose_precision
@@ -28,6 +30,37 @@ _FEWEST, _MOST, _ENOUGH_SECONDS = 5, 12, 2.0
 
 _VOXELS_OF_A_TRIAL = 100_000
 """Voxels from which a control is fitted to see how long that takes; of more voxels it takes longer in proportion."""
+
+
+def seconds_between_steps(plan: Plan, model_options: dict[str, Any], size: Sequence[int]) -> float:
+    """Wall-clock seconds from one step to the next: the step, and slices for it where no thread makes them beside it.
+
+    Arguments and errors as for `seconds_of_step`.
+    """
+    step, making = seconds_of_step(plan, model_options, size), seconds_of_slices(plan, model_options, size)
+    threads = threads_ahead("cuda" if _on_gpu(plan) else "cpu")
+    return max(step, making / threads) if threads else step + making
+
+
+def seconds_of_slices(plan: Plan, model_options: dict[str, Any], size: Sequence[int]) -> float:
+    """Median wall-clock seconds in which the slices of a batch are turned, stretched and bent; 0 where they are not.
+
+    Args:
+        plan: The resolved preset.
+        model_options: All options of the network, channels included.
+        size: Spatial size of a slice.
+    """
+    changes = plan.data.augment
+    if not changes.reshapes:
+        return 0.0
+    chance, times = np.random.default_rng(0), []
+    source = chance.random((model_options["in_channels"], *size), np.float32)
+    target = chance.random((1, *size), np.float32)
+    for _ in range(_FEWEST):
+        started = time.perf_counter()
+        augment(source, target, target > 0, changes, chance)
+        times.append(time.perf_counter() - started)
+    return statistics.median(times[_WARM:]) * max(1, plan.data.batch // plan.loop.devices)
 
 
 def seconds_of_step(plan: Plan, model_options: dict[str, Any], size: Sequence[int]) -> float:
@@ -93,7 +126,11 @@ def _learner(plan: Plan, model_options: dict[str, Any]) -> Learner:
     from lightning_fabric import Fabric
 
     set_up_processor(plan.loop.threads, plan.loop.devices)
-    on_gpu = plan.loop.accelerator != "cpu" and torch.cuda.is_available()
+    on_gpu = _on_gpu(plan)
     precision = choose_precision(plan.loop.precision, accelerated=on_gpu and torch.cuda.is_bf16_supported())
     fabric = Fabric(accelerator="cuda" if on_gpu else "cpu", devices=1)
     return Learner(fabric, plan, model_options, _MOST, precision)
+
+
+def _on_gpu(plan: Plan) -> bool:
+    return plan.loop.accelerator != "cpu" and torch.cuda.is_available()

@@ -112,10 +112,10 @@ def plan_run(wanted: Wanted, plan: Plan, train: Sequence[PreparedCase], validati
             reasons["data.batch"] = reason
             log.warning("data.batch is %d: %s", plan.data.batch, reason)
     if not {"steps", "epochs"} & given.keys():
-        from recontrast.training.pace import seconds_of_beginning, seconds_of_step  # imports torch
+        from recontrast.training.pace import seconds_between_steps, seconds_of_beginning  # imports torch
 
         options = model_options(plan, len(wanted.sources), wanted.targets)
-        step = seconds_of_step(plan, options, seen_size(plan.data, about))
+        step = seconds_between_steps(plan, options, seen_size(plan.data, about))
         before = seconds_of_beginning(plan, options, about, wanted.ways)
         plan, reasons["loop.steps"] = fit_steps(plan, minutes, bool(validation), step, given.keys(), before)
         log.info("%s", reasons["loop.steps"])
