@@ -2,9 +2,10 @@
 
 Trains the preset `auto` from PREPARED several times with the same number of steps, on pairs as they are and on copies
 in which the target of each training subject was moved by up to --voxels an axis (seeded): by one shift in the plane
-of the slices (moved), by one for each slice (slices), by one in all directions (through). --rows chooses from the
-table below. Test and validation subjects are never moved. Prints PSNR and SSIM in the brain by our protocol, and how
-far the synthetic images of the test subjects lie from their targets (mean shift over their slices, in voxels).
+of the slices (moved), by one for each slice (slices), by one in all directions (through), by the same and then
+registered to the source as `recontrast prepare` does it (registered). --rows chooses from the table below. Test and
+validation subjects are never moved. Prints PSNR and SSIM in the brain by our protocol, and how far the synthetic
+images of the test subjects lie from their targets (mean shift over their slices, in voxels).
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from recontrast.evaluation.command import EvaluateSettings, evaluate
 from recontrast.io.nifti import read_volume, write_volume
 from recontrast.io.tables import read_table, write_table
 from recontrast.losses.shifts import best_shift
+from recontrast.preparation.align import align
 from recontrast.preparation.cohort import read_cohort
+from recontrast.preparation.resample import resample
 from recontrast.training.command import TrainSettings, train
 from recontrast.translation.command import TranslateSettings, translate
 
@@ -40,6 +43,8 @@ ROWS: dict[str, tuple[str, tuple[str, ...]]] = {
     "tolerant, slices": ("slices", (TOLERANT,)),
     "l1, through": ("through", ()),
     "tolerant, through": ("through", (TOLERANT,)),
+    "l1, registered": ("registered", ()),
+    "tolerant, registered": ("registered", (TOLERANT,)),
     "no control, l1": ("as is", (NO_START,)),
     "no control, l1, moved": ("moved", (NO_START,)),
     "no control, tolerant, moved": ("moved", (NO_START, TOLERANT)),
@@ -63,14 +68,18 @@ def cohort_of(options: argparse.Namespace, kind: str) -> Path:
         path = case.images[options.target]
         volume = read_volume(path)
         data = volume.data.astype(np.float32)
-        count, axes = (data.shape[2] if kind == "slices" else 1), (3 if kind == "through" else 2)
+        count, axes = (data.shape[2] if kind == "slices" else 1), (3 if kind in ("through", "registered") else 2)
         steps = rng.uniform(-options.voxels, options.voxels, (count, axes))
         if kind == "slices":
             moved = [interpolated(data[..., n], step, mode="nearest") for n, step in enumerate(steps)]
             data = np.stack(moved, axis=2)
         else:
             data = interpolated(data, (*steps[0], 0.0)[:3], mode="nearest")
-        write_volume(path, volume.with_data(data))
+        volume = volume.with_data(data)
+        if kind == "registered":
+            fixed = read_volume(case.images[options.source[0]])
+            volume = resample(volume, fixed, align(volume, fixed, what=case.key).transform)
+        write_volume(path, volume)
         print(f"{kind}: {case.key}, first step {steps[0].round(2).tolist()}", file=sys.stderr)
     folder.with_suffix(".part").rename(folder)
     return folder

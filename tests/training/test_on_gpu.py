@@ -81,12 +81,10 @@ def test_what_was_hidden_is_begun_with(device: str, make_prepared: Callable[...,
 
 @pytest.mark.parametrize(("preset", "more"), [("osman2022", ("model.options.dropout=[]",)), ("auto", ())])
 def test_a_recording_gives_what_the_network_gives(
-    preset: str, device: str, make_prepared: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    prepared, exact = (
-        make_prepared(),
-        ("loop.precision=fp32", "model.options.dropout=0.0")[: 1 + (preset == "osman2022")],
-    )
+    preset: str, more: tuple[str, ...], device: str, make_prepared: Callable[..., Path], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    prepared, exact = make_prepared(), ("loop.precision=fp32", *more)
     train(settings_of(preset, prepared, tmp_path / "recorded", device, *exact))
     with monkeypatch.context() as plain:
         plain.setattr(Learner, "_record", lambda *_: None)
