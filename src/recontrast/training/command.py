@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import logging
 import math
-import shutil
 import statistics
 import warnings
 from collections.abc import Sequence
@@ -14,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from recontrast import errors
 from recontrast.atomic import make_folder
 from recontrast.config import to_plain, write_settings
-from recontrast.errors import ConfigError, RecontrastError, RecontrastWarning
+from recontrast.errors import ConfigError, RecontrastWarning
 from recontrast.execution.runtime import choose_precision
 from recontrast.execution.workers import Summary
 from recontrast.preparation.acquisition import usual_of
@@ -28,6 +25,7 @@ from recontrast.provenance import FILE_NAME, write_provenance
 from recontrast.training.automatic import AUTO
 from recontrast.training.beginning import Beginning, read_beginning
 from recontrast.training.former import PREPARED_IMAGES, RECIPE_START, is_finished, last_weights
+from recontrast.training.launch import launch
 from recontrast.training.learned_from import (
     Cases,
     choose_cases,
@@ -38,13 +36,13 @@ from recontrast.training.learned_from import (
     require_targets,
 )
 from recontrast.training.levels import at_source_levels, source_levels
+from recontrast.training.outcome import lines_of, save_translators
 from recontrast.training.plan import Plan, read_plan
 from recontrast.training.planning import Wanted, gives_source_back, makes_several, model_options, plan_run
 from recontrast.translation.description import FOLDER, OPEN_SCALE, Member, TranslatorDescription, subject_hash
 
 if TYPE_CHECKING:
-    from recontrast.training.loop import Job, Learned
-    from recontrast.translation.uncertainty import ErrorBars
+    from recontrast.training.loop import Job
 
 log = logging.getLogger(__name__)
 
@@ -153,10 +151,10 @@ def train(settings: TrainSettings) -> Summary:
     write_settings(settings.run / "config.toml", config)
     inputs = (settings.prepared / FILE_NAME, settings.prepared / "splits.tsv")
     write_provenance(settings.run, "train", settings, inputs, facts)
-    learned = _launch(job)
-    result = _save(job, learned)
+    learned = launch(job)
+    result = save_translators(job, learned)
     write_provenance(settings.run, "train", settings, inputs, facts | {"result": result})
-    return Summary(_lines(job, learned, [result[name] for name in ("error_bars", "distance") if name in result]))
+    return Summary(lines_of(job, learned, [result[name] for name in ("error_bars", "distance") if name in result]))
 
 
 def _makes_several(settings: TrainSettings, plan: Plan) -> bool:
@@ -344,102 +342,3 @@ def _facts(job: Job, cohort: PreparedCohort) -> dict[str, Any]:
         RECIPE_START: last_weights(Path(start)) if start else None,
         PREPARED_IMAGES: describe_prepared(cohort, cases, tuple(dict.fromkeys((*about.sources, *targets)))),
     }
-
-
-def _launch(job: Job) -> Learned:
-    """Start the ranks and train; Lightning Fabric brings device and ranks."""
-    import torch
-    from lightning_fabric import Fabric
-    from torch.multiprocessing.spawn import ProcessRaisedException
-
-    from recontrast.training.loop import Learned, State
-
-    loop = job.plan.loop
-    on_gpu = loop.accelerator != "cpu" and torch.cuda.is_available()
-    precision = choose_precision(loop.precision, accelerated=on_gpu and torch.cuda.is_bf16_supported())
-    fabric = Fabric(
-        accelerator="cuda" if on_gpu else "cpu",
-        devices=loop.devices,
-        strategy="auto" if loop.devices == 1 else "ddp_spawn",
-    )
-    # Fabric takes arguments and results apart and refuses frozen dataclasses: the job is bound, the result plain.
-    start = functools.partial(_learn_plainly, job=dataclasses.replace(job, precision=precision))
-    try:
-        plain = fabric.launch(start)
-    except ProcessRaisedException as error:
-        raise _error_of_rank(error) from error
-    return Learned(**{**plain, "state": State(**plain["state"])})
-
-
-def _learn_plainly(fabric: Any, job: Job) -> dict[str, Any]:
-    from recontrast.training.loop import learn
-
-    return dataclasses.asdict(learn(fabric, job))
-
-
-def _error_of_rank(error: Exception) -> Exception:
-    """Our own error, when that is what a rank raised; the last line of its traceback names it."""
-    name, _, message = str(error).strip().splitlines()[-1].partition(": ")
-    kind = getattr(errors, name.removeprefix("recontrast.errors."), None)
-    return kind(message) if isinstance(kind, type) and issubclass(kind, RecontrastError) else error
-
-
-def _save(job: Job, learned: Learned) -> dict[str, Any]:
-    """Save the best weights as translator; return what came out, for the provenance."""
-    from recontrast.models import MODELS
-    from recontrast.training.checkpoint import load_checkpoint
-    from recontrast.training.error_bars import with_error_bars
-    from recontrast.training.loop import BEST, CACHE, SNAPSHOTS
-    from recontrast.translation.distance import keep_distribution
-    from recontrast.translation.support import fit_training_signals, save_training_signals
-    from recontrast.translation.translator import save_translator
-
-    network = MODELS.build(job.plan.model.name, job.description.model.options).eval()
-    description = dataclasses.replace(
-        job.description,
-        spacing_mm=learned.spacing_mm,
-        training_images=tuple(sorted({*job.description.training_images, *learned.image_hashes})),
-        precision_trained=learned.precision,
-    )
-    signals, said = None, ""
-    if getattr(network, "voxelwise", False) and job.plan.data.neighbours == 0:
-        signals = fit_training_signals(job.train, job.description.sources, job.plan.loop.seed)
-    places = {folder: job.run / SNAPSHOTS.name / folder.name for folder in sorted((job.run / SNAPSHOTS).glob("step-*"))}
-    for weights, folder in {**places, job.run / BEST: job.run / FOLDER}.items():
-        checkpoint = load_checkpoint(weights)
-        network.load_state_dict(checkpoint.part("network"))
-        about = dataclasses.replace(description, trained_steps=checkpoint.state["step"])
-        bars: dict[str, ErrorBars] = {}
-        if weights == job.run / BEST:
-            if learned.share is not None:
-                network.share = learned.share
-                options = {**about.model.options, "share": learned.share}
-                about = dataclasses.replace(about, model=dataclasses.replace(about.model, options=options))
-            if job.plan.loop.error_bars:
-                bars, about, said = with_error_bars(network, about, job.train, job.validation, job.plan.data)
-        save_translator(folder, network, about, bars)
-        if signals is not None:
-            save_training_signals(folder, signals)
-    told = (*job.train, *job.validation)  # a function of one voxel has its own signals, voxel by voxel
-    unwatched = keep_distribution(job.run / FOLDER, description, told, network) if signals is None else ""
-    if not job.plan.data.keep_cache:
-        shutil.rmtree(job.run / CACHE, ignore_errors=True)
-    result = {**dataclasses.asdict(learned.state), "kept_step": learned.kept_step, "reason": learned.reason}
-    result["precision"] = learned.precision
-    result |= {"error_bars": said} if said else {}
-    result |= {"distance": unwatched} if unwatched else {}
-    return result if learned.share is None else {**result, "kept_share": learned.share}
-
-
-def _lines(job: Job, learned: Learned, said: Sequence[str]) -> list[str]:
-    state, direction = learned.state, job.description.direction.replace(" to ", " -> ")
-    speed = f"{learned.seconds_per_step:.2f} s a step, {learned.precision}, {learned.parameters:,} parameters"
-    lines = [f"{direction}: {learned.reason}, {state.seconds / 60:.1f} min ({speed})"]
-    if state.best_score is not None:
-        best = f"best validation at step {state.best_step}: {learned.metric} {state.best_score:.4g}"
-        lines.append(best if learned.kept_step == state.best_step else f"weights of the last step; {best}")
-    if learned.share is not None:
-        lines.append(
-            f"kept of what the network adds to the control, by data it did not learn from: {learned.share:.0%}"
-        )
-    return [*lines, *said, f"translator: {job.run / FOLDER}"]

@@ -14,9 +14,9 @@ from recontrast.datasets.ahead import threads_ahead
 from recontrast.datasets.augment import augment
 from recontrast.datasets.patches import Batch
 from recontrast.datasets.settings import PLANES
-from recontrast.execution.runtime import choose_precision
 from recontrast.training.automatic import seen_size
 from recontrast.training.fingerprint import Fingerprint
+from recontrast.training.launch import on_gpu, precision_of
 from recontrast.training.learner import Learner
 from recontrast.training.loop import set_up_processor
 from recontrast.training.memory import slices_of_a_control
@@ -38,7 +38,7 @@ def seconds_between_steps(plan: Plan, model_options: dict[str, Any], size: Seque
     Arguments and errors as for `seconds_of_step`.
     """
     step, making = seconds_of_step(plan, model_options, size), seconds_of_slices(plan, model_options, size)
-    threads = threads_ahead("cuda" if _on_gpu(plan) else "cpu")
+    threads = threads_ahead("cuda" if on_gpu(plan.loop) else "cpu")
     return max(step, making / threads) if threads else step + making
 
 
@@ -126,11 +126,5 @@ def _learner(plan: Plan, model_options: dict[str, Any]) -> Learner:
     from lightning_fabric import Fabric
 
     set_up_processor(plan.loop.threads, plan.loop.devices)
-    on_gpu = _on_gpu(plan)
-    precision = choose_precision(plan.loop.precision, accelerated=on_gpu and torch.cuda.is_bf16_supported())
-    fabric = Fabric(accelerator="cuda" if on_gpu else "cpu", devices=1)
-    return Learner(fabric, plan, model_options, _MOST, precision)
-
-
-def _on_gpu(plan: Plan) -> bool:
-    return plan.loop.accelerator != "cpu" and torch.cuda.is_available()
+    fabric = Fabric(accelerator="cuda" if on_gpu(plan.loop) else "cpu", devices=1)
+    return Learner(fabric, plan, model_options, _MOST, precision_of(plan.loop))

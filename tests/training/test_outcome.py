@@ -1,0 +1,37 @@
+"""What is said of a finished training. (That translators are saved: test_command.py.)"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from recontrast.training.loop import Job, Learned, State
+from recontrast.training.outcome import lines_of
+
+
+def of(kept_step: int, best_score: float | None, share: float | None) -> list[str]:
+    job = SimpleNamespace(run=Path("run"), description=SimpleNamespace(direction="T1w to FLAIR"))
+    state = State(step=9, seconds=90.0, best_score=best_score, best_step=6)
+    learned = Learned(
+        state=state, kept_step=kept_step, reason="9 steps done", metric="psnr in brain", precision="fp32",
+        parameters=1200, seconds_per_step=0.25, spacing_mm=(1, 1, 1), image_hashes=(), share=share,
+    )  # fmt: skip
+    return lines_of(cast(Job, cast(Any, job)), learned, ["no error bars"])
+
+
+@pytest.mark.parametrize(
+    ("kept_step", "best_score", "share", "middle"),
+    [
+        (6, 21.5, None, ["best validation at step 6: psnr in brain 21.5"]),
+        (9, 21.5, None, ["weights of the last step; best validation at step 6: psnr in brain 21.5"]),
+        (9, None, 0.5, ["kept of what the network adds to the control, by data it did not learn from: 50%"]),
+    ],
+)
+def test_lines_say_whose_weights_are_kept(
+    kept_step: int, best_score: float | None, share: float | None, middle: list[str]
+) -> None:
+    first = "T1w -> FLAIR: 9 steps done, 1.5 min (0.25 s a step, fp32, 1,200 parameters)"
+    assert of(kept_step, best_score, share) == [first, *middle, "no error bars", "translator: run/translator"]
