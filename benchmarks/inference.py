@@ -1,10 +1,12 @@
 """Translating a whole 1 mm head (182x218x182): every engine as a ratio to eager fp32 PyTorch in the same run.
 
-    python benchmarks/inference.py [--run RUN --source IMAGE] [--steps 120] [--repeats 5]
+    python benchmarks/inference.py [--run RUN --source IMAGE] [--steps 120] [--repeats 5] [--monai FOLDER]
 
 Without a run it simulates two heads at 1 mm, and trains the preset osman2022 (2D U-Net, width 16) on one of them for a
 few steps: weights that were trained matter for the agreement of bf16 with fp32. Everything is measured twice: with the
-allocator of the C library as it is, and with the settings that the command line uses.
+allocator of the C library as it is, and with the settings that the command line uses. With MONAI (the folder that holds
+it) its sliding windows run the same network as well: windows of the size of the training slices, a fourth of which
+overlaps, blended by a Gaussian, eager fp32.
 """
 
 from __future__ import annotations
@@ -38,6 +40,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="measurements of each engine; the fastest counts")
     parser.add_argument("--keep", type=Path, help="folder in which the translator that is made is kept")
     parser.add_argument("--compiled", action="store_true", help="also torch.compile, which needs a minute first")
+    parser.add_argument("--monai", type=Path, help="folder that holds MONAI: its sliding windows are measured, too")
+    parser.add_argument("--window", type=int, nargs=2, default=[144, 176], help="size of these windows")
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.measure:
@@ -118,8 +122,46 @@ def measure(given: argparse.Namespace) -> None:
         reference = np.moveaxis(reference, stack.axis, 0)
     table_of_engines({**engines, **eight}, batches, given.repeats, about.clip_output, reference)
     by_batch_size(engines, np.concatenate(batches), given.repeats)
+    if given.monai:
+        sliding_windows(given, translator.network, np.concatenate(batches), list(engines.items())[-1], reference)
     whole_command(given)
     compression(given.source)
+
+
+def sliding_windows(
+    given: argparse.Namespace, network: object, slices: np.ndarray,
+    fast: tuple[str, Callable[[np.ndarray], np.ndarray]], reference: np.ndarray | None,
+) -> None:  # fmt: skip
+    """MONAI's windows over the same slices, and the fastest engine of ours, in turns."""
+    sys.path.append(str(given.monai))
+    import torch
+    from monai.inferers import SliceInferer
+    from monai.utils import set_determinism
+
+    set_determinism(0)
+    inferer = SliceInferer(
+        roi_size=tuple(given.window), spatial_dim=2, sw_batch_size=4, overlap=0.25, mode="gaussian", progress=False
+    )
+    volume = torch.from_numpy(np.ascontiguousarray(np.moveaxis(slices, 0, -1))[None])
+    name, engine = fast
+    theirs, ours = np.inf, np.inf
+    for _ in range(given.repeats):
+        start = time.perf_counter()
+        with torch.inference_mode():
+            windows = inferer(volume, network)[0, 0].numpy()
+        theirs = min(theirs, time.perf_counter() - start)
+        start = time.perf_counter()
+        made = [engine(slices[first : first + BATCH])[:, 0] for first in range(0, len(slices), BATCH)]
+        ours = min(ours, time.perf_counter() - start)
+    images = np.moveaxis(windows, -1, 0), np.concatenate(made)
+    rms = float(np.sqrt(np.mean((images[0] - images[1]) ** 2, dtype=np.float64)))
+    print(
+        f"MONAI, windows of {given.window[0]} x {given.window[1]}: {theirs:.2f} s a head; {name}, whole slices: "
+        f"{ours:.2f} s, {theirs / ours:.1f} times faster; they differ by {rms:.4f} rms"
+    )
+    if reference is not None:
+        errors = [np.mean((np.clip(image, 0, 1) - np.clip(reference, 0, 1)) ** 2) for image in images]
+        print("PSNR to the scan: {:.3f} dB and {:.3f} dB".format(*(-10 * np.log10(error) for error in errors)))
 
 
 def ways(network: object, compiled: bool) -> dict[str, Callable[[np.ndarray], np.ndarray]]:

@@ -272,7 +272,7 @@ def test_a_run_that_never_began_may_be_begun_differently(
 ) -> None:
     prepared = make_prepared()
     with monkeypatch.context() as patch:
-        patch.setattr(command, "_launch", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(command, "launch", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             train(settings(prepared))
     assert train(settings(prepared, "loop.seed=1")).done

@@ -49,6 +49,17 @@ def learn_from(make_prepared: MakePrepared, tmp_path: Path, tiny: tuple[str, ...
     return learn
 
 
+def test_threads_that_cut_slices_ahead_change_no_weight(
+    learn_from: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ("data.augment.shift_voxels=1", "data.augment.rotate_degrees=5")
+    alone = learn_from("alone", *given)
+    monkeypatch.setattr(loop_module, "threads_ahead", lambda _: 3)
+    ahead = learn_from("ahead", *given)
+    weights = [load_file(run / "translator" / "weights.safetensors") for run in (alone, ahead)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("overrides", [(), ("loop.ema=0.8", "loop.schedule=linear", "data.augment.shift_voxels=1")])
 def test_resumed_run_equals_an_uninterrupted_one_bit_for_bit(

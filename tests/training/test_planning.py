@@ -109,7 +109,7 @@ def test_a_kept_plan_is_used_again_and_can_be_edited(
 def test_what_was_set_is_kept_and_the_same_command_finds_the_same_plan(
     settings: Callable[..., TrainSettings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "_launch", lambda _: (_ for _ in ()).throw(Stopped))
+    monkeypatch.setattr(command, "launch", lambda _: (_ for _ in ()).throw(Stopped))
     need = {1: 0.0, 2: 1e15, 4: 1e15}  # of a batch: only one image at a time fits
     monkeypatch.setattr(memory, "training_memory", lambda plan, *_: SimpleNamespace(most=need[plan.data.batch]))
     given = settings(set=(*TINY, "data.batch=4", "loop.validate_every=5", "loop.patience=3", "loop.warmup_steps=4"))
@@ -124,10 +124,27 @@ def test_what_was_set_is_kept_and_the_same_command_finds_the_same_plan(
 
 
 @pytest.mark.filterwarnings("ignore:.*no validation subject")
+def test_much_time_for_few_heads_turns_and_bends_them_and_that_takes_time(
+    settings: Callable[..., TrainSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "launch", lambda _: (_ for _ in ()).throw(Stopped))
+    monkeypatch.setattr(pace, "seconds_of_step", lambda *_: 0.02)
+    monkeypatch.setattr(pace, "seconds_of_slices", lambda plan, *_: 0.02 * plan.data.augment.reshapes)
+    given = settings(run=settings().run.with_name("bent"))
+    bent = plan_of(given)
+    assert bent["data"]["augment"]["bend_mm"] > 0
+    assert bent["loop"]["steps"] == 4050
+    assert "data.augment: each slice is seen" in (given.run / "plan.toml").read_text()
+    plain = plan_of(settings(run=given.run.with_name("plain"), set=(*TINY, "data.augment.bend_mm=0")))
+    assert plain["data"]["augment"]["rotate_degrees"] == 0
+    assert plain["loop"]["steps"] == 8100
+
+
+@pytest.mark.filterwarnings("ignore:.*no validation subject")
 def test_the_default_plans_for_the_plane_that_was_set(
     settings: Callable[..., TrainSettings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "_launch", lambda _: (_ for _ in ()).throw(Stopped))
+    monkeypatch.setattr(command, "launch", lambda _: (_ for _ in ()).throw(Stopped))
     plan = plan_of(settings(set=(*TINY, "data.plane=coronal")))
     assert (plan["data"]["plane"], plan["data"]["held_out"]) == ("coronal", 0.0)
 
@@ -168,7 +185,7 @@ def test_minutes_are_left_for_the_controls_of_every_set_of_sources_and_target(
     least: int,
     most: int,
 ) -> None:
-    monkeypatch.setattr(command, "_launch", lambda _: (_ for _ in ()).throw(Stopped))
+    monkeypatch.setattr(command, "launch", lambda _: (_ for _ in ()).throw(Stopped))
     monkeypatch.setattr(pace, "seconds_of_step", lambda *_: 1.0)
     monkeypatch.setattr(Learner, "begin", lambda *_: time.sleep(0.4))
     given = TrainSettings(prepared=make_prepared({"01": "train"}), run=tmp_path / "run", source=contrasts,

@@ -56,6 +56,8 @@ def recorded(network: nn.Module, source: Tensor, half: bool) -> Callable[[Tensor
     finally:
         for buffer, before in zip(network.buffers(), buffers, strict=True):
             buffer.copy_(before)
+    # The recording was made on a stream of its own, and PyTorch (2.9 and later) warns that gradients come from there.
+    getattr(torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch", lambda _: None)(False)
     shape, stride = source.shape, source.stride()
 
     def run(images: Tensor) -> Tensor:

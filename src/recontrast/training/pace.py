@@ -32,12 +32,16 @@ _VOXELS_OF_A_TRIAL = 100_000
 """Voxels from which a control is fitted to see how long that takes; of more voxels it takes longer in proportion."""
 
 
-def seconds_between_steps(plan: Plan, model_options: dict[str, Any], size: Sequence[int]) -> float:
+def seconds_between_steps(plan: Plan, model_options: dict[str, Any], size: Sequence[int], step: float) -> float:
     """Wall-clock seconds from one step to the next: the step, and slices for it where no thread makes them beside it.
 
-    Arguments and errors as for `seconds_of_step`.
+    Args:
+        plan: The resolved preset.
+        model_options: All options of the network, channels included.
+        size: Spatial size of what the network sees.
+        step: Seconds of a step (`seconds_of_step`).
     """
-    step, making = seconds_of_step(plan, model_options, size), seconds_of_slices(plan, model_options, size)
+    making = seconds_of_slices(plan, model_options, size)
     threads = threads_ahead("cuda" if on_gpu(plan.loop) else "cpu")
     return max(step, making / threads) if threads else step + making
 
