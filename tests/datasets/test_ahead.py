@@ -8,7 +8,7 @@ import time
 import pytest
 import torch
 
-from recontrast.datasets.ahead import Ahead, threads_ahead
+from recontrast.datasets.ahead import QUIET, Ahead, threads_ahead
 from recontrast.datasets.patches import Batch
 
 
@@ -47,6 +47,19 @@ def test_without_threads_nothing_is_made_too_early() -> None:
     with Ahead(lambda step: made.append(step) or numbered(step), first=2, threads=0) as ahead:
         ahead.take()
     assert made == [2]
+
+
+def test_memory_is_left_alone_while_others_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    pinned: list[torch.Tensor] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: pinned.append(self) or self)
+    with Ahead(numbered, first=0, threads=2) as ahead:
+        with QUIET:
+            ahead._waiting.append(ahead._threads.submit(ahead._pinned, 0))  # type: ignore[union-attr]
+            time.sleep(0.1)
+            assert not pinned
+        assert ahead.take().source.shape == (1, 1, 2, 2)
+    assert len(pinned) >= 3
 
 
 def test_an_error_comes_where_its_batch_is_asked_for() -> None:

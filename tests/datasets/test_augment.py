@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -70,6 +72,17 @@ def test_source_target_and_mask_are_reshaped_alike(rng: np.random.Generator) -> 
     again = augment(source, head, head > 0.5, RESHAPED, np.random.default_rng(5))
     same = augment(source, head, head > 0.5, RESHAPED, np.random.default_rng(5))
     assert all(np.array_equal(one, other) for one, other in zip(again, same, strict=True))
+
+
+def test_a_share_of_the_slices_is_reshaped_and_the_rest_stays_as_it_is(rng: np.random.Generator) -> None:
+    head = ellipse((32, 32), (10, 12))
+    some = dataclasses.replace(RESHAPED, reshape_share=0.3)
+    changed = sum(augment(head, head, head > 0.5, some, rng)[0] is not head for _ in range(200))
+    assert 35 < changed < 90
+    assert not dataclasses.replace(RESHAPED, reshape_share=0.0).reshapes
+    for share in (-0.1, 1.1):
+        with pytest.raises(ConfigError, match="it must be 0 to 1"):
+            AugmentSettings(reshape_share=share)
 
 
 def test_left_stays_left(rng: np.random.Generator) -> None:

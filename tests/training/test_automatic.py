@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from recontrast.errors import ConfigError
-from recontrast.training.automatic import decide, fit_changes, fit_memory, fit_steps, slice_size
+from recontrast.training.automatic import decide, fit_memory, fit_steps, slice_size
 from recontrast.training.fingerprint import Fingerprint
 from recontrast.training.plan import Plan, read_plan
 
@@ -93,23 +93,6 @@ def test_steps_fit_into_the_time() -> None:
     assert (given_way.loop.patience, given_way.loop.warmup_steps, given_way.loop.validate_every) == (0, 27, 68)
     with pytest.raises(ConfigError, match="give it some"):
         decide(dataclasses.replace(HEADS, minutes=0.0))
-
-
-def test_what_is_seen_many_times_is_changed_at_random() -> None:
-    few, many = (
-        dataclasses.replace(plan_for(HEADS), loop=dataclasses.replace(plan_for(HEADS).loop, steps=steps))
-        for steps in (100, 100_000)
-    )
-    assert fit_changes(few, HEADS) == (few, "")
-    changed, reason = fit_changes(many, HEADS)
-    seen = 100_000 * many.data.batch / (HEADS.cases * HEADS.head[2])
-    assert f"is seen {seen:.0f} times" in reason
-    assert changed.data.augment.reshapes
-    assert changed.data.augment.shift_voxels == many.data.augment.shift_voxels
-    assert not changed.data.augment.mirror
-    assert fit_changes(many, dataclasses.replace(HEADS, cases=10_000))[1] == "", "of so many heads each is seen seldom"
-    assert fit_changes(many, HEADS, ("bend_mm",)) == (many, ""), "what the user names is left to the user"
-    assert fit_changes(many, HEADS, ("shift_voxels",))[1]
 
 
 def test_slices_have_the_size_the_batches_will_have() -> None:

@@ -90,7 +90,8 @@ def test_a_recording_gives_what_the_network_gives(
         plain.setattr(Learner, "_record", lambda *_: None)
         train(settings_of(preset, prepared, tmp_path / "plain", device, *exact))
     made = [translated(tmp_path / way, prepared, device=device, precision="fp32") for way in ("recorded", "plain")]
-    assert np.abs(made[0] - made[1]).max() <= 1e-3 * np.abs(made[1]).max()
+    # Convolutions are trained in TF32 there, ten bits of mantissa, by whatever algorithm is chosen at the moment.
+    assert np.abs(made[0] - made[1]).max() <= 5e-3 * np.abs(made[1]).max()
 
 
 def test_resumed_it_goes_on_as_it_would_have(

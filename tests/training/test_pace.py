@@ -57,9 +57,10 @@ def test_slices_that_are_bent_take_time_and_others_none() -> None:
 
 @pytest.mark.parametrize(("threads", "seconds"), [(0, 5.0), (2, 3.0), (1, 3.0)])
 def test_threads_make_slices_beside_the_step(monkeypatch: pytest.MonkeyPatch, threads: int, seconds: float) -> None:
+    monkeypatch.setattr("recontrast.training.pace.seconds_of_step", lambda *_: 3.0)
     monkeypatch.setattr("recontrast.training.pace.seconds_of_slices", lambda *_: 2.0)
     monkeypatch.setattr("recontrast.training.pace.threads_ahead", lambda _: threads)
-    assert seconds_between_steps(read_plan("auto", "cpu"), {}, (8, 8), 3.0) == seconds
+    assert seconds_between_steps(read_plan("auto", "cpu"), {}, (8, 8)) == seconds
 
 
 def test_a_step_is_timed_with_the_threads_of_the_training(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +18,9 @@ THREADS = 8
 
 _DEPTH = 2
 """Batches in the making for each thread."""
+
+QUIET = threading.Lock()
+"""Held while kernels are recorded: no other thread may ask the device for memory then."""
 
 
 class Ahead:
@@ -55,7 +59,8 @@ class Ahead:
         batch = self._make(step)
         if not torch.cuda.is_available():
             return batch
-        return Batch(*(None if part is None else part.pin_memory() for part in batch))  # type: ignore[arg-type]
+        with QUIET:
+            return Batch(*(None if part is None else part.pin_memory() for part in batch))  # type: ignore[arg-type]
 
     def __enter__(self) -> Ahead:
         """Nothing is made before the first batch is asked for."""

@@ -45,6 +45,9 @@ class AugmentSettings:
     bend_mm: float = 0.0
     """Standard deviation of a random smooth displacement along each axis of the slice, in mm."""
 
+    reshape_share: float = 1.0
+    """Part of the slices, drawn at random, that are turned, stretched and bent; the others keep their sharpness."""
+
     mirror: bool = False
     """Mirror the first in-plane axis (left and right in axial slices) at random; mixes up laterality."""
 
@@ -54,11 +57,13 @@ class AugmentSettings:
             raise ConfigError("data.augment: shift_voxels, source_gain, _gamma and _noise must not be negative")
         if min(self.rotate_degrees, self.stretch, self.bend_mm) < 0:
             raise ConfigError("data.augment: rotate_degrees, stretch and bend_mm must not be negative")
+        if not 0 <= self.reshape_share <= 1:
+            raise ConfigError(f"data.augment: reshape_share is {self.reshape_share}, it must be 0 to 1")
 
     @property
     def reshapes(self) -> bool:
         """Whether heads are turned, stretched or bent."""
-        return max(self.rotate_degrees, self.stretch, self.bend_mm) > 0
+        return max(self.rotate_degrees, self.stretch, self.bend_mm) > 0 < self.reshape_share
 
 
 def random_shift(settings: AugmentSettings, rng: np.random.Generator, axes: int = 2) -> tuple[int, ...]:
@@ -104,7 +109,7 @@ def augment(
         source = np.where(source > 0, np.power(np.maximum(source, 0), exponent), source)
     if settings.source_noise > 0:
         source = source + np.float32(settings.source_noise) * rng.standard_normal(source.shape, dtype=np.float32)
-    if settings.reshapes:
+    if settings.reshapes and (settings.reshape_share == 1 or rng.random() < settings.reshape_share):
         source, target, mask = _reshaped(source, target, mask, _places(source.shape[1:], settings, rng, spacing))
     if settings.mirror and rng.random() < 0.5:
         source, target, mask = source[:, ::-1], target[:, ::-1], mask[:, ::-1]

@@ -54,13 +54,6 @@ _HELD_OUT = 0.06
 _PIXELS_OF_A_BATCH = {"cpu": 64_000, "cuda": 1_600_000}
 """On processors many small steps learn more than few large ones."""
 
-_MANY = 60
-"""A slice seen so often is learned by heart."""
-
-_CHANGES: dict[str, Any] = {"rotate_degrees": 10.0, "stretch": 0.1, "bend_mm": 4.0}
-"""Random changes against that. Seen less often they cost more than they bring, and heads that are alike (simulated)
-need none: measured, see docs/concepts/default-translator.md."""
-
 _WIDTHS = ((15.0, 24), (60.0, 32), (200.0, 48))
 """Core-minutes from which on a network of that width has the time to learn; a graphics processor counts for 200."""
 
@@ -199,28 +192,6 @@ def fit_steps(
     given = {name: value for name, value in fitted.items() if name not in asked}
     loop = dataclasses.replace(plan.loop, steps=steps, epochs=0, minutes=minutes, **given)
     return dataclasses.replace(plan, loop=loop), words
-
-
-def fit_changes(plan: Plan, about: Fingerprint, asked: Collection[str] = ()) -> tuple[Plan, str]:
-    """The plan with slices that are turned, stretched and bent, where each is seen many times; and the reason in words.
-
-    Args:
-        plan: A plan whose steps are known.
-        about: What is known of the data.
-        asked: Random changes (`data.augment`) that the user named: with one of these three, nothing is decided here.
-
-    Returns:
-        Plan and reason; the plan as it is, and "", where nothing is changed.
-    """
-    if plan.data.spatial_dims != 2 or not _CHANGES.keys().isdisjoint(asked):
-        return plan, ""
-    slices = about.cases * sum(about.head[PLANES[plane]] for plane in plan.data.learned_planes)
-    passes = plan.loop.steps * plan.data.batch / max(1, slices)
-    if passes < _MANY:
-        return plan, ""
-    changed = dataclasses.replace(plan.data.augment, **_CHANGES)
-    words = f"each slice is seen {passes:.0f} times: turned, stretched and bent, it is not learned by heart"
-    return dataclasses.replace(plan, data=dataclasses.replace(plan.data, augment=changed)), words
 
 
 def write_plan(path: Path, plan: Plan, about: Fingerprint, reasons: Mapping[str, str]) -> None:

@@ -13,6 +13,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from recontrast.datasets.ahead import QUIET
+
 log = logging.getLogger(__name__)
 
 
@@ -49,7 +51,10 @@ def recorded(network: nn.Module, source: Tensor, half: bool) -> Callable[[Tensor
         return network.__call__
     buffers = [buffer.clone() for buffer in network.buffers()]
     try:
-        replay = torch.cuda.make_graphed_callables(_Recorded(network, half), (source.clone(),), allow_unused_input=True)
+        with QUIET:
+            replay = torch.cuda.make_graphed_callables(
+                _Recorded(network, half), (source.clone(),), allow_unused_input=True
+            )
     except RuntimeError as error:
         log.warning("the network is not recorded for replay, which makes steps slower: %s", str(error).split("\n")[0])
         return network.__call__

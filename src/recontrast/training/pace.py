@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 import time
 from collections.abc import Sequence
@@ -32,16 +33,12 @@ _VOXELS_OF_A_TRIAL = 100_000
 """Voxels from which a control is fitted to see how long that takes; of more voxels it takes longer in proportion."""
 
 
-def seconds_between_steps(plan: Plan, model_options: dict[str, Any], size: Sequence[int], step: float) -> float:
+def seconds_between_steps(plan: Plan, model_options: dict[str, Any], size: Sequence[int]) -> float:
     """Wall-clock seconds from one step to the next: the step, and slices for it where no thread makes them beside it.
 
-    Args:
-        plan: The resolved preset.
-        model_options: All options of the network, channels included.
-        size: Spatial size of what the network sees.
-        step: Seconds of a step (`seconds_of_step`).
+    Arguments and errors as for `seconds_of_step`.
     """
-    making = seconds_of_slices(plan, model_options, size)
+    step, making = seconds_of_step(plan, model_options, size), seconds_of_slices(plan, model_options, size)
     threads = threads_ahead("cuda" if on_gpu(plan.loop) else "cpu")
     return max(step, making / threads) if threads else step + making
 
@@ -57,14 +54,15 @@ def seconds_of_slices(plan: Plan, model_options: dict[str, Any], size: Sequence[
     changes = plan.data.augment
     if not changes.reshapes:
         return 0.0
-    chance, times = np.random.default_rng(0), []
+    each, chance, times = dataclasses.replace(changes, reshape_share=1.0), np.random.default_rng(0), []
     source = chance.random((model_options["in_channels"], *size), np.float32)
     target = chance.random((1, *size), np.float32)
     for _ in range(_FEWEST):
         started = time.perf_counter()
-        augment(source, target, target > 0, changes, chance)
+        augment(source, target, target > 0, each, chance)
         times.append(time.perf_counter() - started)
-    return statistics.median(times[_WARM:]) * max(1, plan.data.batch // plan.loop.devices)
+    slices = changes.reshape_share * max(1, plan.data.batch // plan.loop.devices)
+    return statistics.median(times[_WARM:]) * slices
 
 
 def seconds_of_step(plan: Plan, model_options: dict[str, Any], size: Sequence[int]) -> float:

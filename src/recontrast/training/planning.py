@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,17 +14,7 @@ from recontrast.config import merge, read_toml
 from recontrast.errors import ConfigError
 from recontrast.preparation.acquisition import NUMBERS
 from recontrast.preparation.cohort import PreparedCase
-from recontrast.training.automatic import (
-    AUTO,
-    MINUTES,
-    PLAN_FILE,
-    decide,
-    fit_changes,
-    fit_memory,
-    fit_steps,
-    seen_size,
-    write_plan,
-)
+from recontrast.training.automatic import AUTO, MINUTES, PLAN_FILE, decide, fit_memory, fit_steps, seen_size, write_plan
 from recontrast.training.fingerprint import Fingerprint, take_fingerprint
 from recontrast.training.plan import Plan, parsed, read_plan
 
@@ -122,35 +112,16 @@ def plan_run(wanted: Wanted, plan: Plan, train: Sequence[PreparedCase], validati
             reasons["data.batch"] = reason
             log.warning("data.batch is %d: %s", plan.data.batch, reason)
     if not {"steps", "epochs"} & given.keys():
-        plan, said = _in_time(wanted, plan, about, bool(validation), given.keys(), set_by_user if automatic else None)
-        reasons |= said
+        from recontrast.training.pace import seconds_between_steps, seconds_of_beginning  # imports torch
+
+        options = model_options(plan, len(wanted.sources), wanted.targets)
+        seconds = seconds_between_steps(plan, options, seen_size(plan.data, about))
+        before = seconds_of_beginning(plan, options, about, wanted.ways)
+        plan, reasons["loop.steps"] = fit_steps(plan, minutes, bool(validation), seconds, given.keys(), before)
         log.info("%s", reasons["loop.steps"])
     elif wanted.minutes:
         plan = dataclasses.replace(plan, loop=dataclasses.replace(plan.loop, minutes=minutes))
     return Planned(plan, about, reasons, wanted.overrides)
-
-
-def _in_time(
-    wanted: Wanted, plan: Plan, about: Fingerprint, validated: bool, asked: Collection[str],
-    set_by_user: Mapping[str, Any] | None,
-) -> tuple[Plan, dict[str, str]]:  # fmt: skip
-    """The plan with as many steps as fit, and, where not all is set by the user or a preset, changes for so many."""
-    from recontrast.training.pace import seconds_between_steps, seconds_of_beginning, seconds_of_step  # imports torch
-
-    options, size = model_options(plan, len(wanted.sources), wanted.targets), seen_size(plan.data, about)
-    step, before = seconds_of_step(plan, options, size), seconds_of_beginning(plan, options, about, wanted.ways)
-
-    def fitted(plan: Plan) -> tuple[Plan, str]:
-        seconds = seconds_between_steps(plan, options, size, step)
-        return fit_steps(plan, about.minutes, validated, seconds, asked, before)
-
-    plan, steps = fitted(plan)
-    if set_by_user is not None:
-        plan, changes = fit_changes(plan, about, set_by_user.get("data", {}).get("augment", {}))
-        if changes:  # take time, too
-            plan, steps = fitted(plan)
-            return plan, {"data.augment": changes, "loop.steps": steps}
-    return plan, {"loop.steps": steps}
 
 
 def gives_source_back(plan: Plan) -> bool:
