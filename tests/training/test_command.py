@@ -167,7 +167,7 @@ def test_unfinished_run_asks_for_resume(
 ) -> None:
     prepared = make_prepared()
     with monkeypatch.context() as patch:
-        patch.setattr(command, "_save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(command, "save_translators", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             train(settings(prepared))
     with pytest.raises(ConfigError, match="unfinished training; add --resume"):
