@@ -49,6 +49,14 @@ def test_auto_takes_bf16_only_where_the_processor_has_it(monkeypatch: pytest.Mon
         assert runtime.choose_precision("bf16") == "bf16"
 
 
+def test_cores_are_those_the_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime.os, "sched_getaffinity", lambda _: {3, 5, 6}, raising=False)
+    monkeypatch.setattr(runtime.os, "cpu_count", lambda: 64)
+    assert runtime.available_cores() == 3
+    monkeypatch.delattr(runtime.os, "sched_getaffinity")
+    assert runtime.available_cores() == 64
+
+
 def test_unknown_precision_is_named() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'bf16'"):
         runtime.choose_precision("bf17")

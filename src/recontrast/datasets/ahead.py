@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from types import TracebackType
 import torch
 
 from recontrast.datasets.patches import Batch
+from recontrast.execution.runtime import available_cores
 
 THREADS = 8
 """At most this many threads cut slices; copying memory, which is what they do, is soon bound by the memory itself."""
@@ -81,4 +81,4 @@ def threads_ahead(device: str) -> int:
         >>> threads_ahead("cpu")
         0
     """
-    return 0 if device == "cpu" else max(1, min(THREADS, (os.cpu_count() or 1) - 1))
+    return 0 if device == "cpu" else max(1, min(THREADS, available_cores() - 1))

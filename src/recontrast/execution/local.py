@@ -22,6 +22,7 @@ from joblib.externals.loky import ProcessPoolExecutor, process_executor
 from joblib.externals.loky.process_executor import ShutdownExecutorError, TerminatedWorkerError
 
 from recontrast.execution.attempts import Outcome, attempt, died_twice
+from recontrast.execution.runtime import available_cores
 
 log = logging.getLogger(__name__)
 
@@ -247,7 +248,7 @@ def _process(workers: int, memory_gb: float) -> ProcessPoolExecutor:
 
 def _threads(workers: int) -> dict[str, str]:
     """Threads for numerical libraries in one of several worker processes; what the user has set stays."""
-    share = str(max(1, (os.cpu_count() or 1) // workers))
+    share = str(max(1, available_cores() // workers))
     return {name: os.environ.get(name, share) for name in _THREAD_VARIABLES}
 
 

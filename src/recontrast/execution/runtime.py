@@ -27,6 +27,18 @@ _INT8_FLAGS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
 """Processor flags (Linux names) of instructions that multiply integers of eight bits and add the products."""
 
 
+def available_cores() -> int:
+    """Processor cores that this process may use.
+
+    Example:
+        >>> available_cores() >= 1
+        True
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
+
+
 def allocator_environment() -> dict[str, str]:
     """Environment variables that make the C library keep memory between training steps.
 

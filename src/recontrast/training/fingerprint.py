@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from recontrast.execution.runtime import available_cores
 from recontrast.io.nifti import read_volume
 from recontrast.preparation.cohort import PreparedCase
 
@@ -97,17 +97,6 @@ def take_fingerprint(
         accelerator=computes,
         minutes=minutes,
     )
-
-
-def available_cores() -> int:
-    """Processor cores that this process may use.
-
-    >>> available_cores() >= 1
-    True
-    """
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
 
 
 def available_memory_gb(

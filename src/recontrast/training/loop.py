@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import statistics
 import time
 import warnings
@@ -24,6 +23,7 @@ from recontrast.datasets.patches import Batch, SliceBatches
 from recontrast.datasets.unpaired import UnpairedBatches
 from recontrast.datasets.volumes import VolumeBatches
 from recontrast.errors import RecontrastWarning, TrainingError
+from recontrast.execution.runtime import available_cores
 from recontrast.io.tables import write_table
 from recontrast.losses.terms import weigh_lesions
 from recontrast.preparation.cohort import PreparedCase
@@ -440,4 +440,4 @@ def _denormals_flushed() -> Iterator[None]:
 def set_up_processor(threads: int, ranks: int) -> None:
     """Threads of this rank, as `loop.threads` says, else its share of the cores."""
     if threads or ranks > 1:
-        torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // ranks))
+        torch.set_num_threads(threads or max(1, available_cores() // ranks))
