@@ -74,6 +74,8 @@ def test_an_error_comes_where_its_batch_is_asked_for() -> None:
             ahead.take()
 
 
-def test_a_processor_computes_and_makes_nothing_beside_it() -> None:
+def test_a_processor_computes_and_makes_nothing_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert threads_ahead("cpu") == 0
-    assert threads_ahead("cuda") >= 1
+    for cores, ranks, threads in ((64, 1, 8), (8, 1, 7), (8, 4, 1), (1, 1, 1)):
+        monkeypatch.setattr("recontrast.datasets.ahead.available_cores", lambda cores=cores: cores)
+        assert threads_ahead("cuda", ranks) == threads

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from recontrast.datasets.augment import AugmentSettings
 from recontrast.datasets.cases import CachedCase, cache_cases
 from recontrast.datasets.patches import SliceBatches, read_sources, shifted
 from recontrast.datasets.settings import DataSettings
+from recontrast.datasets.volumes import VolumeBatches
 from recontrast.errors import IntensityError, RecontrastWarning
 from recontrast.io.nifti import read_volume
 from recontrast.preparation.cohort import PreparedCase
@@ -241,3 +243,18 @@ def test_lesions_are_cut_shifted_and_mirrored_with_the_head(make_case: MakeCase,
     without = SliceBatches([plain], settings, seed=0).batch(3)
     assert without.lesion is None
     assert all(torch.equal(one, other) for one, other in zip(without[:4], batch[:4], strict=True))
+
+
+@pytest.mark.parametrize("settings", [DataSettings(batch=3), DataSettings(batch=2, plane="volume", patch=(16, 16, 16))])
+def test_threads_get_the_batches_that_one_after_the_other_would_give(
+    make_case: MakeCase, tmp_path: Path, settings: DataSettings
+) -> None:
+    moved = dataclasses.replace(settings, augment=AugmentSettings(shift_voxels=2, source_noise=0.1))
+    kind = VolumeBatches if settings.spatial_dims == 3 else SliceBatches
+    alone, shared = (kind(two_cases(make_case, tmp_path / name), moved, 0) for name in ("alone", "shared"))
+    steps = list(range(4 * alone.epoch_length))  # across the borders of epochs
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(shared.batch, steps[::-1]))[::-1]
+    for step in steps:
+        for part, expected in zip(found[step][:3], alone.batch(step)[:3], strict=True):
+            assert torch.equal(part, expected)

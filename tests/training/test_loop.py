@@ -54,7 +54,7 @@ def test_threads_that_cut_slices_ahead_change_no_weight(
 ) -> None:
     given = ("data.augment.shift_voxels=1", "data.augment.rotate_degrees=5")
     alone = learn_from("alone", *given)
-    monkeypatch.setattr(loop_module, "threads_ahead", lambda _: 3)
+    monkeypatch.setattr(loop_module, "threads_ahead", lambda *_: 3)
     ahead = learn_from("ahead", *given)
     weights = [load_file(run / "translator" / "weights.safetensors") for run in (alone, ahead)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +14,8 @@ from tests.training.conftest import Stopped, stop_at
 
 from recontrast.io.nifti import read_volume
 from recontrast.preparation.cohort import read_cohort
+from recontrast.training import learner
 from recontrast.training.command import TrainSettings, train
-from recontrast.training.learner import Learner
 from recontrast.training.plan import preset_paths
 from recontrast.translation.engines.choice import EngineSettings
 from recontrast.translation.translator import Translator, load_translator
@@ -82,13 +83,15 @@ def test_what_was_hidden_is_begun_with(device: str, make_prepared: Callable[...,
 @pytest.mark.parametrize(("preset", "more"), [("osman2022", ("model.options.dropout=[]",)), ("auto", ())])
 def test_a_recording_gives_what_the_network_gives(
     preset: str, more: tuple[str, ...], device: str, make_prepared: Callable[..., Path], tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     prepared, exact = make_prepared(), ("loop.precision=fp32", *more)
-    train(settings_of(preset, prepared, tmp_path / "recorded", device, *exact))
+    with caplog.at_level(logging.WARNING):
+        train(settings_of(preset, prepared, tmp_path / "recorded", device, *exact))
+    assert not [said for said in caplog.messages if "cannot be recorded" in said]
     with monkeypatch.context() as plain:
-        plain.setattr(Learner, "_record", lambda *_: None)
-        train(settings_of(preset, prepared, tmp_path / "plain", device, *exact))
+        plain.setattr(learner, "recorded", lambda *_: pytest.fail("nothing is recorded then"))
+        train(settings_of(preset, prepared, tmp_path / "plain", device, *exact, "loop.recorded=false"))
     made = [translated(tmp_path / way, prepared, device=device, precision="fp32") for way in ("recorded", "plain")]
     # Convolutions are trained in TF32 there, ten bits of mantissa, by whatever algorithm is chosen at the moment.
     assert np.abs(made[0] - made[1]).max() <= 5e-3 * np.abs(made[1]).max()

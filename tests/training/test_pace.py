@@ -59,7 +59,7 @@ def test_slices_that_are_bent_take_time_and_others_none() -> None:
 def test_threads_make_slices_beside_the_step(monkeypatch: pytest.MonkeyPatch, threads: int, seconds: float) -> None:
     monkeypatch.setattr("recontrast.training.pace.seconds_of_step", lambda *_: 3.0)
     monkeypatch.setattr("recontrast.training.pace.seconds_of_slices", lambda *_: 2.0)
-    monkeypatch.setattr("recontrast.training.pace.threads_ahead", lambda _: threads)
+    monkeypatch.setattr("recontrast.training.pace.threads_ahead", lambda *_: threads)
     assert seconds_between_steps(read_plan("auto", "cpu"), {}, (8, 8)) == seconds
 
 

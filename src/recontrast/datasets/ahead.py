@@ -14,17 +14,17 @@ from recontrast.datasets.patches import Batch
 from recontrast.execution.runtime import available_cores
 
 THREADS = 8
-"""At most this many threads cut slices; copying memory, which is what they do, is soon bound by the memory itself."""
+"""At most this many threads cut slices: most of it is copying, which is soon bound by the memory itself."""
 
-_DEPTH = 2
-"""Batches in the making for each thread."""
+_MORE = 2
+"""Batches that wait beside those that the threads are making."""
 
 QUIET = threading.Lock()
 """Held while kernels are recorded: no other thread may ask the device for memory then."""
 
 
 class Ahead:
-    """Batches of consecutive steps, made by threads, in memory that is copied to the device while it computes.
+    """Batches of consecutive steps, made by threads, in page-locked memory, from which the device copies fast.
 
     Every batch is what `make` says of its number, whatever threads there are: nothing depends on their order.
 
@@ -41,7 +41,7 @@ class Ahead:
     """
 
     def __init__(self, make: Callable[[int], Batch], first: int, threads: int) -> None:
-        self._make, self._step, self._depth = make, first, _DEPTH * threads
+        self._make, self._step, self._depth = make, first, threads + _MORE
         self._threads = ThreadPoolExecutor(threads, "batches") if threads else None
         self._waiting: deque[Future[Batch]] = deque()
 
@@ -74,11 +74,15 @@ class Ahead:
             self._threads.shutdown(cancel_futures=True)
 
 
-def threads_ahead(device: str) -> int:
+def threads_ahead(device: str, ranks: int = 1) -> int:
     """Threads that make batches for a device: none for a processor, whose cores all compute already.
+
+    Args:
+        device: Its type, cpu or cuda.
+        ranks: Processes that share the cores.
 
     Example:
         >>> threads_ahead("cpu")
         0
     """
-    return 0 if device == "cpu" else max(1, min(THREADS, available_cores() - 1))
+    return 0 if device == "cpu" else max(1, min(THREADS, available_cores() // ranks - 1))

@@ -145,7 +145,8 @@ class DataSettings:
                 raise ConfigError(f"data.{name} is for slices; with data.plane=volume leave it out (see data.patch)")
         if self.augment.reshapes:
             raise ConfigError(
-                "data.augment: rotate_degrees, stretch and bend_mm are for slices: leave them out of volumes"
+                "data.augment: rotate_degrees, stretch and bend_mm are for slices: leave them out of volumes, or set "
+                "data.augment.reshape_share=0"
             )
         if not self.paired:
             raise ConfigError("data.plane=volume learns from paired images: set data.paired=true")

@@ -10,7 +10,9 @@ A recipe is an nn.Module that owns all networks of a way of learning, and their 
 - `predict(source)`: the synthetic image.
 
 One that learns in stages also has `steps_taken`, a buffer into which the learner writes the number of steps before this
-one, and `last_stage`, the number of steps before its last stage. One that cannot go on for ever has `most_steps`.
+one, and `last_stage`, the number of steps before its last stage. One that cannot go on for ever has `most_steps`. One
+that sends its batch through `network` once in a step may have `replayed`, None at first: the learner puts a faster way
+through the network there, which the recipe then takes.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class Supervised(nn.Module):
 
     paired = True
 
-    run: Callable[[Tensor], Tensor] | None
+    replayed: Callable[[Tensor], Tensor] | None
     """A faster way through the network, for training; the trainer puts it there."""
 
     def __init__(
@@ -59,7 +59,7 @@ class Supervised(nn.Module):
     ) -> None:
         super().__init__()
         self.network = network
-        self.run = None
+        self.replayed = None
         self.loss = LOSSES.build(loss, loss_options)
         self.loss_name = loss
         self.masked = masked
@@ -79,7 +79,7 @@ class Supervised(nn.Module):
 
     def training_step(self, batch: Batch) -> Iterator[Turn]:
         """One turn: the loss of the batch and its terms; the parts are without their weights."""
-        estimate = (self.run or self.network)(batch.source)
+        estimate = (self.replayed or self.network)(batch.source)
         mask = batch.mask if self.masked else None
         with torch.autocast(estimate.device.type, enabled=False):
             if self.misaligned_voxels:

@@ -51,12 +51,16 @@ def recorded(network: nn.Module, source: Tensor, half: bool) -> Callable[[Tensor
         return network.__call__
     buffers = [buffer.clone() for buffer in network.buffers()]
     try:
-        with QUIET:
+        # A recording that fails does not always leave the stream it was made on: the outer one brings this one back.
+        with QUIET, torch.cuda.stream(torch.cuda.current_stream()):
             replay = torch.cuda.make_graphed_callables(
                 _Recorded(network, half), (source.clone(),), allow_unused_input=True
             )
-    except RuntimeError as error:
-        log.warning("the network is not recorded for replay, which makes steps slower: %s", str(error).split("\n")[0])
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).split("\n")[0]
+        log.warning(
+            "steps will be slower, for the network cannot be recorded (loop.recorded=false does not try): %s", reason
+        )
         return network.__call__
     finally:
         for buffer, before in zip(network.buffers(), buffers, strict=True):

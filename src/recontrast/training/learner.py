@@ -209,11 +209,12 @@ class Learner:
 
     def _record(self, source: Tensor) -> None:
         """On a graphics processor, replay the network from the first step on where the recipe can use that."""
-        loop = self.loop
+        loop, recipe = self.loop, self.recipe
         alone = self.fabric.world_size == 1 and loop.accumulate == 1 and not (loop.recompute or loop.compiled)
-        if alone and source.device.type == "cuda" and getattr(self.recipe, "run", self) is None:
-            network: nn.Module = self.recipe.network  # type: ignore[assignment]
-            self.recipe.run = recorded(network, source, self.precision == "bf16")  # type: ignore[assignment]
+        wanted = loop.recorded and alone and source.device.type == "cuda"
+        if wanted and hasattr(recipe, "replayed") and recipe.replayed is None:
+            network: nn.Module = recipe.network
+            recipe.replayed = recorded(network, source, self.precision == "bf16")
 
     def _tell(self, steps: int) -> None:
         """Tell a recipe that learns in stages how many steps were taken: it cannot count parts of a batch as steps."""

@@ -243,7 +243,7 @@ class _Training:
     def run(self) -> str:
         """Steps until there is a reason to end, which is returned."""
         rank, ranks, reason = self.fabric.global_rank, self.fabric.world_size, self._reason_to_end()
-        threads = threads_ahead(self.fabric.device.type)
+        threads = threads_ahead(self.fabric.device.type, ranks)
         with Ahead(lambda step: self.batches.batch(step, rank, ranks), self.state.step, threads) as ahead:
             while not reason:
                 reason = self._one_more(ahead.take())

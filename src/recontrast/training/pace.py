@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import statistics
 import time
 from collections.abc import Sequence
@@ -39,7 +40,7 @@ def seconds_between_steps(plan: Plan, model_options: dict[str, Any], size: Seque
     Arguments and errors as for `seconds_of_step`.
     """
     step, making = seconds_of_step(plan, model_options, size), seconds_of_slices(plan, model_options, size)
-    threads = threads_ahead("cuda" if on_gpu(plan.loop) else "cpu")
+    threads = threads_ahead("cuda" if on_gpu(plan.loop) else "cpu", plan.loop.devices)
     return max(step, making / threads) if threads else step + making
 
 
@@ -82,13 +83,18 @@ def seconds_of_step(plan: Plan, model_options: dict[str, Any], size: Sequence[in
     count = max(1, plan.data.batch // plan.loop.devices)
     source = torch.rand(count, model_options["in_channels"], *size)
     target = torch.rand(count, 1, *size)
-    batch = Batch(source, target, torch.ones_like(target, dtype=torch.bool), torch.ones(count, len(size)))
+    parts = source, target, torch.ones_like(target, dtype=torch.bool), torch.ones(count, len(size))
+    batch = Batch(*(part.pin_memory() for part in parts) if on_gpu(plan.loop) else parts)
     last_stage = getattr(learner.recipe, "last_stage", 0)
     times: list[float] = []
     while len(times) < _FEWEST or (sum(times) < _ENOUGH_SECONDS and len(times) < _MOST):
         started = time.perf_counter()
         learner.step(batch, last_stage + len(times))  # ends by reading the loss, so the device is done
         times.append(time.perf_counter() - started)
+    if on_gpu(plan.loop):  # a recording and its memory would stay until they are collected, maybe while another is made
+        del learner
+        gc.collect()
+        torch.cuda.empty_cache()
     return statistics.median(times[_WARM:])
 
 

@@ -118,6 +118,9 @@ class LoopSettings:
     recompute: bool = False
     """Compute the inside of each level again on the way back instead of keeping it: less memory, a third slower."""
 
+    recorded: bool = True
+    """On a graphics processor, record the network in the first step and replay it in all (recipes that can use it)."""
+
     compiled: bool = False
     """Compile the network with torch.compile: takes up to a minute at first and needs a C++ compiler."""
 
