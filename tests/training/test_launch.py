@@ -13,15 +13,15 @@ from recontrast.training.plan import LoopSettings
 def test_a_graphics_processor_that_is_refused_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
-    assert on_gpu(LoopSettings(steps=1))
-    assert not on_gpu(LoopSettings(steps=1, accelerator="cpu"))
+    assert on_gpu("auto")
+    assert not on_gpu("cpu")
     assert precision_of(LoopSettings(steps=1)) == "bf16"
     assert precision_of(LoopSettings(steps=1, precision="fp32")) == "fp32"
 
 
 def test_without_one_the_processor_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert not on_gpu(LoopSettings(steps=1))
+    assert not on_gpu("auto")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import numpy as np
 from recontrast.execution.runtime import available_cores
 from recontrast.io.nifti import read_volume
 from recontrast.preparation.cohort import PreparedCase
+from recontrast.training.launch import on_gpu
 
 _HEADS = 16
 """At most this many head masks are looked at, evenly over the training cases."""
@@ -125,6 +126,6 @@ def available_memory_gb(
 def _machine(accelerator: str) -> tuple[str, float]:
     import torch
 
-    if accelerator != "cpu" and torch.cuda.is_available():
+    if on_gpu(accelerator):
         return "cuda", torch.cuda.get_device_properties(0).total_memory / 1e9
     return "cpu", available_memory_gb()

@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from recontrast.training.plan import LoopSettings
 
 
-def on_gpu(loop: LoopSettings) -> bool:
-    """Whether training will run on a graphics processor: there is one, and it is not refused."""
+def on_gpu(accelerator: str) -> bool:
+    """Whether training will run on a graphics processor: there is one, and `loop.accelerator` does not refuse it."""
     import torch
 
-    return loop.accelerator != "cpu" and torch.cuda.is_available()
+    return accelerator != "cpu" and torch.cuda.is_available()
 
 
 def precision_of(loop: LoopSettings) -> str:
     """The precision that training will compute in, "fp32" or "bf16"."""
     import torch
 
-    return choose_precision(loop.precision, accelerated=on_gpu(loop) and torch.cuda.is_bf16_supported())
+    return choose_precision(loop.precision, accelerated=on_gpu(loop.accelerator) and torch.cuda.is_bf16_supported())
 
 
 def launch(job: Job) -> Learned:
@@ -45,7 +45,7 @@ def launch(job: Job) -> Learned:
 
     loop = job.plan.loop
     fabric = Fabric(
-        accelerator="cuda" if on_gpu(loop) else "cpu",
+        accelerator="cuda" if on_gpu(loop.accelerator) else "cpu",
         devices=loop.devices,
         strategy="auto" if loop.devices == 1 else "ddp_spawn",
     )

@@ -40,7 +40,7 @@ def seconds_between_steps(plan: Plan, model_options: dict[str, Any], size: Seque
     Arguments and errors as for `seconds_of_step`.
     """
     step, making = seconds_of_step(plan, model_options, size), seconds_of_slices(plan, model_options, size)
-    threads = threads_ahead("cuda" if on_gpu(plan.loop) else "cpu", plan.loop.devices)
+    threads = threads_ahead("cuda" if on_gpu(plan.loop.accelerator) else "cpu", plan.loop.devices)
     return max(step, making / threads) if threads else step + making
 
 
@@ -84,14 +84,16 @@ def seconds_of_step(plan: Plan, model_options: dict[str, Any], size: Sequence[in
     source = torch.rand(count, model_options["in_channels"], *size)
     target = torch.rand(count, 1, *size)
     parts = source, target, torch.ones_like(target, dtype=torch.bool), torch.ones(count, len(size))
-    batch = Batch(*(part.pin_memory() for part in parts) if on_gpu(plan.loop) else parts)
+    batch = Batch(*(part.pin_memory() for part in parts) if on_gpu(plan.loop.accelerator) else parts)
     last_stage = getattr(learner.recipe, "last_stage", 0)
     times: list[float] = []
     while len(times) < _FEWEST or (sum(times) < _ENOUGH_SECONDS and len(times) < _MOST):
         started = time.perf_counter()
         learner.step(batch, last_stage + len(times))  # ends by reading the loss, so the device is done
         times.append(time.perf_counter() - started)
-    if on_gpu(plan.loop):  # a recording and its memory would stay until they are collected, maybe while another is made
+    if on_gpu(
+        plan.loop.accelerator
+    ):  # a recording and its memory would stay until they are collected, maybe while another is made
         del learner
         gc.collect()
         torch.cuda.empty_cache()
@@ -134,5 +136,5 @@ def _learner(plan: Plan, model_options: dict[str, Any]) -> Learner:
     from lightning_fabric import Fabric
 
     set_up_processor(plan.loop.threads, plan.loop.devices)
-    fabric = Fabric(accelerator="cuda" if on_gpu(plan.loop) else "cpu", devices=1)
+    fabric = Fabric(accelerator="cuda" if on_gpu(plan.loop.accelerator) else "cpu", devices=1)
     return Learner(fabric, plan, model_options, _MOST, precision_of(plan.loop))
