@@ -68,6 +68,16 @@ def test_repeated_sessions_get_a_mixed_model_beside_the_means_of_subjects() -> N
     assert alone["mixed"].isna().all()
 
 
+def test_intervals_of_means_stay_where_the_metric_does() -> None:
+    values = {"01/1": 0.01, "01/2": 0.02, "02": 0.012, "03": 0.4}  # MAE is never below zero
+    table = statistics(cohort(values, ridge=dict.fromkeys(values, 0.02)))
+    plain = table[(table["estimator"] == "synthetic") & (table["control"] == "")].iloc[0]
+    assert plain["ci_low"] == plain["mixed_ci_low"] == 0.0
+    assert plain["interval"].endswith("cut at 0")
+    assert "cut at 0" in plain["mixed"]
+    assert table[table["control"] == "ridge"].iloc[0]["difference_ci_low"] < 0
+
+
 def test_differences_use_only_sessions_that_both_have() -> None:
     ours = {"01/1": 1.0, "01/2": 9.0, "02": 2.0, "03": 3.0}
     table = statistics(cohort(ours, ridge={"01/1": 2.0, "01/2": math.nan, "02": 3.0, "03": 4.0}))

@@ -52,6 +52,14 @@ def test_subjects_are_the_unit_of_the_summary() -> None:
     assert summary.loc[("GM", "limit_low_ml")]["mean"] == pytest.approx(-4 / 3 - 1.959963985 * spread)
 
 
+def test_intervals_of_means_stay_where_the_measures_do() -> None:
+    results = [result(name, (600, 601), dice) for name, dice in (("01", 0.99), ("02", 0.985), ("03", 0.6))]
+    summary = summary_table(volumes_table(results), results).set_index(["structure", "measure"])
+    ends = summary[["ci_low", "ci_high"]]
+    assert ends.loc[("GM", "dice")].tolist()[1] == 1.0
+    assert ends.loc[("GM", "dice")].tolist()[0] >= 0.0
+
+
 def test_lesions_are_pooled_by_size() -> None:
     lesions = [Lesion("both", 0.05, "small", 0.04), Lesion("only reference", 0.02, "small", 0.0),
                Lesion("only synthetic", 2.0, "large", 0.0)]  # fmt: skip

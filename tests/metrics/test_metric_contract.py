@@ -66,6 +66,12 @@ class TestEveryMetric:
         near, far = (call(name, reference, image, data_range=1.0) for image in (estimate, worse))
         assert badness(name, near) < badness(name, far)
 
+    def test_values_lie_within_its_bounds_also_for_opposite_images(self, name: str, pair) -> None:
+        low, high = METRICS.get(name).bounds
+        inverse = (pair[0] < 0.5) * 1.0 if name == "dice" else 1 - pair[0]
+        for estimate in (pair[1], inverse):
+            assert low - 1e-6 <= call(name, pair[0], estimate, data_range=1.0) <= high + 1e-6
+
     @pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", "int16", "uint16", "bool"])
     def test_inputs_stay_untouched_and_integers_do_not_wrap(self, name: str, pair, dtype: str) -> None:
         scale = 1 if dtype in ("float32", "float64", "bool") else 200

@@ -16,6 +16,7 @@ from recontrast.evaluation.protocols import Protocol, require_one_protocol
 from recontrast.evaluation.scores import BLOCK_MM, BLOCKS, OK, SYNTHETIC, Blocks, Record
 from recontrast.evaluation.settings import PairedTest
 from recontrast.evaluation.statistics import (
+    ANY,
     FEWEST_FOR_BOOTSTRAP,
     RESAMPLES,
     Adjustment,
@@ -38,7 +39,7 @@ from recontrast.evaluation.statistics import (
     within_subject_interval,
 )
 from recontrast.io.bids import Case
-from recontrast.metrics import METRICS
+from recontrast.metrics import METRICS, Metric
 
 STATISTICS_COLUMNS = (
     "estimator", "region", "metric", "protocol", "subjects", "sessions", "undefined", "missing", "mean", "sd", "median",
@@ -162,7 +163,7 @@ def statistics_table(
     shared = {"protocol": protocol.name, "missing": missing, "leak_check": leak_check}
     rows = [
         {**shared, "estimator": estimator, "region": region, "metric": metric, "control": "",
-         **_summary(cell, _finish(protocol, metric), seed)}
+         **_summary(cell, METRICS.get(protocol.use(metric).metric), seed)}
         for (estimator, region, metric), cell in cells.items()
     ]  # fmt: skip
     controls = sorted({key[0] for key in cells} - {SYNTHETIC}, key=[key[0] for key in cells].index)
@@ -240,7 +241,7 @@ def describe_interval(statistics: pd.DataFrame) -> dict[str, Any]:
             f"from {FEWEST_FOR_BOOTSTRAP} subjects the outer ends of Student t and of the studentised bootstrap "
             f"({RESAMPLES} samples) of the mean over subjects, from 3 Student t, for 1 subject a bootstrap over up to "
             f"{BLOCKS} slabs of axial slices of at least {BLOCK_MM:g} mm within that subject, which says nothing of "
-            "other subjects"
+            "other subjects; of a mean, what lies beyond the values a metric can have is cut off"
         ),
         "difference": "synthetic - control of the same subject",
         "used": sorted(set(statistics["interval"].dropna())) if len(statistics) else [],
@@ -275,10 +276,10 @@ def _cells(cases: Sequence[ScoredCase]) -> dict[tuple[str, str, str], _Cell]:
     }
 
 
-def _summary(cell: _Cell, finish: Any, seed: int) -> dict[str, Any]:
+def _summary(cell: _Cell, metric: Metric[Any], seed: int) -> dict[str, Any]:
     values = cell.values()
     sample = np.array([float(np.mean(sessions)) for sessions in values.values()])
-    interval = _interval(cell, None, sample, finish, seed)
+    interval = _interval(cell, None, sample, metric, seed).within(metric.bounds)
     return {
         "subjects": sample.size,
         "sessions": sum(map(len, values.values())),
@@ -289,7 +290,7 @@ def _summary(cell: _Cell, finish: Any, seed: int) -> dict[str, Any]:
         "ci_low": interval.low,
         "ci_high": interval.high,
         "interval": interval.over,
-        **_mixed(list(values.values()), tested=False),
+        **_mixed(list(values.values()), tested=False, bounds=metric.bounds),
     }
 
 
@@ -329,7 +330,7 @@ _ADJUSTED: dict[str, Adjustment] = {
 def _comparison(cell: _Cell, name: str, control: _Cell, plan: _Plan) -> dict[str, Any]:
     values = cell.values(control)
     differences = np.array([float(np.mean(sessions)) for sessions in values.values()])
-    interval = _interval(cell, control, differences, _finish(plan.protocol, plan.metric), plan.seed)
+    interval = _interval(cell, control, differences, METRICS.get(plan.protocol.use(plan.metric).metric), plan.seed)
     result = paired_test(differences, plan.test)
     return {
         "control": name,
@@ -352,7 +353,7 @@ def _comparison(cell: _Cell, name: str, control: _Cell, plan: _Plan) -> dict[str
     }
 
 
-def _mixed(sessions: Sequence[Sequence[float]], *, tested: bool) -> dict[str, Any]:
+def _mixed(sessions: Sequence[Sequence[float]], *, tested: bool, bounds: tuple[float, float] = ANY) -> dict[str, Any]:
     """Columns of the mixed-effects model; empty where no subject has several sessions."""
     if max(map(len, sessions), default=0) < 2:
         return {}
@@ -360,12 +361,13 @@ def _mixed(sessions: Sequence[Sequence[float]], *, tested: bool) -> dict[str, An
         found = mixed_model(sessions)
     except DependencyError as error:
         return {"mixed": f"none: {error}"}
+    interval = found.interval.within(bounds)
     return {
         "mixed_mean": found.mean,
-        "mixed_ci_low": found.interval.low,
-        "mixed_ci_high": found.interval.high,
+        "mixed_ci_low": interval.low,
+        "mixed_ci_high": interval.high,
         "mixed_p": found.p if tested else math.nan,
-        "mixed": found.words,
+        "mixed": interval.over if interval.exists else found.words,
     }
 
 
@@ -387,19 +389,14 @@ def _within_margin(differences: Any, control: str, cell: _Cell, plan: _Plan) -> 
     }
 
 
-def _interval(cell: _Cell, control: _Cell | None, sample: Any, finish: Any, seed: int) -> Interval:
+def _interval(cell: _Cell, control: _Cell | None, sample: Any, metric: Metric[Any], seed: int) -> Interval:
     """Over subjects; for one subject, over slabs within it."""
     if len(sample) != 1:
         return bootstrap_interval(sample, seed=seed)
-    if finish is None:
+    if metric.form is None:
         return no_interval("1 subject, and the metric is not a mean over voxels")
     subject = next(iter(cell.values(control)))
     others = control.blocks[subject] if control else None
     if others is not None and len(others) != len(cell.blocks[subject]):
         return no_interval("estimate and control are defined in different sessions")
-    return within_subject_interval(cell.blocks[subject], finish, others, subject=subject, seed=seed)
-
-
-def _finish(protocol: Protocol, metric: str) -> Any:
-    form = METRICS.get(protocol.use(metric).metric).form
-    return form.finish if form is not None else None
+    return within_subject_interval(cell.blocks[subject], metric.form.finish, others, subject=subject, seed=seed)

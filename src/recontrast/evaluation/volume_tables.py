@@ -12,7 +12,7 @@ import pandas as pd
 
 from recontrast.errors import StatisticsError
 from recontrast.evaluation.segmentation import SEGMENTERS
-from recontrast.evaluation.statistics import bootstrap_interval
+from recontrast.evaluation.statistics import ANY, bootstrap_interval
 from recontrast.evaluation.volumetry import (
     SIZES_ML,
     Detection,
@@ -40,7 +40,12 @@ LESION_COLUMNS = (
     "case", "subject", "session", "segmenter", "segmenter_version", "found", "size", "volume_ml", "overlap_ml",
     "leak_check",
 )  # fmt: skip
-MEASURES = ("dice", "aspc", "avd", "vd", "hd95_mm", "asd_mm", "volume_reference_ml", "volume_synthetic_ml")
+_NOT_BELOW_ZERO = (0.0, math.inf)
+MEASURES: Mapping[str, tuple[float, float]] = {
+    "dice": (0.0, 1.0), "aspc": (0.0, 200.0), "avd": _NOT_BELOW_ZERO, "vd": ANY, "hd95_mm": _NOT_BELOW_ZERO,
+    "asd_mm": _NOT_BELOW_ZERO, "volume_reference_ml": _NOT_BELOW_ZERO, "volume_synthetic_ml": _NOT_BELOW_ZERO,
+}  # fmt: skip
+"""Each measure with the lowest and the highest value it can have."""
 
 
 @dataclass(frozen=True)
@@ -121,9 +126,9 @@ def summary_table(volumes: pd.DataFrame, results: Sequence[FidelityResult], seed
     for group, table in volumes.groupby(["segmenter", "segmenter_version", "structure"], sort=False):
         shared = dict(zip(("segmenter", "segmenter_version", "structure"), group, strict=True))
         shared["leak_check"] = table["leak_check"].iloc[0]
-        for measure in MEASURES:
+        for measure, bounds in MEASURES.items():
             sample = table.dropna(subset=[measure]).groupby("subject")[measure].mean().to_numpy(dtype=float)
-            ends = bootstrap_interval(sample, seed=seed)
+            ends = bootstrap_interval(sample, seed=seed).within(bounds)
             rows.append({
                 **shared, "measure": measure, "subjects": sample.size,
                 "undefined": int(table[measure].isna().sum()), "mean": sample.mean() if sample.size else None,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec
@@ -60,6 +61,7 @@ class Metric(Generic[P]):
         name: Name of the function.
         best: Value for identical images.
         higher_is_better: Direction.
+        worst: The other end of the values there can be; None where they have no end.
         title: Name for tables and reports.
         unit: What the value is measured in ("scaled intensity", "dB", "").
         form: The metric as mean of a map, where it is one.
@@ -80,6 +82,7 @@ class Metric(Generic[P]):
         *,
         best: float,
         higher_is_better: bool,
+        worst: float | None,
         title: str,
         unit: str,
         form: VoxelForm | None,
@@ -92,6 +95,7 @@ class Metric(Generic[P]):
         self.name = function.__name__
         self.best = best
         self.higher_is_better = higher_is_better
+        self.worst = worst
         self.title = title
         self.unit = unit
         self.form = form
@@ -99,6 +103,19 @@ class Metric(Generic[P]):
         self.two_sided = two_sided
         self.needs_image = needs_image
         self.options = frozenset(inspect.signature(function).parameters) - _CALL
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Lowest and highest value that images can have; infinite where there is no end.
+
+        >>> METRICS.get("dice").bounds, METRICS.get("mae").bounds
+        ((0.0, 1.0), (0.0, inf))
+        """
+        if self.two_sided:
+            return -math.inf, math.inf
+        if self.higher_is_better:
+            return -math.inf if self.worst is None else self.worst, self.best
+        return self.best, math.inf if self.worst is None else self.worst
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> float:
         """The value; `nan` where it is undefined."""
@@ -128,6 +145,7 @@ def metric(
     *,
     best: float,
     higher_is_better: bool,
+    worst: float | None = None,
     title: str,
     unit: str = "",
     form: VoxelForm | None = None,
@@ -135,12 +153,12 @@ def metric(
     two_sided: bool = False,
     needs_image: bool = False,
 ) -> Callable[[Callable[P, float]], Metric[P]]:
-    """Decorator: declare best value, direction and unit of a metric function; see `Metric`."""
+    """Decorator: declare best value, direction, worst value and unit of a metric function; see `Metric`."""
 
     def declare(function: Callable[P, float]) -> Metric[P]:
         return Metric(
-            function, best=best, higher_is_better=higher_is_better, title=title, unit=unit, form=form, map=map,
-            two_sided=two_sided, needs_image=needs_image,
+            function, best=best, higher_is_better=higher_is_better, worst=worst, title=title, unit=unit, form=form,
+            map=map, two_sided=two_sided, needs_image=needs_image,
         )  # fmt: skip
 
     return declare

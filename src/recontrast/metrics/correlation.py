@@ -63,6 +63,7 @@ def _mean_is_value(mean: Any, constant: float) -> Any:
 @metric(
     best=1.0,
     higher_is_better=True,
+    worst=-1.0,
     title="LNCC",
     form=VoxelForm(lncc_map, _mean_is_value, no_constant, _margin, map_options=("width", "axis", "k")),
 )

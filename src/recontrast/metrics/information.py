@@ -53,7 +53,7 @@ def nmi_map(
 
 
 @METRICS.register("nmi")
-@metric(best=2.0, higher_is_better=True, title="NMI", map=nmi_map)
+@metric(best=2.0, higher_is_better=True, worst=0.0, title="NMI", map=nmi_map)
 def nmi(
     reference: Array,
     estimate: Array,

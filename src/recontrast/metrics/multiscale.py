@@ -70,7 +70,7 @@ def ms_ssim_map(
 
 
 @METRICS.register("ms_ssim")
-@metric(best=1.0, higher_is_better=True, title="MS-SSIM", needs_image=True, map=ms_ssim_map)
+@metric(best=1.0, higher_is_better=True, worst=0.0, title="MS-SSIM", needs_image=True, map=ms_ssim_map)
 def ms_ssim(
     reference: Array,
     estimate: Array,

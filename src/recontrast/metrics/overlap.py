@@ -14,7 +14,7 @@ from recontrast.metrics import METRICS, Array, Undefined, metric, voxels_of
 
 
 @METRICS.register("dice")
-@metric(best=1.0, higher_is_better=True, title="Dice")
+@metric(best=1.0, higher_is_better=True, worst=0.0, title="Dice")
 def dice(
     reference: Array,
     estimate: Array,

@@ -120,6 +120,7 @@ def _mean_is_value(mean: Any, constant: float) -> Any:
 @metric(
     best=1.0,
     higher_is_better=True,
+    worst=-1.0,
     title="SSIM",
     form=VoxelForm(
         ssim_map,
@@ -176,7 +177,7 @@ def ssim(
 
 
 @METRICS.register("ssim_global")
-@metric(best=1.0, higher_is_better=True, title="SSIM, one window")
+@metric(best=1.0, higher_is_better=True, worst=-1.0, title="SSIM, one window")
 def ssim_global(
     reference: Array,
     estimate: Array,

@@ -85,6 +85,7 @@ def _mean_is_value(mean: Any, constant: float) -> Any:
 @metric(
     best=1.0,
     higher_is_better=True,
+    worst=0.0,
     title="CW-SSIM",
     form=VoxelForm(
         cw_ssim_map, _mean_is_value, no_constant, _margin, map_options=("axis", "wavelengths", "width", "k")

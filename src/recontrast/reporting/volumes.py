@@ -102,7 +102,10 @@ def _structures(title: str, found: pd.DataFrame) -> Table:
         cells.append(Cell(number(bias, 2, signed=True), (interval(low, high, 2, signed=True),)))
         rows.append(cells)
     header = [Cell("Structure"), *(Cell(label) for _, label, _ in _COLUMNS), Cell("Bias (ml), limits")]
-    caption = f"Segmented with {title}: mean ± SD over subjects, with the 95 % interval of the mean."
+    caption = (
+        f"Segmented with {title}: mean ± SD over subjects, with the 95 % interval of the mean, cut off where the "
+        "measure ends (Dice 0 to 1)."
+    )
     note = (
         "Undefined: Dice where neither image has the structure; distances also where only one has it, so that a "
         "structure that was missed altogether is in no distance; AVD and VD where GM, WM and CSF are not all known."

@@ -42,6 +42,15 @@ def higher_is_better(metric: str) -> bool:
     return metric == f"{PREFIX}dice"
 
 
+def bounds(metric: str) -> tuple[float, float]:
+    """Lowest and highest value of a measure.
+
+    >>> bounds("volumes.avd")
+    (0.0, inf)
+    """
+    return MEASURES[metric.removeprefix(PREFIX)]
+
+
 def title(metric: str) -> str:
     """Name, unit and direction of a measure.
 

@@ -83,6 +83,16 @@ def test_methods_that_do_not_exist_are_refused() -> None:
         bootstrap_interval([1.0] * 7, method="exact")  # type: ignore[arg-type]
 
 
+def test_what_lies_beyond_the_values_of_a_metric_is_cut_off_and_told() -> None:
+    whole = bootstrap_interval([0.99, 0.985, 0.99, 0.992, 0.988, 0.991, 0.6])
+    assert whole.low < 0
+    assert whole.high > 1
+    cut = whole.within((0.0, 1.0))
+    assert (cut.low, cut.high, cut.over) == (0.0, 1.0, f"{whole.over}, cut at 0 and 1")
+    assert whole.within((-np.inf, np.inf)) is whole
+    assert not bootstrap_interval([0.9]).within((0.0, 1.0)).exists
+
+
 def same_pair(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     """Differences of two methods that are equally good, larger in difficult subjects: symmetric with heavy tails."""
     return rng.lognormal(0, 0.5, shape) * (rng.lognormal(0, 0.3, shape) - rng.lognormal(0, 0.3, shape))

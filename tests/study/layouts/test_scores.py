@@ -6,7 +6,7 @@ import pytest
 
 from recontrast.study.compare import Finding
 from recontrast.study.layouts import LAYOUTS
-from recontrast.study.layouts.scores import title
+from recontrast.study.layouts.scores import bounds_of, entry, title
 from recontrast.study.settings import Published, PublishedRow, Side
 
 
@@ -33,6 +33,13 @@ def test_theirs_beside_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     directions.append("T1w-FLAIR")  # where everything failed
     table = LAYOUTS.get("scores")(published, tested, directions)  # a mean over fewer directions than others are says so
     assert table.iloc[0, 2] == "2.000 ± 1.000 [−0.484, 4.484] n=3, 1 of 2 directions"
+
+
+def test_intervals_stay_where_the_measure_does() -> None:
+    import pandas as pd
+
+    values = pd.Series([0.99, 0.985, 0.6])
+    assert entry(values, bounds_of("volumes.dice", "recontrast")).endswith(", 1.0000] n=3")
 
 
 def test_titles_have_unit_and_direction() -> None:

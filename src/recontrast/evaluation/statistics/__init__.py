@@ -9,6 +9,7 @@ workers have their cases.
 from recontrast.evaluation.statistics.adjustment import Adjustment, adjust, benjamini_hochberg, bonferroni, holm
 from recontrast.evaluation.statistics.effects import cohen_dz, hedges_g, rank_biserial
 from recontrast.evaluation.statistics.intervals import (
+    ANY,
     CONFIDENCE,
     FEWEST_BLOCKS,
     FEWEST_FOR_BOOTSTRAP,
@@ -43,6 +44,7 @@ from recontrast.evaluation.statistics.words import (
 )
 
 __all__ = [
+    "ANY",
     "CONFIDENCE",
     "FEWEST_BLOCKS",
     "FEWEST_FOR_BOOTSTRAP",

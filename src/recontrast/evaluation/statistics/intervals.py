@@ -35,6 +35,9 @@ _ROUNDING = 1e-13
 WITHIN = "WITHIN ONE SUBJECT"
 """Beginning of the words for an interval taken inside a single subject."""
 
+ANY = (-np.inf, np.inf)
+"""Bounds of values that have no end."""
+
 IntervalMethod = Literal["outer", "t", "studentised", "bca", "bca-expanded"]
 _METHODS = get_args(IntervalMethod)
 
@@ -58,6 +61,20 @@ class Interval:
         """Whether both ends are numbers."""
         return bool(np.isfinite(self.low) and np.isfinite(self.high))
 
+    def within(self, bounds: tuple[float, float]) -> Interval:
+        """The interval without what lies beyond the values there can be; `over` says where it was cut.
+
+        No mean is beyond them, so that what is left holds the true mean as often as the whole.
+
+        >>> Interval(0.8, 1.1, "Student t over 3 subjects").within((0.0, 1.0))
+        Interval(low=0.8, high=1.0, over='Student t over 3 subjects, cut at 1')
+        """
+        if not self.exists:
+            return self
+        low, high = (float(np.clip(end, *bounds)) for end in (self.low, self.high))
+        cut = [f"{end:g}" for end, before in ((low, self.low), (high, self.high)) if end != before]
+        return Interval(low, high, f"{self.over}, cut at {' and '.join(cut)}") if cut else self
+
 
 def no_interval(reason: str) -> Interval:
     """An interval that does not exist, and why."""
@@ -76,7 +93,8 @@ def bootstrap_interval(
 
     `outer`, the default: each end is the outer one of Student's t and of the studentised bootstrap. t alone covers too
     little where values are skewed, every bootstrap where they have heavy tails (differences often do); both together
-    hold (`benchmarks/intervals.py` measures it). With 3 to 5 subjects: Student's t. With 1 or 2: none.
+    hold (`benchmarks/intervals.py` measures it). With 3 to 5 subjects: Student's t. With 1 or 2: none. Neither knows
+    that values may have an end (Dice: 0 and 1): see `Interval.within`.
 
     Args:
         values: One value a subject, finite.

@@ -82,10 +82,10 @@ def mixed_model(sessions: Sequence[Sequence[float]], *, confidence: float = CONF
     mean = float(values.mean() + scale * fit.fe_params[0])
     error = scale * float(fit.bse_fe[0])
     half = float(scipy.stats.t.ppf((1 + confidence) / 2, n - 1)) * error
-    words = f"mixed model over {values.size} sessions of {n} subjects"
+    words = f"mixed model over {values.size} sessions of {n} subjects{problem}"
     p = float(2 * scipy.stats.t.sf(abs(mean) / error, n - 1))
     between, within = scale * float(np.sqrt(max(fit.cov_re[0, 0], 0.0))), scale * float(np.sqrt(fit.scale))
-    return MixedResult(mean, Interval(mean - half, mean + half, words), p, between, within, True, words + problem)
+    return MixedResult(mean, Interval(mean - half, mean + half, words), p, between, within, True, words)
 
 
 def _fit(model: Any, values: Array, subjects: NDArray[np.int64]) -> tuple[Any, str]:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from recontrast.evaluation.protocols import PROTOCOLS
 from recontrast.evaluation.statistics import bootstrap_interval
+from recontrast.metrics import METRICS
 from recontrast.reporting.numbers import Measure, decimals_for, interval, number
 from recontrast.study import volumes
 from recontrast.study.compare import Finding, directions_of, mean_over, values_by_direction
@@ -36,7 +37,9 @@ def scores(published: Published, tested: Sequence[Finding], directions: Sequence
             line[f"{name}, paper"] = theirs
             parts = values_by_direction(tested, row.ours, published.protocol, metric, published.region)
             wanted = directions_of(directions, row.ours)
-            line[f"{name}, ours"] = entry(mean_over(parts)) + share(len(parts), len(wanted))
+            line[f"{name}, ours"] = entry(mean_over(parts), bounds_of(metric, published.protocol)) + share(
+                len(parts), len(wanted)
+            )
         rows.append(line)
     return pd.DataFrame(rows).fillna("")
 
@@ -50,6 +53,17 @@ def title(label: str, protocol: str, *, mixed: bool = False) -> str:
     return measure.title
 
 
+def bounds_of(label: str, protocol: str) -> tuple[float, float]:
+    """Lowest and highest value of a metric, or of a mean of several labels of one.
+
+    >>> bounds_of("ssim_axial+ssim_coronal", "grantjacob2021"), bounds_of("volumes.dice", "recontrast")
+    ((-1.0, 1.0), (0.0, 1.0))
+    """
+    if is_volume(label):
+        return volumes.bounds(label)
+    return METRICS.get(PROTOCOLS.get(protocol).use(label.partition("+")[0]).metric).bounds
+
+
 def share(scored: int, directions: int) -> str:
     """Over how many directions a row is the mean, where it lacks some: it is not comparable with rows of all.
 
@@ -59,11 +73,11 @@ def share(scored: int, directions: int) -> str:
     return f", {scored} of {directions} directions" if 0 < scored < directions else ""
 
 
-def entry(values: pd.Series[float] | None) -> str:
-    """Mean ± SD over subjects and the interval of the mean; a dash where nothing was scored.
+def entry(values: pd.Series[float] | None, bounds: tuple[float, float]) -> str:
+    """Mean ± SD over subjects and the interval of the mean, within bounds; a dash where nothing was scored.
 
-    >>> entry(pd.Series([1.0, 2.0, 3.0, 4.0]))
-    '2.500 ± 1.291 [0.446, 4.554] n=4'
+    >>> entry(pd.Series([1.0, 2.0, 3.0, 4.0]), (0.5, 9.0))
+    '2.500 ± 1.291 [0.500, 4.554] n=4'
     """
     if values is None or not len(values):
         return "—"
@@ -71,6 +85,6 @@ def entry(values: pd.Series[float] | None) -> str:
     mean = number(values.mean(), digits)
     if len(values) == 1:
         return f"{mean} n=1"
-    found = bootstrap_interval(values.tolist())
+    found = bootstrap_interval(values.tolist()).within(bounds)
     ends = interval(found.low, found.high, digits) if found.exists else "no interval"
     return f"{mean} ± {number(values.std(ddof=1), digits)} {ends} n={len(values)}"
