@@ -15,6 +15,9 @@ from recontrast.translation.description import TranslatorDescription, read_descr
 PASSED = "passed"
 """Status of a check that found no training subject among the images."""
 
+NOT_POSSIBLE = "not possible"
+"""Status of a check of images that do not all say what their translator learned from."""
+
 
 @dataclass(frozen=True)
 class LeakCheck:
@@ -65,7 +68,7 @@ def check_leaks(images: Mapping[Case, Path], root: Path, *, allow: bool) -> Leak
             f"{root}: the translator was trained on {names}, which are to be evaluated; scores on them are not "
             "evidence. Evaluate held-out subjects, or say --allow-training-subjects and it will stand in every table"
         )
-    status = "not possible" if reasons or not images else PASSED
+    status = NOT_POSSIBLE if reasons or not images else PASSED
     if leaked:
         status = f"TRAINING SUBJECTS INCLUDED: {names}"
     return LeakCheck(status, tuple(sorted(leaked)), tuple(sorted(reasons)), tuple(translators.values()))

@@ -10,6 +10,7 @@ import pandas as pd
 
 from recontrast.errors import UnknownNameError
 from recontrast.evaluation.controls import is_oracle
+from recontrast.evaluation.leaks import NOT_POSSIBLE, PASSED
 from recontrast.evaluation.scores import SYNTHETIC
 from recontrast.evaluation.statistics import at_odds, needed_in_words, odds_in_words, sample_in_words
 from recontrast.evaluation.statistics.intervals import WITHIN
@@ -232,12 +233,12 @@ def leak_status(evaluation: Evaluation) -> str:
 def leak_warning(evaluation: Evaluation) -> tuple[str, str] | None:
     """What the headline must say of training subjects among those evaluated, as outcome and sentence; None: nothing."""
     status = leak_status(evaluation)
-    if status in ("passed", ""):
+    if status in (PASSED, ""):
         return None
     check = evaluation.facts.get("leak_check")
     reasons = check.get("reasons") if isinstance(check, Mapping) else None
     why = f": {'; '.join(map(str, reasons))}" if isinstance(reasons, list) and reasons else ""
-    if status.startswith("not possible"):
+    if status.startswith(NOT_POSSIBLE):
         return "not", f"Whether the translator was trained on these subjects could not be checked ({status}{why})."
     return "worse", f"{status}{why}. These scores are no evidence of how the translator does on new subjects."
 
@@ -251,7 +252,7 @@ def doubts_of(evaluation: Evaluation) -> list[str]:
 def leak_remark(evaluation: Evaluation) -> str:
     """The same for captions, with a space before it; empty when the check passed."""
     status = leak_status(evaluation)
-    return "" if status in ("passed", "") else f" Check for training subjects: {status}."
+    return "" if status in (PASSED, "") else f" Check for training subjects: {status}."
 
 
 def subjects_in_words(evaluation: Evaluation, amount: int) -> str:
@@ -259,7 +260,7 @@ def subjects_in_words(evaluation: Evaluation, amount: int) -> str:
 
     An evaluation that is silent on the check, and scored a test split, counts as held out.
     """
-    held_out = leak_status(evaluation) in ("passed", "") and evaluation.facts.get("split") not in (None, "", "train")
+    held_out = leak_status(evaluation) in (PASSED, "") and evaluation.facts.get("split") not in (None, "", "train")
     return count(amount, "held-out subject" if held_out else "subject")
 
 
