@@ -6,7 +6,7 @@ import pandas as pd
 
 from recontrast.preparation.cohort import read_cohort
 from recontrast.study.compare import check_orderings
-from recontrast.study.pages import Findings, claims_in_words, write_page
+from recontrast.study.pages import Findings, _gains, _wide, claims_in_words, write_page
 from recontrast.study.plan import plan_jobs
 from recontrast.study.settings import read_study
 
@@ -44,6 +44,17 @@ def test_few_claims_are_said_one_by_one() -> None:
 def test_an_interval_within_one_subject_says_so() -> None:
     within = _claims("agrees").assign(interval="WITHIN ONE SUBJECT: bootstrap over 8 slabs")
     assert claims_in_words(within)[0][1] == "claim 0: ours agrees (psnr +1.5 [+1, +2] within one subject)."
+
+
+def test_scores_stand_with_unit_and_direction_of_their_protocol() -> None:
+    shared = {"direction": "T1w-T2w", "method": "unit", "chosen": "", "region": "head", "metric": "mae"}
+    plain = {**shared, "estimator": "synthetic", "mean": 31.2, "ci_low": 25.0, "ci_high": 37.0}
+    assert "MAE (native units) ↓" in _wide(pd.DataFrame([plain]), "synthrad2023")
+    compared = {
+        **shared, "control": "identity", "difference": -2.0, "difference_ci_low": -3.0, "difference_ci_high": -1.0,
+        "better": "synthetic",
+    }  # fmt: skip
+    assert _gains(pd.DataFrame([compared]), "recontrast")["metric"].tolist() == ["MAE (scaled intensity) ↓"]
 
 
 def test_many_claims_are_said_outcome_by_outcome() -> None:

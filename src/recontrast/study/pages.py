@@ -28,6 +28,7 @@ from recontrast.reporting.report import STATEMENT
 from recontrast.reporting.studies import plot_all_curves, plot_networks, plot_volume_differences
 from recontrast.study.cohort import complete_cases
 from recontrast.study.compare import ABSENT, AGREES, DISAGREES, UNDECIDED, Finding
+from recontrast.study.layouts.scores import title
 from recontrast.study.plan import TrainingJob
 from recontrast.study.score import IMAGES, read_scores, subject_values, synthetic_scale
 from recontrast.study.select import Choice, ranks_in_words
@@ -238,7 +239,7 @@ def _scores(findings: Findings) -> Section:
             ["direction", "method", "chosen", "estimator", "region", "metric"]
         )
         shown = plain[plain["region"].isin(_REGIONS)]
-        wide = _wide(shown if len(shown) else plain)
+        wide = _wide(shown if len(shown) else plain, evaluation.protocol)
         caption = "Mean over test subjects [interval]; every region stands in the folders `test`."
         blocks += [Heading(f"Protocol {evaluation.protocol}"), frame_table(wide, caption)]
         compared = joined[
@@ -246,7 +247,11 @@ def _scores(findings: Findings) -> Section:
         ]
         compared = compared[compared["region"].isin(_REGIONS)]
         if len(compared):
-            blocks.append(frame_table(_gains(compared), "Gain of the network over each control.", ("control",)))
+            blocks.append(
+                frame_table(
+                    _gains(compared, evaluation.protocol), "Gain of the network over each control.", ("control",)
+                )
+            )
     return Section(
         "scores", "Scores on the test subjects, with controls", blocks or [Text("Nothing was scored.", "absent")]
     )
@@ -256,7 +261,7 @@ def _or_dash(value: float, form: str) -> str:
     return "—" if pd.isna(value) else form.format(value)
 
 
-def _wide(plain: pd.DataFrame) -> pd.DataFrame:
+def _wide(plain: pd.DataFrame, protocol: str) -> pd.DataFrame:
     rows: dict[tuple[str, ...], dict[str, str]] = {}
     for row in plain.to_dict("records"):
         name = row["method"] if row["estimator"] == "synthetic" else f"control: {row['estimator']}"
@@ -264,11 +269,11 @@ def _wide(plain: pd.DataFrame) -> pd.DataFrame:
         key = (row["direction"], name, chosen, row["region"])
         line = rows.setdefault(key, dict(zip(("direction", "estimator", "chosen by", "region"), key, strict=True)))
         ends = "" if pd.isna(row["ci_low"]) else f" [{row['ci_low']:.4g}, {row['ci_high']:.4g}]"
-        line[row["metric"]] = "n/a" if pd.isna(row["mean"]) else f"{row['mean']:.4g}{ends}"
+        line[title(row["metric"], protocol)] = "n/a" if pd.isna(row["mean"]) else f"{row['mean']:.4g}{ends}"
     return pd.DataFrame(list(rows.values())).fillna("")
 
 
-def _gains(compared: pd.DataFrame) -> pd.DataFrame:
+def _gains(compared: pd.DataFrame, protocol: str) -> pd.DataFrame:
     rows = []
     for row in compared.to_dict("records"):
         ends = "no interval" if pd.isna(row["difference_ci_low"]) else (
@@ -277,7 +282,7 @@ def _gains(compared: pd.DataFrame) -> pd.DataFrame:
         rows.append(
             {
                 "direction": row["direction"], "method": row["method"], "chosen by": row["chosen"],
-                "region": row["region"], "metric": row["metric"], "control": row["control"],
+                "region": row["region"], "metric": title(row["metric"], protocol), "control": row["control"],
                 "network − control": f"{row['difference']:+.4g} {ends}", "better": row["better"],
             }
         )  # fmt: skip
@@ -334,7 +339,7 @@ def _planes(findings: Findings) -> Section:
                             name,
                             region,
                             use.plane,
-                            use.metric,
+                            title(use.label, name, mixed=True),
                             values.mean(),
                             len(values),
                         )

@@ -45,4 +45,6 @@ def test_intervals_stay_where_the_measure_does() -> None:
 def test_titles_have_unit_and_direction() -> None:
     assert title("psnr", "recontrast") == "PSNR (dB) ↑"
     assert title("psnr_axial", "grantjacob2021", mixed=True) == "PSNR (dB) ↑"  # rows have metrics of their own
+    assert title("mae", "synthrad2023") == "MAE (native units) ↓"  # the protocol fits no scale
+    assert title("mae", "recontrast") == "MAE (scaled intensity) ↓"
     assert title("psnr_axial+psnr_coronal", "grantjacob2021") == "PSNR (dB) ↑"

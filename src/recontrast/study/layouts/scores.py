@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 
+from recontrast.config import to_plain
 from recontrast.evaluation.protocols import PROTOCOLS
 from recontrast.evaluation.statistics import bootstrap_interval
 from recontrast.metrics import METRICS
@@ -45,12 +47,15 @@ def scores(published: Published, tested: Sequence[Finding], directions: Sequence
 
 
 def title(label: str, protocol: str, *, mixed: bool = False) -> str:
-    """Name, unit and direction of a column; of the metric where it has several labels (`mixed`, or a mean of them)."""
+    """Name, unit and direction of a column; of the metric where it has several labels (`mixed`, or a mean of them).
+
+    >>> title("rmse", "hagiwara2019")
+    'RMSE (native units) ↓'
+    """
     if is_volume(label):
         return volumes.title(label)
-    metric = PROTOCOLS.get(protocol).use(label.partition("+")[0]).metric
-    measure = Measure(metric if mixed or "+" in label else label, metric)
-    return measure.title
+    measure = Measure.of(label.partition("+")[0], to_plain(PROTOCOLS.get(protocol)))
+    return (replace(measure, label=measure.metric) if mixed or "+" in label else measure).title
 
 
 def bounds_of(label: str, protocol: str) -> tuple[float, float]:
