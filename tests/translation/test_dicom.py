@@ -68,6 +68,10 @@ def test_an_identity_translator_gives_the_series_back(
         assert validate(path) == []
         data = pydicom.dcmread(path)
         assert (data.WindowCenter, data.WindowWidth) == (500, 1000)
+    sidecar = read_sidecar(made.stacks[0].frames[0].path.parent)  # says what that of a NIfTI file says
+    assert sidecar["ScaleSettings"]["name"] == "percentile"
+    assert sidecar["DifferenceFromFp32"]["slices"] > 0
+    assert sidecar["Images"] == len(list((tmp_path / "out").rglob("*.dcm")))
 
 
 @pytest.mark.slow

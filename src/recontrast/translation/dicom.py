@@ -32,6 +32,7 @@ from recontrast.translation.output import (
     STAGE,
     CaseReport,
     check_leftovers,
+    image_sidecar,
     made_before,
     open_folder,
     relative,
@@ -301,15 +302,9 @@ def _translate(case: DicomCase, translator: Translator, settings: TranslateSetti
     )
     written = write_series(folder, made.volume, first.stack, derivation)
     content = {
-        "Synthetic": True,
-        "SyntheticStatement": about.synthetic_statement,
-        "Contrast": about.target,
-        "Scale": scale.to_dict(),
-        "SourceScales": {label: one.to_dict() for label, one in made.scales.items()},
-        "Engine": engine.name,
-        "Precision": engine.precision,
-        "Images": len(written),
+        **image_sidecar(made, about),
         **({} if translator.training is None else {DISTANCE: made.distance and made.distance.to_dict()}),
+        "Images": len(written),
         "Sources": list(hashes),
         **facts,
     }
