@@ -61,6 +61,26 @@ def test_a_result_without_checkpoints_is_compared_too(run: Path) -> None:
         is_finished(run, {**FACTS, "sources": ["T2w"]}, resume=False)
 
 
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("result", [{"result": {}}, {}])  # {}: killed while it went on with a larger budget
+def test_a_translator_without_checkpoints_is_not_overwritten(
+    run: Path, result: dict[str, object], resume: bool
+) -> None:
+    (run / "provenance.json").write_text(json.dumps({"stage": "train", **FACTS, **result}))
+    (run / "translator").mkdir()
+    (run / "translator" / "translator.json").write_text("{}")
+    longer = {**FACTS, "plan": {"loop": {"seed": 0, "steps": 5}}}
+    assert not is_finished(run, longer, resume=True)  # its checkpoint is there
+    (run / "checkpoints" / "last" / "state.json").unlink()
+    with pytest.raises(ConfigError, match=r"no checkpoint that this training could .* would overwrite it"):
+        is_finished(run, longer, resume=resume)
+    with pytest.raises(ConfigError, match=r"sources was \['T1w'\], is \['T2w'\]"):
+        is_finished(run, {**longer, "sources": ["T2w"]}, resume=resume)
+    (run / "provenance.json").unlink()
+    with pytest.raises(ConfigError, match=r"holds a translator and no provenance\.json.*--start-from"):
+        is_finished(run, FACTS, resume=resume)
+
+
 def test_damaged_record_is_named(run: Path) -> None:
     (run / "provenance.json").write_text("{")
     with pytest.raises(ConfigError, match=r"provenance\.json: not valid JSON"):

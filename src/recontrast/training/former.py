@@ -11,6 +11,7 @@ from recontrast.config import build_settings, to_plain
 from recontrast.errors import CheckpointError, ConfigError
 from recontrast.provenance import FILE_NAME, sha256_of
 from recontrast.training.plan import BUDGETS, Plan
+from recontrast.translation.description import DESCRIPTION, FOLDER
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,8 @@ def is_finished(run: Path, facts: dict[str, Any], *, resume: bool) -> bool:
         resume: Go on from the last checkpoint where there is one.
 
     Raises:
-        ConfigError: It holds something else, or a part of this training and `resume` was not asked for.
+        ConfigError: It holds something else, a part of this training and `resume` was not asked for, or a translator
+            that would be lost because there is no checkpoint to go on from.
 
     Example:
         >>> is_finished(Path("no-such-run"), {}, resume=False)
@@ -73,9 +75,10 @@ def is_finished(run: Path, facts: dict[str, Any], *, resume: bool) -> bool:
     """
     path = run / FILE_NAME
     begun = has_begun(run)
-    if not begun and resume:
+    if not begun and resume and not _holds_translator(run):
         log.info("%s: nothing to resume; the training starts from the beginning", run)
     if not path.is_file():
+        _require_no_translator(run, f"and no {FILE_NAME}, which says what it learned from")
         return False
     try:
         former = json.loads(path.read_text(encoding="utf-8"))
@@ -90,7 +93,7 @@ def is_finished(run: Path, facts: dict[str, Any], *, resume: bool) -> bool:
     different = [key for key in compared if _without_budgets(former.get(key)) != _without_budgets(facts[key])]
     if {"sources", "target", "train_cases", "validation_cases"} & set(different):
         different = [key for key in different if key != PREPARED_IMAGES]  # of other images other things were noted
-    if different and (begun or "result" in former):
+    if different and (begun or "result" in former or _holds_translator(run)):
         raise ConfigError(
             f"{run} holds a training with other settings ({', '.join(different)} differ: "
             f"{_difference(former, facts, different[0])}); train in another folder, or remove this one"
@@ -98,12 +101,26 @@ def is_finished(run: Path, facts: dict[str, Any], *, resume: bool) -> bool:
     same_budget = former.get("plan") == facts["plan"]
     if "result" in former and same_budget:
         return True
+    if not begun:
+        _require_no_translator(run, "and no checkpoint that this training could go on from")
     if begun and not resume:
         kind = "an unfinished training" if same_budget else "a training with another budget"
         raise ConfigError(
             f"{run} holds {kind}; add --resume to go on from its last checkpoint, or train in another folder"
         )
     return False
+
+
+def _holds_translator(run: Path) -> bool:
+    return (run / FOLDER / DESCRIPTION).is_file()
+
+
+def _require_no_translator(run: Path, without: str) -> None:
+    if _holds_translator(run):
+        raise ConfigError(
+            f"{run} holds a translator {without}: a new training would overwrite it; train in another folder, or "
+            f"remove this one (to go on from its weights: train in another folder with --start-from {run})"
+        )
 
 
 def _with_defaults(plan: Any, path: Path) -> Any:
