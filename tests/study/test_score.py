@@ -166,17 +166,25 @@ def test_where_nothing_could_be_translated_the_reason_is_told(stages: Stages, tm
         score.score_translator(translator_of(tmp_path / "t"), tmp_path / "c", scoring, "recontrast", {})
 
 
-def test_failed_cases_of_an_evaluation_that_an_older_version_took_for_done_are_still_said(
-    stages: Stages, tmp_path: Path
-) -> None:
+def test_failed_cases_that_an_older_version_took_for_done_are_tried_again(stages: Stages, tmp_path: Path) -> None:
+    translator = translator_of(tmp_path / "translator")
     scoring = score.Scoring(tmp_path / "prepared", "test", None, 1)
-    stages.unscored = {"sub-01"}
-    out = score.score_images(tmp_path / "c", "a", scoring, "recontrast", {}).folder
-    begun = json.loads((out / ".begun.json").read_text())
-    (out / "done.json").write_text(json.dumps({"key": begun["key"]}))
-    found = score.score_images(tmp_path / "c", "a", scoring, "recontrast", {})
-    assert found.failed["sub-01"].startswith("failed: ")
-    assert stages.evaluated == 1
+
+    def run() -> dict[str, str]:
+        return dict(score.score_translator(translator, tmp_path / "c", scoring, "recontrast", {}).failed)
+
+    stages.untranslated, stages.unscored = {"sub-02"}, {"sub-01"}
+    assert run().keys() == {"sub-01", "sub-02"}
+    images, evaluation = tmp_path / "c" / score.IMAGES, tmp_path / "c" / "evaluation-recontrast"
+    write_cases(images, **{"sub-02": "not enough memory"})
+    for folder in (images, evaluation):
+        begun = json.loads((folder / ".begun.json").read_text())
+        (folder / "done.json").write_text(json.dumps({"key": begun["key"]}))
+    assert run() == {"sub-01": "failed: the worker died", "sub-02": "not enough memory"}
+    assert stages.evaluated == 2
+    stages.untranslated, stages.unscored = set(), set()
+    assert run() == {}
+    assert stages.made == ["sub-01", "sub-02"]
 
 
 def test_images_prepared_anew_are_scored_anew(stages: Stages, tmp_path: Path) -> None:

@@ -116,9 +116,9 @@ def score_images(folder: Path, origin: str, scoring: Scoring, protocol: str, opt
         "split": scoring.split,
     }
     facts = _facts(origin, {name: str(value) for name, value in values.items() if name != "workers"}, scoring)
-    before = _finished(out, facts)
+    before = _finished(out, facts, scoring)
     if before is not None:
-        return Scored(out, {**unscored(out), **before})
+        return Scored(out, before)
     _open(out, facts)
     kept = {"keep_labels": scoring.keep_labels, **values}
     summary = evaluate(build_settings(EvaluateSettings, kept, "the study's evaluation"))
@@ -169,7 +169,7 @@ def _translate_once(translator: Path, folder: Path, scoring: Scoring, weights: s
     """Case to reason, for those that could not be translated."""
     images = folder / IMAGES
     facts = _facts(weights, {"prepared": str(scoring.prepared), "split": scoring.split}, scoring)
-    before = _finished(images, facts)
+    before = _finished(images, facts, scoring)
     if before is not None:
         return before
     _open(images, facts)
@@ -195,20 +195,28 @@ def _facts(origin: str, values: Mapping[str, str], scoring: Scoring) -> dict[str
 
 def _finish(folder: Path, facts: Mapping[str, str], failed: Mapping[str, str], scoring: Scoring) -> None:
     """Say that a result is finished, unless something failed in it that may go well the next time."""
-    cases = scoring.prepared / "cases.tsv"
-    unprepared = unscored(scoring.prepared).keys() if cases.is_file() else set()
-    if failed.keys() <= unprepared | scoring.incomplete:
+    if failed.keys() <= _hopeless(scoring):
         write_json(folder / _DONE, {**facts, "failed": dict(failed)})
 
 
-def _finished(folder: Path, facts: Mapping[str, str]) -> dict[str, str] | None:
+def _finished(folder: Path, facts: Mapping[str, str], scoring: Scoring) -> dict[str, str] | None:
     """What failed in a finished result with these facts; None where there is no such result.
 
-    One of an older version says neither which prepared images it is of nor what failed in it.
+    Older versions said neither which prepared images it is of nor what failed in it, which its table tells, and took
+    it for finished, too, when something failed that may go well the next time: this is no finished result.
     """
     found = _content(folder / _DONE)
-    same = found.get("key") == facts["key"] and found.get("prepared") in (None, facts["prepared"])
-    return dict(found.get("failed", {})) if same else None
+    if found.get("key") != facts["key"] or found.get("prepared") not in (None, facts["prepared"]):
+        return None
+    table = unscored(folder) if (folder / "cases.tsv").is_file() else {}
+    failed: dict[str, str] = dict(found.get("failed", table))
+    return failed if failed.keys() <= _hopeless(scoring) else None
+
+
+def _hopeless(scoring: Scoring) -> frozenset[str]:
+    """Cases that fail each time: they were not prepared, or lack a contrast."""
+    cases = scoring.prepared / "cases.tsv"
+    return scoring.incomplete | (unscored(scoring.prepared).keys() if cases.is_file() else set())
 
 
 def _content(path: Path) -> dict[str, Any]:
