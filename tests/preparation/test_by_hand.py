@@ -8,7 +8,7 @@ import pytest
 
 from recontrast.errors import ConfigError, DataError, RecontrastWarning
 from recontrast.io.bids import Case
-from recontrast.preparation.by_hand import read_by_hand, without_rejected
+from recontrast.preparation.by_hand import read_by_hand, require_not_rejected, without_rejected
 
 THERE = {"sub-01_ses-1": ["T1w", "T2w"], "sub-02_ses-1": ["T1w"]}
 
@@ -52,3 +52,15 @@ def test_a_case_with_a_rejected_image_is_left_out_and_named() -> None:
     assert without_rejected(cases, grades, ["T2w"]) == cases
     with pytest.raises(DataError, match=r"every case .* rejected by hand: sub-01 \(T1w\)"):
         without_rejected({Case("01"): []}, grades, ["T1w"])
+
+
+def test_a_named_subject_is_refused_when_all_its_cases_were_rejected() -> None:
+    keys = {"01": ["sub-01_ses-1", "sub-01_ses-2"], "02": ["sub-02"]}
+    grades: dict[tuple[str, str], dict[str, str]] = {("sub-01_ses-1", "T1w"): {"tier": "reject"}}
+    table = Path("grades.tsv")
+    require_not_rejected({"--test": ["sub-01", "02", "03"]}, keys, grades, ["T1w"], table)
+    grades["sub-01_ses-2", "T2w"] = {"tier": "reject"}
+    require_not_rejected({"--test": ["01"]}, keys, grades, ["T1w"], table)
+    said = r"--validation sub-01: left out, a person rejected sub-01_ses-1 \(T1w\), sub-01_ses-2 \(T2w\) \(tier reject"
+    with pytest.raises(ConfigError, match=said):
+        require_not_rejected({"--test": ["02"], "--validation": ["01"]}, keys, grades, ["T1w", "T2w"], table)

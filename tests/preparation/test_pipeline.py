@@ -400,6 +400,16 @@ def test_a_rejected_image_is_not_learned_from(settings, tmp_path):
     assert not list((settings.out / "sub-01").rglob("*.nii.gz"))
 
 
+@pytest.mark.parametrize("option", ["test", "validation"])
+def test_a_rejected_subject_that_is_named_for_a_split_is_not_called_unknown(settings, tmp_path, option):
+    grades = tmp_path / "grades.tsv"
+    grades.write_text("case\tcontrast\ttier\nsub-01\tT1w\treject\n")
+    said = rf"--{option} sub-01: left out, a person rejected sub-01 \(T1w\) \(tier reject in .*grades\.tsv\)"
+    with pytest.warns(RecontrastWarning, match="1 cases are left out"), pytest.raises(ConfigError, match=said):
+        prepare(replace(settings, grades=grades, **{option: ("sub-01",)}))
+    assert not settings.out.exists()
+
+
 def test_a_scale_that_low_subjects_take_part_in_is_said(settings):
     with pytest.warns(RecontrastWarning, match="the scale is fitted before quality is known"):
         prepare(replace(settings, recipe="fixed-scale", low_quality="test", contrasts=("T1w",)))

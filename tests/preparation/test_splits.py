@@ -72,7 +72,7 @@ def test_a_table_decides_alone(tmp_path):
         choose_splits(["01", "02"], table=table, test=["01"])
     with pytest.raises(LayoutError, match="no row for sub-03"):
         choose_splits(["01", "02", "03"], table=table)
-    with pytest.warns(RecontrastWarning, match="sub-02 not in the data set"):
+    with pytest.warns(RecontrastWarning, match="sub-02 not among the subjects that are prepared"):
         assert choose_splits(["01"], table=table) == {"01": "test"}
 
 

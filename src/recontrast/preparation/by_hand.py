@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ def without_rejected(
         >>> without_rejected({}, {}, ["T1w"])
         {}
     """
-    rejected = [(key, name) for (key, name), row in grades.items() if row.get("tier") == REJECT and name in contrasts]
+    rejected = _rejected(grades, contrasts)
     keys = {key for key, _ in rejected}
     left = {case: images for case, images in cases.items() if case.key not in keys}
     if len(left) < len(cases):
@@ -78,6 +78,45 @@ def without_rejected(
             stacklevel=3,
         )
     return left
+
+
+def require_not_rejected(
+    asked: Mapping[str, Sequence[str]],
+    cases: Mapping[str, Collection[str]],
+    grades: Grades,
+    contrasts: Collection[str],
+    table: Path | None,
+) -> None:
+    """Refuse a subject that is named for a split and has no case left; without this it would be called unknown.
+
+    Args:
+        asked: Option (`--test`) to the subjects that it names, with or without `sub-`.
+        cases: Subject to the keys of all its cases.
+        grades: What people graded; see `read_by_hand`.
+        contrasts: Labels of the contrasts that are needed.
+        table: Where the grades were read.
+
+    Raises:
+        ConfigError: All cases of a named subject were rejected.
+
+    Example:
+        >>> require_not_rejected({"--test": ["01"]}, {"01": ["sub-01"]}, {}, ["T1w"], None)
+    """
+    rejected = dict(_rejected(grades, contrasts))
+    for option, subjects in asked.items():
+        for subject in (name.removeprefix("sub-") for name in subjects):
+            keys = cases.get(subject, ())
+            if keys and rejected.keys() >= set(keys):
+                named = ", ".join(f"{key} ({rejected[key]})" for key in keys)
+                raise ConfigError(
+                    f"{option} sub-{subject}: left out, a person rejected {named} (tier {REJECT} in {table}); name "
+                    "another subject, or change the tier there"
+                )
+
+
+def _rejected(grades: Grades, contrasts: Collection[str]) -> list[tuple[str, str]]:
+    """Case and contrast of the images that are needed and that somebody rejected."""
+    return [(key, name) for (key, name), row in grades.items() if row.get("tier") == REJECT and name in contrasts]
 
 
 def _require_meant(table: str, strange: list[str], rows: int, written: str) -> None:

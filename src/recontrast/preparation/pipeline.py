@@ -21,7 +21,7 @@ from recontrast.execution.workers import Outcome, Summary, failures, run_cases
 from recontrast.io.bids import BidsImage, Case, by_case, find_images, stray_images, write_description
 from recontrast.io.tables import write_table
 from recontrast.preparation.brain import TOOLS
-from recontrast.preparation.by_hand import read_by_hand, without_rejected
+from recontrast.preparation.by_hand import read_by_hand, require_not_rejected, without_rejected
 from recontrast.preparation.case import LEDGER, CaseReport, CaseRequest, forget_case, prepare_case
 from recontrast.preparation.cohort import prepared_settings
 from recontrast.preparation.cohort_scale import fit_cohort_scale
@@ -143,6 +143,9 @@ def prepare(settings: PrepareSettings) -> Summary:
     there = {case.key: {image.name.contrast.label for image in images} for case, images in everybody.items()}
     spans, grades = read_by_hand(settings.slices, settings.grades, there)
     used = without_rejected(cases, grades, contrasts)
+    keys = {subject: [case.key for case in cases if case.subject == subject] for subject in {c.subject for c in cases}}
+    named = {"--test": settings.test, "--validation": settings.validation}
+    require_not_rejected(named, keys, grades, contrasts, settings.grades)
     previous = _open_folder(settings)
     for case in cases.keys() - used.keys():
         forget_case(settings.out, case)

@@ -158,5 +158,7 @@ def _from_table(labels: Sequence[str], path: Path, named: bool) -> dict[str, str
     absent = sorted(set(splits) - set(labels))
     if absent:
         names = ", ".join(f"sub-{label}" for label in absent)
-        warnings.warn(f"{path}: {names} not in the data set; ignored", RecontrastWarning, stacklevel=3)
+        warnings.warn(
+            f"{path}: {names} not among the subjects that are prepared; ignored", RecontrastWarning, stacklevel=3
+        )
     return {label: splits[label] for label in labels}
