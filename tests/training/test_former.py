@@ -114,6 +114,16 @@ def test_the_weights_a_second_stage_began_with_count_and_not_where_they_lie(run:
     assert is_finished(run, stage("/new/first", "abc"), resume=False)
 
 
+def test_a_segmenter_that_was_trained_anew_is_noticed(run: Path) -> None:
+    assert not is_finished(run, {**FACTS, "segmenters": ["abc"]}, resume=True)  # an older version did not note it
+    (run / "provenance.json").write_text(json.dumps({"stage": "train", **FACTS, "segmenters": ["abc"]}))
+    assert not is_finished(run, {**FACTS, "segmenters": ["abc"]}, resume=True)
+    with pytest.raises(
+        ConfigError, match=r"segmenters differ: the segmenter .* other weights .* train in another folder"
+    ):
+        is_finished(run, {**FACTS, "segmenters": ["def"]}, resume=True)
+
+
 def test_a_setting_that_came_later_was_at_its_default(run: Path) -> None:
     plan = to_plain(read_plan("osman2022", "cpu"))
     older = {**plan, "data": {name: value for name, value in plan["data"].items() if name != "context_steep"}}

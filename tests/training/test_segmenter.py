@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -90,6 +91,15 @@ def test_a_translator_learns_with_it_and_knows_its_subjects(
     parts = [step["parts"] for step in steps if step["event"] == "step"]
     assert all(part["segmentation"] > 0 for part in parts)
     assert len(read_description(tmp_path / "run" / "translator").training_subjects) == 4
+    again = TrainSettings(prepared=elsewhere, run=tmp_path / "run", set=given, resume=True, **told)  # type: ignore[arg-type]
+    with pytest.warns(RecontrastWarning, match="no validation subject"):
+        assert "nothing was done" in train(again).done[0]
+    teach_segmenter(settings(prepared, tmp_path / "s", seed=1))
+    with (
+        pytest.warns(RecontrastWarning, match="no validation subject"),
+        pytest.raises(ConfigError, match="segmenters differ: the segmenter of the loss segmentation has other weights"),
+    ):
+        train(dataclasses.replace(again, set=(*given, "loop.steps=4")))
     told["target"] = "T2w"
     with pytest.raises(ConfigError, match="reads FLAIR, and the target is T2w"):
         train(TrainSettings(prepared=prepared, run=tmp_path / "other", set=given, **told))  # type: ignore[arg-type]

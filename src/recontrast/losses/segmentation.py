@@ -26,6 +26,7 @@ from recontrast.config import build_settings
 from recontrast.errors import CheckpointError, ConfigError
 from recontrast.losses import LOSSES
 from recontrast.models.unet import UNet
+from recontrast.provenance import sha256_of
 
 DESCRIPTION, WEIGHTS = "segmenter.json", "segmenter.safetensors"
 """Files in the folder of a segmenter."""
@@ -141,7 +142,8 @@ class SegmentationLoss(nn.Module):
                 "the loss segmentation needs a segmenter: make one with `recontrast train-segmenter PREPARED SEGMENTER "
                 "--contrast TARGET`, and name its folder: recipe.options.terms.segmentation.segmenter=SEGMENTER"
             )
-        network, self.description = load_segmenter(Path(segmenter))
+        self.folder = Path(segmenter)
+        network, self.description = load_segmenter(self.folder)
         # In a tuple torch does not see it: it stays in evaluation, and is in no checkpoint.
         self._fixed = (network,)
         self._levels: list[Tensor] = []
@@ -202,10 +204,8 @@ def subjects_of_segmenters(recipe: nn.Module, target: str, planes: Sequence[str]
     Raises:
         ConfigError: A segmenter reads another contrast or plane.
     """
-    terms = getattr(recipe, "terms", ())
-    losses = (getattr(recipe, "loss", None), *(term.loss for term in terms))
     subjects: set[str] = set()
-    for about in (loss.description for loss in losses if isinstance(loss, SegmentationLoss)):
+    for about in (loss.description for loss in _segmentation_losses(recipe)):
         if about.contrast != target:
             raise ConfigError(
                 f"the segmenter of the loss segmentation reads {about.contrast}, and the target is "
@@ -218,6 +218,28 @@ def subjects_of_segmenters(recipe: nn.Module, target: str, planes: Sequence[str]
             )
         subjects |= set(about.training_subjects)
     return subjects
+
+
+def weights_of_segmenters(recipe: nn.Module) -> list[str]:
+    """SHA-256 of the weights of the segmenters of a recipe's losses, in their order.
+
+    Args:
+        recipe: The recipe.
+
+    Raises:
+        FormatError: A file of weights is gone or cannot be read.
+
+    Example:
+        >>> weights_of_segmenters(nn.Identity())
+        []
+    """
+    return [sha256_of(loss.folder / WEIGHTS) for loss in _segmentation_losses(recipe)]
+
+
+def _segmentation_losses(recipe: nn.Module) -> list[SegmentationLoss]:
+    terms = getattr(recipe, "terms", ())
+    losses = (getattr(recipe, "loss", None), *(term.loss for term in terms))
+    return [loss for loss in losses if isinstance(loss, SegmentationLoss)]
 
 
 def _distance(wanted: Tensor, found: Tensor, weight: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from recontrast.preparation.normalize import Scale
 from recontrast.provenance import FILE_NAME, write_provenance
 from recontrast.training.automatic import AUTO
 from recontrast.training.beginning import Beginning, read_beginning
-from recontrast.training.former import PREPARED_IMAGES, RECIPE_START, is_finished, last_weights
+from recontrast.training.former import PREPARED_IMAGES, RECIPE_START, SEGMENTERS, is_finished, last_weights
 from recontrast.training.launch import launch
 from recontrast.training.learned_from import (
     Cases,
@@ -137,8 +137,8 @@ def train(settings: TrainSettings) -> Summary:
     wanted = Wanted(settings.run, *asked, begins, started, _ways(settings, cases) if several else 1)
     planned = plan_run(wanted, plan, cases.train, cases.validation)
     job = _job(settings, planned.plan, cohort, cases, beginning, several=several)
-    job = _checked(job)
-    facts = _facts(job, cohort)
+    job, segmenters = _checked(job)
+    facts = _facts(job, cohort) | {SEGMENTERS: segmenters}
     if is_finished(settings.run, facts, resume=settings.resume):
         return Summary([f"{settings.run / FOLDER}: finished before, with these settings; nothing was done"])
     if beginning is not None:
@@ -247,15 +247,16 @@ def _job(
     )
 
 
-def _checked(job: Job) -> Job:
+def _checked(job: Job) -> tuple[Job, list[str]]:
     """The job, once network and recipe were built without memory: a wrong option is answered before any writing.
 
-    Its translator then also knows the subjects that the segmenters of its losses learned from.
+    Its translator then also knows the subjects that the segmenters of its losses learned from. With it: hashes of the
+    weights of these segmenters.
     """
     import torch
 
     from recontrast.evaluation.protocols import PROTOCOLS
-    from recontrast.losses.segmentation import subjects_of_segmenters
+    from recontrast.losses.segmentation import subjects_of_segmenters, weights_of_segmenters
     from recontrast.losses.terms import weigh_lesions
     from recontrast.models import MODELS
     from recontrast.recipes import build_recipe
@@ -315,7 +316,8 @@ def _checked(job: Job) -> Job:
         )
     about, planes = job.description, plan.data.learned_planes if plan.data.spatial_dims == 2 else (plan.data.plane,)
     seen = {*about.training_subjects, *subjects_of_segmenters(recipe, about.target, planes)}
-    return dataclasses.replace(job, description=dataclasses.replace(about, training_subjects=tuple(sorted(seen))))
+    about = dataclasses.replace(about, training_subjects=tuple(sorted(seen)))
+    return dataclasses.replace(job, description=about), weights_of_segmenters(recipe)
 
 
 def _median_scale(scales: Sequence[Scale]) -> Scale:

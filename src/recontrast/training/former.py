@@ -27,6 +27,9 @@ PREPARED_IMAGES = "prepared"
 RECIPE_START = "recipe_start"
 """Fact that tells the weights a recipe starts from (`recipe.options.start`): they count, not the folder's name."""
 
+SEGMENTERS = "segmenters"
+"""Fact that tells the weights of the segmenters a recipe's losses look through; they too came later."""
+
 RECORD = "started-from.json"
 """File of a study's second stage: whose weights it began with, and their hash; older versions noted them here alone."""
 
@@ -89,7 +92,7 @@ def is_finished(run: Path, facts: dict[str, Any], *, resume: bool) -> bool:
     if "plan" in former:
         former["plan"] = _with_defaults(former["plan"], path)
     former, facts = _where_weights_are_known(run, former, facts)
-    compared = [key for key in facts if key in former or key != PREPARED_IMAGES]
+    compared = [key for key in facts if key in former or key not in (PREPARED_IMAGES, SEGMENTERS)]
     different = [key for key in compared if _without_budgets(former.get(key)) != _without_budgets(facts[key])]
     if {"sources", "target", "train_cases", "validation_cases"} & set(different):
         different = [key for key in different if key != PREPARED_IMAGES]  # of other images other things were noted
@@ -179,6 +182,8 @@ def _difference(former: dict[str, Any], facts: dict[str, Any], key: str) -> str:
         return "it began with other weights: give the same --start-from"
     if key == RECIPE_START:
         return "the run that recipe.options.start names has other weights than it had when this one began"
+    if key == SEGMENTERS:
+        return "the segmenter of the loss segmentation has other weights than it had when this run began: trained anew?"
     old, new, path = former.get(key), facts[key], key
     while isinstance(old, dict) and isinstance(new, dict):
         names = [n for n in sorted({*old, *new}) if _without_budgets(old.get(n)) != _without_budgets(new.get(n))]
