@@ -22,7 +22,7 @@ from recontrast.evaluation.fitting import FittedControl, Sample, compartments, s
 from recontrast.evaluation.intervals import Intervals, case_intervals
 from recontrast.evaluation.matching import ExpectedCase
 from recontrast.evaluation.protocols import PROTOCOLS, Protocol, SyntheticScale
-from recontrast.evaluation.scales import CONVERTED, declared_scale
+from recontrast.evaluation.scales import declared_scale
 from recontrast.evaluation.scores import SYNTHETIC, Blocks, CaseScorer, Record
 from recontrast.evaluation.segmentation import SegmentationInput
 from recontrast.evaluation.stages import regions_taken
@@ -302,12 +302,12 @@ def _scale_of_synthetic(
         return reference[1], way, ""
     if way == "declared":
         try:
-            scale, note = declared_scale(read_sidecar(job.synthetic), protocol.normaliser, reference, job.target)
+            found = declared_scale(read_sidecar(job.synthetic), protocol.normaliser, reference, job.target)
         except IntensityError as error:
             raise IntensityError(f"{job.expected.images[job.target]}: {error}") from error
-        if scale is not None:
-            return scale, "converted" if CONVERTED in note else way, note
-        message = f"{note}: {OWN_SCALE}"
+        if found.scale is not None:
+            return found.scale, "converted" if found.converted else way, found.remark
+        message = f"{found.remark}: {OWN_SCALE}"
     elif way == "own":
         message = "synthetic image scaled by its own intensities" if job.synthetic_scale else ""
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from recontrast.errors import FormatError
@@ -16,13 +16,25 @@ OTHER_PERCENTILES = (
 )
 """What is said of an image that does not state its percentiles, but cannot have those that are needed."""
 
-CONVERTED = "brought there through the units of the reference"
-"""What is said of an image that declares other settings than those that are needed."""
+
+@dataclass(frozen=True)
+class Declared:
+    """What the scale that a sidecar declares is worth.
+
+    Attributes:
+        scale: The scale by which the image is judged; None where the sidecar declares none that could be used.
+        remark: What is to be said of it, or why there is none; "" when nothing.
+        converted: Whether it is the declared one brought to other settings.
+    """
+
+    scale: Scale | None
+    remark: str = ""
+    converted: bool = False
 
 
 def declared_scale(
     sidecar: Mapping[str, Any], wanted: ScaleSettings, reference: tuple[Volume, Scale] | None, contrast: str = ""
-) -> tuple[Scale | None, str]:
+) -> Declared:
     """The scale by which an image is judged, where its sidecar declares one, and what is to be said of it.
 
     A declared scale is taken as it is when it was fitted with the settings that are wanted. One of other percentiles
@@ -35,41 +47,41 @@ def declared_scale(
         reference: The reference in native units and its scale; None where there is none.
         contrast: Label of the contrast.
 
-    Returns:
-        The scale, and a remark ("" where nothing is to be said); None and the reason where the sidecar declares none
-        that could be used.
-
     Raises:
         FormatError: The scale in the sidecar is damaged.
         IntensityError: The reference has no scale between the declared percentiles.
 
     Example:
-        >>> declared_scale({"Scale": {"name": "minmax", "offset": 0, "factor": 9}}, ScaleSettings(name="minmax"), None)
-        (Scale(name='minmax', offset=0.0, factor=9.0), '')
+        >>> sidecar = {"Scale": {"name": "minmax", "offset": 0, "factor": 9}}
+        >>> declared_scale(sidecar, ScaleSettings(name="minmax"), None).scale
+        Scale(name='minmax', offset=0.0, factor=9.0)
     """
     declared = sidecar.get("Scale")
     if not isinstance(declared, Mapping):
-        return None, "the synthetic image declares no scale in its sidecar"
+        return Declared(None, "the synthetic image declares no scale in its sidecar")
     scale = Scale.from_dict(declared)
     if scale.name != wanted.name:
-        return None, f"the sidecar declares a '{scale.name}' scale, '{wanted.name}' is needed"
+        return Declared(None, f"the sidecar declares a '{scale.name}' scale, '{wanted.name}' is needed")
     settings = _stated(sidecar, wanted)
     if scale.name == "percentile" and settings is None:
-        return scale, OTHER_PERCENTILES if wanted.low is None and scale.offset != 0 else ""
+        return Declared(scale, OTHER_PERCENTILES if wanted.low is None and scale.offset != 0 else "")
     fixed = scale.name == "fixed"
     if not fixed and (settings is None or settings == wanted):
-        return scale, ""
+        return Declared(scale)
     if reference is None:
-        return None, "the sidecar declares a scale of other settings, and there is no reference to tell what it means"
+        return Declared(
+            None, "the sidecar declares a scale of other settings, and there is no reference to tell what it means"
+        )
     volume, to = reference
     here = scale if fixed or settings is None else fit_scale(volume, settings, contrast=contrast)
     if fixed and (here.offset, here.factor) == (to.offset, to.factor):
-        return scale, ""
+        return Declared(scale)
     offset = scale.offset - scale.factor * (here.offset - to.offset) / here.factor
     words = f"{_words(here, settings)}, {_words(to, wanted)} is needed"
-    return (
+    return Declared(
         Scale(scale.name, offset, scale.factor * to.factor / here.factor),
-        f"the sidecar declares {words}: {CONVERTED}",
+        f"the sidecar declares {words}: brought there through the units of the reference",
+        converted=True,
     )
 
 

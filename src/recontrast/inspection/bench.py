@@ -374,7 +374,8 @@ def _scaled_image(case: PreparedCase, target: str, path: Path, cohort: PreparedC
     if not np.isfinite(image.data).all():
         raise IntensityError(f"{path}: voxels are NaN or infinite; mend the image")
     reference = (read_volume(case.images[target]), case.scales[target]) if target in case.images else None
-    scale, remark = declared_scale(read_sidecar(path), cohort.scale_settings, reference, target)
+    found = declared_scale(read_sidecar(path), cohort.scale_settings, reference, target)
+    scale, remark = found.scale, found.remark
     if scale is None:
         scale = fit_scale(image, cohort.scale_settings, contrast=target)
         remark = f"{remark}: {OWN_SCALE}"
