@@ -104,14 +104,15 @@ def prepare_case(request: CaseRequest) -> CaseReport:
         regions = find_regions(request.case, request.images, request.regions, spaces)
         inputs = _hashes(request.bids, sources, regions)
         ledger = request.out / LEDGER / f"{request.case.key}.json"
-        acquired = {label: acquisition_of(read_sidecar(source.path)) for label, source in sources.items()}
+        sidecars = {label: read_sidecar(source.path) for label, source in sources.items()}
+        acquired = {label: acquisition_of(sidecar) for label, sidecar in sidecars.items()}
         fingerprint = _fingerprint(request, inputs, {label: known for label, known in acquired.items() if known})
         before = _read_ledger(ledger)
         if before is not None and _is_finished(before, fingerprint, request.out):
             return CaseReport(inputs, before["quality"], before["doubts"], kept=True)
         if before is not None:
             _forget(before, ledger, request.out)
-        outputs, quality = _make(request, sources, regions)
+        outputs, quality = _make(request, sources, sidecars, regions)
     write_json(
         ledger,
         {"fingerprint": fingerprint, "inputs": inputs, "outputs": outputs, "quality": quality, "doubts": doubts},
@@ -128,7 +129,10 @@ def forget_case(out: Path, case: Case) -> None:
 
 
 def _make(
-    request: CaseRequest, sources: Mapping[str, BidsImage], regions: Sequence[RegionFile]
+    request: CaseRequest,
+    sources: Mapping[str, BidsImage],
+    sidecars: Mapping[str, Mapping[str, Any]],
+    regions: Sequence[RegionFile],
 ) -> tuple[list[str], list[dict[str, Any]]]:
     """Do the work; return the files written (relative to the output) and the rows of quality."""
     raw = {}
@@ -156,7 +160,7 @@ def _make(
     found = {"head": head, **{name: mask for name, mask in found.items() if name != "head"}}
     known = found.get("brain")
     quality = [
-        _quality(request, sources[label], label, raw[label], image, head, known) for label, image in placed.items()
+        _quality(request, sidecars[label], label, raw[label], image, head, known) for label, image in placed.items()
     ]
     for row in quality:
         warn_of_doubt(row, head.spacing)
@@ -170,7 +174,10 @@ def _make(
         path = _path(request, label, PREPARED, _kept_entities(sources[label].name))
         write_volume(request.out / path, image.volume, np.float32, description="recontrast prepared")
         sidecar = _sidecar(request, sources[label], image, scale, label, stripped)
-        write_sidecar(request.out / path, {**sidecar, **Placement.of(raw[label], image.transform).to_dict()})
+        acquisition = acquisition_of(sidecars[label])
+        write_sidecar(
+            request.out / path, {**sidecar, **acquisition, **Placement.of(raw[label], image.transform).to_dict()}
+        )
         outputs += [path, str(sidecar_path(Path(path)).as_posix())]
     return outputs, quality
 
@@ -201,7 +208,6 @@ def _sidecar(
         "Interpolated": image.interpolated,
         "Recipe": request.recipe,
         **({"Steps": list(image.steps)} if image.steps else {}),
-        **acquisition_of(read_sidecar(source.path)),
     }
 
 
@@ -220,7 +226,7 @@ def _brain(
 
 def _quality(
     request: CaseRequest,
-    source: BidsImage,
+    sidecar: Mapping[str, Any],
     label: str,
     raw: Volume,
     image: PlacedImage,
@@ -235,7 +241,7 @@ def _quality(
         own_brain = Placement.of(raw, image.transform).to_source(brain, "nearest") if image.interpolated else brain
     figures = asdict(image_figures(acquired, own_head, label, own_brain))
     figures["image_hash"] = image_hash(raw)
-    declared = str(read_sidecar(source.path).get("ContrastBolusIngredient", "")).upper() == "GADOLINIUM"
+    declared = str(sidecar.get("ContrastBolusIngredient", "")).upper() == "GADOLINIUM"
     graded = grade_image(figures, label, declared, request.grades.get(label))
     return {**describe_image(request.case.key, label, image, head), **figures, **graded}
 
