@@ -20,6 +20,7 @@ from recontrast.translation.output import (
     finished,
     forget,
     open_folder,
+    read_cases,
     relative,
     set_aside,
     stored_type,
@@ -178,16 +179,16 @@ def test_the_table_lists_every_case_and_keeps_earlier_ones(tmp_path: Path) -> No
     assert list(table["status"]) == ["skipped", "ok", "ok", "failed"]
     assert table.loc["sub-02", "subject"] == "02"
     assert table.loc["sub-03", "message"] == "has no T1w"
-    assert list(check_leftovers(tmp_path, cases, "h")["case"]) == ["sub-01"]
+    assert list(check_leftovers(tmp_path, read_cases(tmp_path), cases, "h")["case"]) == ["sub-01"]
     with pytest.raises(ConfigError, match=r"1 images of another translator .*sub-01"):
-        check_leftovers(tmp_path, cases, "other")
+        check_leftovers(tmp_path, read_cases(tmp_path), cases, "other")
 
 
 def test_a_foreign_table_is_not_overwritten(tmp_path: Path) -> None:
-    assert check_leftovers(tmp_path, [], "h").empty
+    assert check_leftovers(tmp_path, read_cases(tmp_path), [], "h").empty
     write_table(tmp_path / "cases.tsv", pd.DataFrame({"patient": ["x"]}))
     with pytest.raises(FormatError, match="not the table"):
-        check_leftovers(tmp_path, [], "h")
+        check_leftovers(tmp_path, read_cases(tmp_path), [], "h")
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ from recontrast.translation.output import (
     forget,
     made_before,
     open_folder,
+    read_cases,
     relative,
     summary_lines,
     write_cases,
@@ -92,10 +93,11 @@ def translate(settings: TranslateSettings) -> Summary:
     job = Job(translator, settings.out, settings)
     deciding = _deciding(settings, translator)
     inputs = open_folder(settings.out, deciding)
-    earlier = check_leftovers(settings.out, cases, about.weights_sha256)
+    before = read_cases(settings.out)
+    earlier = check_leftovers(settings.out, before, cases, about.weights_sha256)
     if settings.input.is_file():
         check_single(settings.out, cases[0])
-    for outdated in made_before(settings.out, cases):
+    for outdated in made_before(settings.out, before, cases):
         forget(outdated)
     extra = {"deciding": deciding, "translator": job.facts_of(job.translator)["Translator"]}
     provenance.write_provenance(settings.out, STAGE, settings, extra={**extra, "inputs": inputs})

@@ -35,6 +35,7 @@ from recontrast.translation.output import (
     image_sidecar,
     made_before,
     open_folder,
+    read_cases,
     relative,
     write_cases,
 )
@@ -111,8 +112,9 @@ def translate_dicom(settings: TranslateSettings, translator: Translator, decidin
     cases = find_dicom_cases(inventory, about, settings.contrast, settings.input)
     inputs = open_folder(out, {**deciding, "contrast": list(settings.contrast)})
     rows = [case.row() for case in cases]
-    earlier = check_leftovers(out, rows, about.weights_sha256)
-    for outdated in made_before(out, rows):
+    before = read_cases(out)
+    earlier = check_leftovers(out, before, rows, about.weights_sha256)
+    for outdated in made_before(out, before, rows):
         _forget(outdated)
     extra = {
         "deciding": {**deciding, "contrast": list(settings.contrast)},

@@ -128,15 +128,34 @@ def _given(settings: Mapping[str, Any], key: str) -> str:
     return repr(settings[key]) if settings.get(key) is not None else "left out"
 
 
-def check_leftovers(out: Path, cases: Sequence[TranslationCase], weights_sha256: str) -> pd.DataFrame:
+def read_cases(out: Path) -> pd.DataFrame:
+    """The table of an earlier run in a folder; without rows where there was none.
+
+    Raises:
+        FormatError: It is another table.
+    """
+    if not (out / TABLE).is_file():
+        return pd.DataFrame(columns=list(COLUMNS))
+    table = read_table(out / TABLE, text_columns=COLUMNS)
+    if not set(COLUMNS) <= set(table.columns):
+        raise FormatError(f"{out / TABLE}: is not the table of `recontrast translate`; name another folder")
+    return table
+
+
+def check_leftovers(
+    out: Path, table: pd.DataFrame, cases: Sequence[TranslationCase], weights_sha256: str
+) -> pd.DataFrame:
     """Rows of an earlier run's cases that are not among `cases`, which stay in the folder and its table.
+
+    Args:
+        out: The folder.
+        table: Its `read_cases`.
+        cases: As they are now.
+        weights_sha256: Of the translator.
 
     Raises:
         ConfigError: They were made by another translator: the folder would hold images of two.
     """
-    if not (out / TABLE).is_file():
-        return pd.DataFrame(columns=list(COLUMNS))
-    table = _table_of(out)
     again = table["case"].isin([case.key for case in cases])
     failed = (table["status"] == "failed") & table["case"].isin([case.case.key for case in cases if case.case])
     others = table[~(again | failed)]  # a session without a source failed before, and is harmonised now
@@ -176,25 +195,17 @@ def check_single(out: Path, case: TranslationCase) -> None:
         )
 
 
-def made_before(out: Path, cases: Sequence[TranslationCase]) -> list[Path]:
+def made_before(out: Path, table: pd.DataFrame, cases: Sequence[TranslationCase]) -> list[Path]:
     """Results of an earlier run for cases that now have a problem: outdated, and nothing will take their place.
 
     Args:
         out: The folder.
+        table: Its `read_cases`.
         cases: As they are now.
     """
-    if not (out / TABLE).is_file():
-        return []
-    table, problems = _table_of(out), {case.key for case in cases if case.problem}
+    problems = {case.key for case in cases if case.problem}
     known = table["case"].isin(problems) & (table["status"] == "ok") & table["synthetic"].notna()
     return [out / str(name) for name in table.loc[known, "synthetic"]]
-
-
-def _table_of(out: Path) -> pd.DataFrame:
-    table = read_table(out / TABLE, text_columns=COLUMNS)
-    if not set(COLUMNS) <= set(table.columns):
-        raise FormatError(f"{out / TABLE}: is not the table of `recontrast translate`; name another folder")
-    return table
 
 
 def finished(image: Path, facts: Mapping[str, Any]) -> dict[str, Any] | None:
