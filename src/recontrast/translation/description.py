@@ -8,10 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,8 @@ from recontrast.preparation.level import at_level
 from recontrast.preparation.normalize import Scale, ScaleSettings
 from recontrast.provenance import version
 from recontrast.translation.conformal import Calibration
+
+T = TypeVar("T")
 
 FORMAT = 1
 """Version of the folder's format; raised when older programs could no longer read it rightly."""
@@ -347,6 +349,28 @@ def read_description(folder_or_run: Path) -> TranslatorDescription:
         return build_settings(TranslatorDescription, content, str(path))
     except RecontrastError as error:
         raise CheckpointError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+
+
+def read_beside(path: Path, parse: Callable[[Any], T]) -> T | None:
+    """What a further file of a translator's folder holds; None where it is not there.
+
+    Args:
+        path: The JSON file.
+        parse: Makes it of the file's content; raises on what it is not.
+
+    Raises:
+        CheckpointError: It is damaged.
+
+    Example:
+        >>> read_beside(Path("no-such-file"), dict) is None
+        True
+    """
+    if not path.is_file():
+        return None
+    try:
+        return parse(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecontrastError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({error}); copy the translator again, or remove it") from error
 
 
 def description_to_json(description: TranslatorDescription) -> dict[str, Any]:

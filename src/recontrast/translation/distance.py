@@ -8,7 +8,6 @@ three of them once more. A scan beyond the threshold is translated all the same,
 from __future__ import annotations
 
 import itertools
-import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,10 +20,10 @@ from scipy.ndimage import gaussian_filter
 from torch import nn
 
 from recontrast.atomic import write_json
-from recontrast.errors import CheckpointError, RecontrastError, RecontrastWarning
+from recontrast.errors import RecontrastError, RecontrastWarning
 from recontrast.io.nifti import read_volume
 from recontrast.preparation.cohort import PreparedCase
-from recontrast.translation.description import TranslatorDescription
+from recontrast.translation.description import TranslatorDescription, read_beside
 from recontrast.translation.inside import as_tensor, levels_of, shown_at
 from recontrast.translation.slices import AXES, ras_spacing, to_ras
 
@@ -285,13 +284,7 @@ def load_distribution(folder: Path) -> TrainingDistribution | None:
     Raises:
         CheckpointError: The file is damaged.
     """
-    path = folder / FILE
-    if not path.is_file():
-        return None
-    try:
-        return TrainingDistribution.from_dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({error}); copy the translator again, or remove it") from error
+    return read_beside(folder / FILE, TrainingDistribution.from_dict)
 
 
 def _centre(table: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

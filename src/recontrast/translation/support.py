@@ -6,7 +6,6 @@ joint distribution; here it is fitted when a run ends, stored in the translator'
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recontrast.atomic import write_json
-from recontrast.errors import CheckpointError, IntensityError, RecontrastError
+from recontrast.errors import IntensityError
 from recontrast.io.nifti import read_volume
 from recontrast.preparation.cohort import PreparedCase
 from recontrast.relaxometry.coverage import RARE, SignalCoverage, check_coverage, fit_coverage
+from recontrast.translation.description import read_beside
 
 FILE = "signals.json"
 """The distribution of the training signals, in a translator's folder."""
@@ -64,13 +64,7 @@ def load_training_signals(folder: Path) -> SignalCoverage | None:
     Raises:
         CheckpointError: The file is damaged.
     """
-    path = folder / FILE
-    if not path.is_file():
-        return None
-    try:
-        return SignalCoverage.from_dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, RecontrastError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({error}); copy the translator again, or remove it") from error
+    return read_beside(folder / FILE, SignalCoverage.from_dict)
 
 
 def rarity_of(
