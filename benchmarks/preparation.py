@@ -120,10 +120,10 @@ def worker(name: str, files: list[str]) -> None:
 
 def make_head(folder: Path) -> tuple[dict[str, Path], Path, Path]:
     """Simulate a head; return its T1w (whole, stripped), its true tissues as 1 GM, 2 WM, 3 CSF, and the template."""
+    from recontrast.io.mni152 import read_mni152
     from recontrast.io.nifti import read_volume, write_volume
     from recontrast.io.tables import read_table
     from recontrast.phantom.cohort import SimulateSettings, simulate
-    from recontrast.preparation.template import read_template
 
     raw = folder / "raw"
     simulate(SimulateSettings(out=raw, subjects=1, spacing_mm=1.0, contrasts=("T1w",), pathology="none", workers=1))
@@ -142,16 +142,17 @@ def make_head(folder: Path) -> tuple[dict[str, Path], Path, Path]:
     write_volume(paths["whole head"], head)
     write_volume(paths["stripped"], head.with_data(np.where(brain, head.data, 0)))
     write_volume(folder / "tissue.nii.gz", labels.with_data(tissue), np.uint8)
-    write_volume(folder / "template.nii.gz", read_template())
+    write_volume(folder / "template.nii.gz", read_mni152())
     return paths, folder / "tissue.nii.gz", folder / "template.nii.gz"
 
 
 def overlaps(moved: Path) -> list[float]:
     """Dice of the moved tissues with those of the template."""
+    from recontrast.io.mni152 import read_mni152
     from recontrast.io.nifti import read_volume
-    from recontrast.preparation.template import read_template, template_brain
+    from recontrast.preparation.template import template_brain
 
-    grey, white = (read_template(name).data.astype(float) / 255 for name in ("gm", "wm"))
+    grey, white = (read_mni152(name).data.astype(float) / 255 for name in ("gm", "wm"))
     fluid = np.clip(1 - grey - white, 0, 1)
     reference = np.where(template_brain().data, 1 + np.argmax([grey, white, fluid], axis=0), 0)
     found = read_volume(moved, np.uint8).reoriented("RAS").data

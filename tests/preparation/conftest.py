@@ -11,10 +11,11 @@ import pytest
 from scipy import ndimage
 
 from recontrast.io.bids import BidsName, Case
+from recontrast.io.mni152 import read_mni152
 from recontrast.io.nifti import write_volume
 from recontrast.preparation.placement import inverse
 from recontrast.preparation.resample import resample
-from recontrast.preparation.template import read_template, template_brain
+from recontrast.preparation.template import template_brain
 from recontrast.volume import Volume
 
 SIGNALS = {
@@ -90,7 +91,7 @@ def write_raw(root: Path, case: Case, contrast: str, volume: Volume, **entities:
 @functools.lru_cache(maxsize=1)
 def _template_tissue() -> Volume:
     """Labels of a head around the template's brain, 2 mm: scalp, skull, three tissues."""
-    grey, white = (read_template(name) for name in ("gm", "wm"))
+    grey, white = (read_mni152(name) for name in ("gm", "wm"))
     affine = grey.affine @ np.diag([2.0, 2, 2, 1])
     affine[:3, 3] = grey.affine[:3, 3]
     small = [np.pad(v.data[::2, ::2, ::2].astype(float), 12) for v in (grey, white)]

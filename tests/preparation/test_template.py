@@ -11,7 +11,6 @@ from recontrast.errors import ConfigError, GeometryError
 from recontrast.preparation.align import mean_displacement
 from recontrast.preparation.template import (
     TemplateSettings,
-    read_template,
     register_to_template,
     template_brain,
 )
@@ -20,12 +19,8 @@ from recontrast.volume import Volume
 AFFINE = rigid((8, -10, 12), (15, -20, 18)) @ np.diag([0.9, 0.95, 0.92, 1.0])
 
 
-def test_the_template_lies_in_mni_space():
-    template = read_template()
-    assert (template.shape, template.spacing, template.orientation) == ((197, 233, 189), (1.0, 1.0, 1.0), "RAS")
+def test_the_brain_of_the_template_is_a_large_one():
     assert template_brain().data.sum() == pytest.approx(1.9e6, rel=0.05)  # 1.9 litres: an average is large
-    with pytest.raises(ConfigError, match="there is t1, gm and wm"):
-        read_template("csf")
 
 
 @pytest.mark.slow

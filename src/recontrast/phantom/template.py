@@ -5,19 +5,14 @@ Fonov 2011 (NeuroImage 54:313): the symmetric nonlinear average of 152 adult hea
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_fill_holes, distance_transform_edt, gaussian_filter, label
 
-from recontrast.errors import DependencyError
-from recontrast.io.nifti import read_volume
+from recontrast.io.mni152 import read_mni152
 from recontrast.phantom.grids import Array, Grid, resample_linear
-
-_NAME = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
 
 SHARPNESS = 1.7
 """Exponent on the average fractions: an average over people is more blurred than one of them."""
@@ -62,16 +57,7 @@ def read_brain() -> Brain:
 
 
 def _read(name: str) -> tuple[Array, Grid]:
-    # The file is opened directly: importing nilearn.datasets takes seconds.
-    spec = importlib.util.find_spec("nilearn")
-    if spec is None or spec.origin is None:
-        raise DependencyError(
-            "the head template is in the package nilearn, which is not installed: pip install nilearn"
-        )
-    path = Path(spec.origin).parent / "datasets" / "data" / _NAME.format(name)
-    if not path.is_file():
-        raise DependencyError(f"{path}: the MNI152 maps are not in this nilearn; install nilearn 0.11 or later")
-    volume = read_volume(path).reoriented("RAS")
+    volume = read_mni152(name, np.float32)
     return volume.data, Grid(volume.shape, volume.spacing, volume.origin)
 
 

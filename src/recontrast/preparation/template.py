@@ -1,25 +1,19 @@
-"""Registration of a head to the MNI152 template, and the template itself.
-
-The template is the symmetric nonlinear average of 152 adults, 2009a (Fonov 2011, NeuroImage 54:313), skull-stripped,
-1 mm. It travels in the nilearn wheel: nothing is downloaded.
-"""
+"""Registration of a head to the MNI152 template (see `io.mni152`)."""
 
 from __future__ import annotations
 
 import functools
-import importlib.util
 import math
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from recontrast.errors import ConfigError, DependencyError, GeometryError, RecontrastWarning
-from recontrast.io.nifti import read_volume
+from recontrast.errors import ConfigError, GeometryError, RecontrastWarning
+from recontrast.io.mni152 import read_mni152
 from recontrast.preparation.itk import to_itk, to_matrix
 from recontrast.preparation.mask import find_head
 from recontrast.preparation.normalize import ScaleSettings, fit_scale
@@ -28,8 +22,6 @@ from recontrast.volume import Volume
 
 TEMPLATE_NAME = "MNI152NLin2009aSym"
 """What the template is called in BIDS names."""
-
-_FILE = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
 
 _BRAIN_CENTRE_MM = np.array([0.0, -18.0, 8.0])
 """Centre of the template's brain (x, y, z in MNI space)."""
@@ -103,34 +95,9 @@ class TemplateRegistration:
     stretches: tuple[float, float, float]
 
 
-def read_template(what: str = "t1") -> Volume:
-    """The template's T1w image (t1) or its share of grey (gm) or white matter (wm), RAS, 1 mm, uint8 0 to 255.
-
-    Raises:
-        ConfigError: `what` is none of these.
-        DependencyError: nilearn is not installed.
-
-    Example:
-        >>> read_template().shape
-        (197, 233, 189)
-    """
-    if what not in ("t1", "gm", "wm"):
-        raise ConfigError(f"template '{what}': there is t1, gm and wm")
-    # The file is opened directly: importing nilearn.datasets takes seconds.
-    spec = importlib.util.find_spec("nilearn")
-    if spec is None or spec.origin is None:
-        raise DependencyError(
-            "the head template is in the package nilearn, which is not installed: pip install nilearn"
-        )
-    path = Path(spec.origin).parent / "datasets" / "data" / _FILE.format(what)
-    if not path.is_file():
-        raise DependencyError(f"{path}: the MNI152 maps are not in this nilearn; install nilearn 0.11 or later")
-    return read_volume(path, np.uint8).reoriented("RAS")
-
-
 def template_brain() -> Volume:
     """Brain mask of the template, boolean."""
-    template = read_template()
+    template = read_mni152()
     return template.with_data(template.data > 0)
 
 
@@ -159,7 +126,7 @@ def register_to_template(
 
     Example:
         >>> found = register_to_template(t1w)  # doctest: +SKIP
-        >>> in_mni = resample(t1w, read_template(), found.transform)  # doctest: +SKIP
+        >>> in_mni = resample(t1w, read_mni152(), found.transform)  # doctest: +SKIP
     """
     settings = settings or TemplateSettings()
     if settings.dof not in (6, 9, 12):
@@ -197,7 +164,7 @@ def register_to_template(
 @functools.lru_cache(maxsize=4)
 def _fixed(margin_mm: float) -> tuple[Any, Any]:
     """Template between 0 and 1, and where it is looked at, as SimpleITK images."""
-    template = read_template()
+    template = read_mni152()
     brain = template.with_data(template.data > 0)
     scaled = template.with_data((template.data / np.float32(255)).astype(np.float32))
     return to_itk(scaled), to_itk(dilated(brain, margin_mm))
