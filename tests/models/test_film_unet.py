@@ -48,6 +48,11 @@ def test_garbage_in_an_absent_channel_changes_nothing(garbage: float, slices: in
         assert not torch.equal(network(clean), network(there))
 
 
+def test_tells_whether_it_adds_to_a_control() -> None:
+    assert build().has_control
+    assert not build(start="none").has_control
+
+
 @pytest.mark.parametrize("slices", [1, 3])
 def test_how_a_source_was_acquired_is_told_of_those_that_are_there(slices: int) -> None:
     network, plain = build(slices, acquisition=2, in_channels=14 * slices), build(slices)

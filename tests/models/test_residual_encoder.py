@@ -38,6 +38,12 @@ def test_begins_at_the_control_on_any_grid(dims: int, size: tuple[int, ...], ste
     assert result.std() > 0
 
 
+def test_tells_whether_it_adds_to_a_control() -> None:
+    assert [ResidualEncoder(width=4, blocks=(1, 1), start=start).has_control for start in ("expected", "none")] == [
+        True, False,
+    ]  # fmt: skip
+
+
 def test_training_leaves_the_control_behind() -> None:
     torch.manual_seed(0)
     model = ResidualEncoder(width=4, blocks=(1, 1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -293,6 +294,25 @@ def test_cache_is_kept_where_asked(make_prepared: MakePrepared, settings: MakeSe
 def test_recipe_and_pairing_must_agree(make_prepared: MakePrepared, settings: MakeSettings) -> None:
     with pytest.raises(ConfigError, match=r"recipe supervised learns from paired slices: set data\.paired=true"):
         train(settings(make_prepared(), "data.paired=false"))
+
+
+@pytest.mark.parametrize(
+    ("preset", "overrides", "said"),
+    [
+        ("osman2022", (), r"adds to no control .* may lie voxels off; take a preset .*\(auto, any-to-any\)$"),
+        ("auto", ("model.options.start=none",), r"adds to no control .*, or another model\.options\.start than none$"),
+        ("auto", (), ""),
+    ],
+)
+def test_tolerance_of_shifts_without_a_control_is_warned_of(
+    make_prepared: MakePrepared, settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, preset: str,
+    overrides: tuple[str, ...], said: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(command, "launch", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    asked = ("loop.steps=3", "recipe.options.misaligned_voxels=2", *overrides)
+    given = dataclasses.replace(settings(make_prepared(), preset=preset), set=asked)
+    with pytest.warns(RecontrastWarning, match=said) if said else nullcontext(), pytest.raises(KeyboardInterrupt):
+        train(given)
 
 
 def test_absent_weights_of_a_preset_are_one_line_before_anything_is_written(

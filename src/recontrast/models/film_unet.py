@@ -145,6 +145,11 @@ class FilmUNet(nn.Module):
         self.fine_head = layer(_FINE, out_channels, 3, padding=1)
         self._initialise()
 
+    @property
+    def has_control(self) -> bool:
+        """Whether it adds to a control, a function of each voxel: that says where the result lies."""
+        return self.curves is not None
+
     def forward(self, source: Tensor) -> Tensor:
         """Translate (B, in_channels, I, J[, K]) to float32 (B, out_channels, I, J[, K])."""
         images, code, begun = self._parted(source)

@@ -107,6 +107,11 @@ class ResidualEncoder(nn.Module):
         self.head = head_layer(width, out_channels, stem, dims)
         self._initialise()
 
+    @property
+    def has_control(self) -> bool:
+        """Whether it adds to a control, a function of each voxel: that says where the result lies."""
+        return self.expected is not None
+
     def fit(self, source: Tensor, target: Tensor, mask: Tensor) -> None:
         """Learn the control from training slices, before the first step; nothing happens without one.
 

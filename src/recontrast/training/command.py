@@ -42,6 +42,8 @@ from recontrast.training.planning import Wanted, gives_source_back, makes_severa
 from recontrast.translation.description import FOLDER, OPEN_SCALE, Member, TranslatorDescription, subject_hash
 
 if TYPE_CHECKING:
+    import torch
+
     from recontrast.training.loop import Job
 
 log = logging.getLogger(__name__)
@@ -294,6 +296,7 @@ def _checked(job: Job) -> tuple[Job, list[str]]:
             options["in_channels"],
             plan.data.spatial_dims,
         )
+    _warn_without_anchor(recipe, network)
     if weigh_lesions(plan.recipe.options):
         require_lesions(job.train, plan.data.lesion_regions)
     most = getattr(recipe, "most_steps", None)
@@ -318,6 +321,20 @@ def _checked(job: Job) -> tuple[Job, list[str]]:
     seen = {*about.training_subjects, *subjects_of_segmenters(recipe, about.target, planes)}
     about = dataclasses.replace(about, training_subjects=tuple(sorted(seen)))
     return dataclasses.replace(job, description=about), weights_of_segmenters(recipe)
+
+
+def _warn_without_anchor(recipe: torch.nn.Module, network: torch.nn.Module) -> None:
+    """Warn where a loss forgives shifts, and nothing says where the synthetic image belongs."""
+    anchored = getattr(network, "has_control", False) or getattr(network, "voxelwise", False)
+    if getattr(recipe, "misaligned_voxels", 0) and not anchored:
+        other = ", or another model.options.start than none" if hasattr(network, "has_control") else ""
+        warnings.warn(
+            "recipe.options.misaligned_voxels forgives shifts of the synthetic image, too, and this network adds to no "
+            "control that says where it belongs: it may lie voxels off; take a preset with a control (auto, "
+            f"any-to-any){other}",
+            RecontrastWarning,
+            stacklevel=4,
+        )
 
 
 def _median_scale(scales: Sequence[Scale]) -> Scale:
