@@ -82,6 +82,13 @@ def test_two_translators_get_a_paired_test(three: dict[str, Path]) -> None:
     assert "not shown to differ" in same.sentences[0] or "is better" in same.sentences[0]
 
 
+def test_a_rise_of_a_negative_mean_is_a_rise_in_per_cent(tmp_path: Path) -> None:
+    folders = {"a": write(tmp_path / "a", subjects(-BASE)), "b": write(tmp_path / "b", subjects(-BASE / 2))}
+    pair = compare_evaluations(folders).pairs.iloc[0]
+    assert pair["difference"] > 0
+    assert pair["change_percent"] == pytest.approx(50)
+
+
 def test_two_translators_whose_test_does_not_agree_with_the_interval(tmp_path: Path) -> None:
     """Three subjects, 0.25 the smallest p there is: an interval without zero is a hint."""
     gains = np.array([1.0, 1.1, 0.9])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from tests.evaluation.test_comparison import BASE, subjects, write
 
@@ -56,6 +57,23 @@ def test_the_unit_is_that_of_the_protocol(tmp_path: Path) -> None:
     means = comparison_section(find_evidence(tmp_path / "out")).blocks[0]
     assert isinstance(means, Table)
     assert means.caption.startswith("MAE (native units) ↓ in brain, protocol synthrad2023")
+
+
+def test_measures_of_volumes_have_unit_and_direction(tmp_path: Path) -> None:
+    for name, gain in (("unet", 0.0), ("gan", 1.0)):
+        folder = write(tmp_path / "in" / name, subjects(BASE))
+        rows = pd.DataFrame({"subject": [f"sub-{n:02d}" for n in range(1, 10)], "avd": [5.0 + gain] * 9})
+        shared = {"session": None, "segmenter": "tissue", "structure": "GM", "status": "ok", "dice": 0.9, "aspc": 3.0}
+        write_table(folder / "volumes.tsv", rows.assign(**shared, hd95_mm=1.0, asd_mm=0.5))
+    evaluations = tuple(str(tmp_path / "in" / name) for name in ("unet", "gan"))
+    settings = CompareSettings(
+        out=tmp_path / "out", evaluations=evaluations, metrics=("avd", "hd95_mm"), regions=("GM",)
+    )
+    compare(settings)
+    blocks = comparison_section(find_evidence(tmp_path / "out")).blocks
+    captions = [block.caption for block in blocks if isinstance(block, Table)]
+    assert captions[0].startswith("AVD (cm³) ↓ in GM")
+    assert captions[2].startswith("HD95 (mm) ↓ in GM")
 
 
 def test_the_page_has_it_and_absence_is_said(folder: Path, tmp_path: Path) -> None:

@@ -27,5 +27,6 @@ def test_nothing_was_segmented(tmp_path: Path) -> None:
 def test_names() -> None:
     assert not is_volume("psnr")
     assert title("volumes.vd") == "VD (cm³)"
+    assert title("volumes.asd_mm") == "ASD (mm) ↓"
     with pytest.raises(UnknownNameError, match="avd"):
         is_volume("volumes.avdd")

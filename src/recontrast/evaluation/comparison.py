@@ -311,7 +311,7 @@ def _pairs(values: pd.DataFrame, seed: int, test: PairedTest) -> pd.DataFrame:
         rows.append(
             {
                 "first": first, "second": second, "subjects": differences.size, "difference": differences.mean(),
-                "change_percent": 100 * differences.mean() / base if base else float("nan"),
+                "change_percent": 100 * differences.mean() / abs(base) if base else float("nan"),
                 "ci_low": interval.low, "ci_high": interval.high, "interval": interval.over,
                 "hedges_g": hedges_g(differences), "p": result.p, "test": result.test,
             }

@@ -18,6 +18,7 @@ from recontrast.io.tables import read_table, require_columns
 from recontrast.reporting.evidence import Evidence, records
 from recontrast.reporting.numbers import ABSENT, Measure, decimals_for, interval, number, p_value
 from recontrast.reporting.page import KIND_ABSENT, KIND_WARNING, Block, Cell, Heading, Section, Table, Text
+from recontrast.reporting.volumes import TITLES
 
 NO_COMPARISON = (
     "No comparison of translators in this folder: run `recontrast compare OUT NAME=EVALUATION NAME=EVALUATION`, and "
@@ -76,9 +77,9 @@ def _facts(path: Path) -> dict[str, Any]:
 
 
 def _tables(one: Mapping[str, Any], means: pd.DataFrame, pairs: pd.DataFrame, protocol: str) -> list[Block]:
-    known = protocol in PROTOCOLS.names()
-    measure = Measure.of(str(one["metric"]), to_plain(PROTOCOLS.get(protocol)) if known else None)
-    place = f"{measure.title} in {one['region']}, protocol {protocol}"
+    known, metric = protocol in PROTOCOLS.names(), str(one["metric"])
+    title = TITLES.get(metric) or Measure.of(metric, to_plain(PROTOCOLS.get(protocol)) if known else None).title
+    place = f"{title} in {one['region']}, protocol {protocol}"
     decimals = decimals_for(means["mean"])
     leaky = "leak_check" in means and bool((means["leak_check"] != PASSED).any())
     rows = [

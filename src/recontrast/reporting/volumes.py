@@ -35,6 +35,9 @@ _COLUMNS = (
     ("aspc", "ASPC (%) ↓", 2), ("avd", "AVD (cm³) ↓", 2), ("vd", "VD (cm³)", 2), ("hd95_mm", "HD95 (mm) ↓", 2),
     ("asd_mm", "ASD (mm) ↓", 2),
 )  # fmt: skip
+TITLES = {name: title for name, title, _ in _COLUMNS}
+"""Name, unit and direction of each measure of volumes."""
+
 _SUMMARY_NEEDS = (
     "segmenter",
     "segmenter_version",

@@ -10,9 +10,9 @@ from recontrast.errors import UnknownNameError
 from recontrast.evaluation.fidelity import VOLUMES
 from recontrast.evaluation.volume_tables import MEASURES
 from recontrast.io.tables import read_table
+from recontrast.reporting.volumes import TITLES
 
 PREFIX = "volumes."
-_TITLES = {"dice": "Dice ↑", "avd": "AVD (cm³) ↓", "vd": "VD (cm³)", "aspc": "ASPC (%) ↓", "hd95_mm": "HD95 (mm) ↓"}
 
 
 def is_volume(metric: str) -> bool:
@@ -57,8 +57,7 @@ def title(metric: str) -> str:
     >>> title("volumes.avd")
     'AVD (cm³) ↓'
     """
-    measure = metric.removeprefix(PREFIX)
-    return _TITLES.get(measure, measure)
+    return TITLES[metric.removeprefix(PREFIX)]
 
 
 def volume_values(evaluation: Path, metric: str, structure: str) -> pd.Series[float]:
