@@ -89,6 +89,17 @@ def test_a_rise_of_a_negative_mean_is_a_rise_in_per_cent(tmp_path: Path) -> None
     assert pair["change_percent"] == pytest.approx(50)
 
 
+def test_intervals_of_differences_stay_where_differences_do(tmp_path: Path) -> None:
+    folders = {}
+    for name, dice in (("a", [0.99, 0.98, 0.97]), ("b", [0.98, 0.95, 0.05])):
+        rows = {"subject": ["sub-01", "sub-02", "sub-03"], "dice": dice}
+        shared = {"session": None, "segmenter": "tissue", "structure": "GM", "status": "ok", "aspc": 3.0, "avd": 5.0}
+        folders[name] = write(tmp_path / name, subjects(BASE[:3]))
+        write_table(folders[name] / "volumes.tsv", pd.DataFrame(rows).assign(**shared, hd95_mm=1.0, asd_mm=0.5))
+    pair = compare_evaluations(folders, metric="dice", region="GM").pairs.iloc[0]
+    assert pair["ci_low"] == -1.0
+
+
 def test_two_translators_whose_test_does_not_agree_with_the_interval(tmp_path: Path) -> None:
     """Three subjects, 0.25 the smallest p there is: an interval without zero is a hint."""
     gains = np.array([1.0, 1.1, 0.9])

@@ -78,6 +78,17 @@ def test_intervals_of_means_stay_where_the_metric_does() -> None:
     assert table[table["control"] == "ridge"].iloc[0]["difference_ci_low"] < 0
 
 
+def test_intervals_of_differences_stay_where_differences_do() -> None:
+    cases = [
+        ScoredCase(Case(s), {"synthetic": [record(value, "ssim")], "ridge": [record(-0.9, "ssim")]})
+        for s, value in (("01", 0.9), ("02", 0.95), ("03", -0.8))
+    ]
+    paired = statistics(cases).query("control == 'ridge'").iloc[0]
+    assert paired["difference_ci_high"] == 2.0  # SSIM lies within -1 and 1
+    assert paired["difference_ci_low"] > -2.0
+    assert paired["interval"].endswith("cut at 2")
+
+
 def test_differences_use_only_sessions_that_both_have() -> None:
     ours = {"01/1": 1.0, "01/2": 9.0, "02": 2.0, "03": 3.0}
     table = statistics(cohort(ours, ridge={"01/1": 2.0, "01/2": math.nan, "02": 3.0, "03": 4.0}))

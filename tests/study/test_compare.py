@@ -12,7 +12,7 @@ import pytest
 
 from recontrast.errors import ConfigError
 from recontrast.study.cohort import source_tiers
-from recontrast.study.compare import Finding, check_orderings, in_words, mean_over, values_by_direction
+from recontrast.study.compare import Finding, bounds_of, check_orderings, in_words, mean_over, values_by_direction
 from recontrast.study.settings import Ordering, Side
 
 ONE = ["T1w-T2w"]
@@ -113,6 +113,20 @@ def test_volumes_are_compared_structure_by_structure(tested: list[Finding]) -> N
     assert table.loc["error", "difference"] == pytest.approx(3.0)
     assert table.loc["overlap", "difference"] == pytest.approx(0.0)
     assert table.loc["none", "verdict"] == "not tested"
+
+
+def test_intervals_of_differences_stay_where_differences_do(tested: list[Finding]) -> None:
+    for item, dice in zip(tested, ([0.99, 0.99, 0.99, 0.99], [0.9, 0.9, 0.9, 0.0]), strict=True):
+        rows = {"case": [f"sub-{n}" for n in range(4)], "subject": [f"sub-{n}" for n in range(4)], "dice": dice}
+        table = pd.DataFrame(rows).assign(session="", segmenter="tissue", structure="GM", status="ok")
+        table.to_csv(item.evaluations["recontrast"] / "volumes.tsv", sep="\t", index=False)
+    claim = Ordering(
+        claim="a", better=Side(method="first"), worse=Side(method="second"), metric="volumes.dice", region="GM"
+    )
+    row = check_orderings([claim], tested, ONE).iloc[0]
+    assert (row["ci_high"], row["verdict"]) == (1.0, "undecided")
+    assert bounds_of("psnr+mae", "recontrast") == (-np.inf, np.inf)
+    assert bounds_of("ssim+mae", "recontrast") == (-0.5, np.inf)
 
 
 def test_a_claim_of_no_difference_has_a_margin(tested: list[Finding]) -> None:

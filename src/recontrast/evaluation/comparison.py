@@ -26,6 +26,7 @@ from recontrast.evaluation.statistics import (
     friedman,
     hedges_g,
     odds_in_words,
+    of_differences,
     paired_test,
     post_hoc,
     sample_in_words,
@@ -33,6 +34,7 @@ from recontrast.evaluation.statistics import (
     verdict,
 )
 from recontrast.evaluation.statistics.several import PostHoc
+from recontrast.evaluation.volume_tables import MEASURES
 from recontrast.io.tables import read_table, require_columns
 from recontrast.metrics import METRICS
 
@@ -122,9 +124,9 @@ def compare_evaluations(
             f"{metric} in {region}: {len(complete)} subject(s) have a value of every translator, 2 are needed; "
             "evaluate all translators on the same subjects"
         )
-    higher = _direction(definition, metric)
+    higher, bounds = _direction_and_bounds(definition, metric)
     found = friedman(complete.to_numpy(), seed=seed) if complete.shape[1] > 2 else None
-    pairs = _pairs(complete, seed, test)
+    pairs = _pairs(complete, seed, test, of_differences(bounds))
     names = [str(name) for name in complete.columns]
     if found is not None:
         compared = post_hoc(complete.to_numpy(), method)
@@ -302,11 +304,12 @@ def _values(
     return shared, left_out
 
 
-def _pairs(values: pd.DataFrame, seed: int, test: PairedTest) -> pd.DataFrame:
+def _pairs(values: pd.DataFrame, seed: int, test: PairedTest, bounds: tuple[float, float]) -> pd.DataFrame:
     rows = []
     for first, second in combinations(values.columns, 2):
         differences = (values[second] - values[first]).to_numpy()
-        interval, result = bootstrap_interval(differences, seed=seed), paired_test(differences, test)
+        interval = bootstrap_interval(differences, seed=seed).within(bounds)
+        result = paired_test(differences, test)
         base = float(values[first].mean())
         rows.append(
             {
@@ -337,11 +340,12 @@ def _two_in_words(pair: Mapping[Any, Any], place: str, higher_is_better: bool) -
     return f"{said} {odds}".rstrip()
 
 
-def _direction(definition: Mapping[str, Any], metric: str) -> bool:
+def _direction_and_bounds(definition: Mapping[str, Any], metric: str) -> tuple[bool, tuple[float, float]]:
     uses = definition.get("metrics")
     if metric in VOLUME_MEASURES:
-        return VOLUME_MEASURES[metric]
+        return VOLUME_MEASURES[metric], MEASURES[metric]
     for use in uses if isinstance(uses, list) else ():
         if isinstance(use, Mapping) and use.get("label") == metric:
-            return METRICS.get(str(use.get("metric"))).higher_is_better
+            known = METRICS.get(str(use.get("metric")))
+            return known.higher_is_better, known.bounds
     raise FormatError(f"evaluation.json: the protocol does not define the metric {metric}")

@@ -16,7 +16,6 @@ from recontrast.evaluation.protocols import Protocol, require_one_protocol
 from recontrast.evaluation.scores import BLOCK_MM, BLOCKS, OK, SYNTHETIC, Blocks, Record
 from recontrast.evaluation.settings import PairedTest
 from recontrast.evaluation.statistics import (
-    ANY,
     FEWEST_FOR_BOOTSTRAP,
     RESAMPLES,
     Adjustment,
@@ -30,6 +29,7 @@ from recontrast.evaluation.statistics import (
     mixed_model,
     no_interval,
     non_inferiority,
+    of_differences,
     paired_test,
     rank_biserial,
     sample_in_words,
@@ -241,7 +241,7 @@ def describe_interval(statistics: pd.DataFrame) -> dict[str, Any]:
             f"from {FEWEST_FOR_BOOTSTRAP} subjects the outer ends of Student t and of the studentised bootstrap "
             f"({RESAMPLES} samples) of the mean over subjects, from 3 Student t, for 1 subject a bootstrap over up to "
             f"{BLOCKS} slabs of axial slices of at least {BLOCK_MM:g} mm within that subject, which says nothing of "
-            "other subjects; of a mean, what lies beyond the values a metric can have is cut off"
+            "other subjects; what lies beyond the values a metric can have, or their differences, is cut off"
         ),
         "difference": "synthetic - control of the same subject",
         "used": sorted(set(statistics["interval"].dropna())) if len(statistics) else [],
@@ -330,7 +330,9 @@ _ADJUSTED: dict[str, Adjustment] = {
 def _comparison(cell: _Cell, name: str, control: _Cell, plan: _Plan) -> dict[str, Any]:
     values = cell.values(control)
     differences = np.array([float(np.mean(sessions)) for sessions in values.values()])
-    interval = _interval(cell, control, differences, METRICS.get(plan.protocol.use(plan.metric).metric), plan.seed)
+    metric = METRICS.get(plan.protocol.use(plan.metric).metric)
+    bounds = of_differences(metric.bounds)
+    interval = _interval(cell, control, differences, metric, plan.seed).within(bounds)
     result = paired_test(differences, plan.test)
     return {
         "control": name,
@@ -348,12 +350,12 @@ def _comparison(cell: _Cell, name: str, control: _Cell, plan: _Plan) -> dict[str
         "test": result.test,
         "better": verdict(interval, higher_is_better=plan.protocol.higher_is_better(plan.metric)),
         "interval": interval.over,
-        **_mixed(list(values.values()), tested=True),
+        **_mixed(list(values.values()), tested=True, bounds=bounds),
         **_within_margin(differences, name, cell, plan),
     }
 
 
-def _mixed(sessions: Sequence[Sequence[float]], *, tested: bool, bounds: tuple[float, float] = ANY) -> dict[str, Any]:
+def _mixed(sessions: Sequence[Sequence[float]], *, tested: bool, bounds: tuple[float, float]) -> dict[str, Any]:
     """Columns of the mixed-effects model; empty where no subject has several sessions."""
     if max(map(len, sessions), default=0) < 2:
         return {}

@@ -11,8 +11,10 @@ import pandas as pd
 from recontrast.errors import RecontrastError
 from recontrast.evaluation.protocols import PROTOCOLS
 from recontrast.evaluation.scores import SYNTHETIC
-from recontrast.evaluation.statistics import Interval, bootstrap_interval, paired_test, shapiro_wilk
+from recontrast.evaluation.statistics import Interval, bootstrap_interval, of_differences, paired_test, shapiro_wilk
 from recontrast.io.tables import read_table
+from recontrast.metrics import METRICS
+from recontrast.study import volumes
 from recontrast.study.score import primary_region, read_scores, subject_values
 from recontrast.study.settings import Ordering, Side
 from recontrast.study.volumes import higher_is_better, is_volume, volume_values
@@ -84,6 +86,18 @@ def mean_over(parts: Mapping[str, pd.Series[float]]) -> pd.Series[float] | None:
     return pd.concat(list(parts.values()), axis=1).mean(axis=1, skipna=False).dropna()
 
 
+def bounds_of(label: str, protocol: str) -> tuple[float, float]:
+    """Lowest and highest value of a metric, or of the mean of several.
+
+    >>> bounds_of("ssim_axial+ssim_coronal", "grantjacob2021"), bounds_of("volumes.dice", "recontrast")
+    ((-1.0, 1.0), (0.0, 1.0))
+    """
+    if is_volume(label):
+        return volumes.bounds(label)
+    each = [METRICS.get(PROTOCOLS.get(protocol).use(one).metric).bounds for one in label.split("+")]
+    return sum(low for low, _ in each) / len(each), sum(high for _, high in each) / len(each)
+
+
 def check_orderings(
     orderings: Sequence[Ordering], tested: Sequence[Finding], directions: Sequence[str]
 ) -> pd.DataFrame:
@@ -130,6 +144,7 @@ def _check(ordering: Ordering, method: str, tested: Sequence[Finding], direction
         parts, others = (
             values_by_direction(tested, side, ordering.protocol, metric, ordering.region) for side in (better, worse)
         )
+        bounds = of_differences(bounds_of(metric, ordering.protocol))
         if is_volume(metric):
             higher = higher_is_better(metric)
         else:
@@ -152,7 +167,7 @@ def _check(ordering: Ordering, method: str, tested: Sequence[Finding], direction
         side = better if first is None else worse
         return row | {"interval": f"nothing was scored for {in_words(side)} by {ordering.protocol}", "subjects": 0}
     difference = (first[shared] - second[shared]) * (1 if higher else -1)
-    interval = bootstrap_interval(difference.tolist())
+    interval = bootstrap_interval(difference.tolist()).within(bounds)
     if not interval.exists:
         interval = _within_subject(tested, better, worse, ordering, metric, higher) or interval
     if not interval.exists:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from recontrast.study.compare import Finding
+from recontrast.study.compare import Finding, bounds_of
 from recontrast.study.layouts import LAYOUTS
-from recontrast.study.layouts.scores import bounds_of, entry, title
+from recontrast.study.layouts.scores import entry, title
 from recontrast.study.settings import Published, PublishedRow, Side
 
 

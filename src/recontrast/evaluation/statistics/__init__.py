@@ -19,6 +19,7 @@ from recontrast.evaluation.statistics.intervals import (
     IntervalMethod,
     bootstrap_interval,
     no_interval,
+    of_differences,
     within_subject_interval,
 )
 from recontrast.evaluation.statistics.margins import Margin, MarginResult, equivalence, non_inferiority
@@ -77,6 +78,7 @@ __all__ = [
     "no_interval",
     "non_inferiority",
     "odds_in_words",
+    "of_differences",
     "paired_test",
     "post_hoc",
     "power",

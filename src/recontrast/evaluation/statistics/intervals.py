@@ -76,6 +76,16 @@ class Interval:
         return Interval(low, high, f"{self.over}, cut at {' and '.join(cut)}") if cut else self
 
 
+def of_differences(bounds: tuple[float, float]) -> tuple[float, float]:
+    """Bounds of the differences of two values that lie within `bounds`.
+
+    >>> of_differences((0.0, 1.0)), of_differences((0.0, np.inf))
+    ((-1.0, 1.0), (-inf, inf))
+    """
+    width = bounds[1] - bounds[0]
+    return -width, width
+
+
 def no_interval(reason: str) -> Interval:
     """An interval that does not exist, and why."""
     return Interval(float("nan"), float("nan"), f"none: {reason}")

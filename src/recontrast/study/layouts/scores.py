@@ -10,10 +10,9 @@ import pandas as pd
 from recontrast.config import to_plain
 from recontrast.evaluation.protocols import PROTOCOLS
 from recontrast.evaluation.statistics import bootstrap_interval
-from recontrast.metrics import METRICS
 from recontrast.reporting.numbers import Measure, decimals_for, interval, number
 from recontrast.study import volumes
-from recontrast.study.compare import Finding, directions_of, mean_over, values_by_direction
+from recontrast.study.compare import Finding, bounds_of, directions_of, mean_over, values_by_direction
 from recontrast.study.layouts import LAYOUTS
 from recontrast.study.settings import Published
 from recontrast.study.volumes import is_volume
@@ -56,17 +55,6 @@ def title(label: str, protocol: str, *, mixed: bool = False) -> str:
         return volumes.title(label)
     measure = Measure.of(label.partition("+")[0], to_plain(PROTOCOLS.get(protocol)))
     return (replace(measure, label=measure.metric) if mixed or "+" in label else measure).title
-
-
-def bounds_of(label: str, protocol: str) -> tuple[float, float]:
-    """Lowest and highest value of a metric, or of a mean of several labels of one.
-
-    >>> bounds_of("ssim_axial+ssim_coronal", "grantjacob2021"), bounds_of("volumes.dice", "recontrast")
-    ((-1.0, 1.0), (0.0, 1.0))
-    """
-    if is_volume(label):
-        return volumes.bounds(label)
-    return METRICS.get(PROTOCOLS.get(protocol).use(label.partition("+")[0]).metric).bounds
 
 
 def share(scored: int, directions: int) -> str:
