@@ -48,6 +48,7 @@ def test_images_are_the_formula_and_say_that_they_are_synthetic(maps: Path, tmp_
     np.testing.assert_allclose(image.affine, source["PDmap"].affine)
     sidecar = read_sidecar(path)
     assert sidecar["Synthetic"] is True
+    assert sidecar["ScaleSettings"]["high"] == 99.9
     assert "not" in sidecar["SyntheticStatement"]
     assert (sidecar["RepetitionTime"], sidecar["EchoTime"], sidecar["InversionTime"]) == (9.0, 0.124, 2.472)
     assert sidecar["Sources"] == [f"sub-01/anat/sub-01_{name}.nii.gz" for name in TIMES]

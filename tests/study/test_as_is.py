@@ -9,20 +9,23 @@ import numpy as np
 from recontrast.io.bids import read_sidecar
 from recontrast.io.nifti import read_volume
 from recontrast.preparation.cohort import read_cohort
-from recontrast.preparation.normalize import Scale
+from recontrast.preparation.normalize import Scale, ScaleSettings
 from recontrast.study.as_is import write_as_is
 
 
 def test_the_image_is_copied_and_marked(make_prepared, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     cases = read_cohort(make_prepared()).cases
-    assert write_as_is(cases, "T1w", "T2w", "scanner", tmp_path / "out") == []
+    assert write_as_is(cases, "T1w", "T2w", "scanner", tmp_path / "out", ScaleSettings(high=98.0)) == []
     made = tmp_path / "out" / cases[0].case.folder / "anat" / f"{cases[0].key}_desc-scanner_T2w.nii.gz"
     np.testing.assert_array_equal(read_volume(made).data, read_volume(cases[0].images["T1w"]).data)
     sidecar = read_sidecar(made)
     assert Scale.from_dict(sidecar["Scale"]) == cases[0].scales["T1w"]
+    assert sidecar["ScaleSettings"]["high"] == 98.0  # `evaluate` brings it to the percentiles of a protocol
     assert "not translated" in sidecar["Description"]
 
 
 def test_cases_without_the_contrast_are_named(make_prepared, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     cases = read_cohort(make_prepared()).cases
-    assert write_as_is(cases, "PDw", "T2w", "scanner", tmp_path / "out") == [case.key for case in cases]
+    assert write_as_is(cases, "PDw", "T2w", "scanner", tmp_path / "out", ScaleSettings()) == [
+        case.key for case in cases
+    ]

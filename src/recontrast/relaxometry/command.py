@@ -15,7 +15,7 @@ from recontrast.execution.workers import Summary, failures, run_cases
 from recontrast.io.bids import BidsName, Case, write_description, write_sidecar
 from recontrast.io.nifti import write_volume
 from recontrast.phantom.sequences import TurboSpinEcho
-from recontrast.preparation.normalize import fit_scale
+from recontrast.preparation.normalize import ScaleSettings, fit_scale
 from recontrast.provenance import FILE_NAME, version, write_provenance
 from recontrast.relaxometry.files import MapFiles, find_map_files, read_maps
 from recontrast.relaxometry.results import forget, read_failed, write_cases
@@ -100,7 +100,8 @@ def _one_case(files: MapFiles, *, sequence: TurboSpinEcho, settings: SynthesizeS
     needed = required_maps(sequence)
     maps, grid = read_maps(files, needed)
     volume = Volume(synthetic_image(maps, sequence), grid.affine)
-    scale = fit_scale(volume)
+    fitting = ScaleSettings()
+    scale = fit_scale(volume, fitting)
     write_volume(path, volume, like=files.paths["PD"], description="SYNTHETIC, from parameter maps")
     write_sidecar(
         path,
@@ -111,6 +112,7 @@ def _one_case(files: MapFiles, *, sequence: TurboSpinEcho, settings: SynthesizeS
             "SyntheticStatement": STATEMENT,
             "Sources": [_relative(files.paths[name], settings.maps) for name in needed],
             "Scale": scale.to_dict(),
+            "ScaleSettings": to_plain(fitting),
             "Units": "proton density",
         },
     )

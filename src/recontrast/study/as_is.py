@@ -6,12 +6,16 @@ import shutil
 from pathlib import Path
 
 from recontrast.atomic import make_folder
+from recontrast.config import to_plain
 from recontrast.io.bids import BidsName, write_description, write_sidecar
 from recontrast.preparation.cohort import PreparedCase
+from recontrast.preparation.normalize import ScaleSettings
 from recontrast.provenance import version
 
 
-def write_as_is(cases: tuple[PreparedCase, ...], label: str, target: str, name: str, folder: Path) -> list[str]:
+def write_as_is(
+    cases: tuple[PreparedCase, ...], label: str, target: str, name: str, folder: Path, settings: ScaleSettings
+) -> list[str]:
     """Copy one contrast of each case under the target's name, with the scale that the case has for it.
 
     Evaluated like a translator's images, they give what no control of the scores has: numbers that no gain was fitted
@@ -23,12 +27,13 @@ def write_as_is(cases: tuple[PreparedCase, ...], label: str, target: str, name: 
         target: Contrast it is held against.
         name: Method it stands for; the `desc` of the files.
         folder: BIDS derivative to write.
+        settings: How the scales of the cases were fitted; protocols of other percentiles need to know.
 
     Returns:
         Cases that lack the contrast or the target; they are left out.
 
     Example:
-        >>> write_as_is((), "T1w", "T2w", "untranslated", Path("out"))  # doctest: +SKIP
+        >>> write_as_is((), "T1w", "T2w", "untranslated", Path("out"), ScaleSettings())  # doctest: +SKIP
         []
     """
     absent = []
@@ -47,6 +52,7 @@ def write_as_is(cases: tuple[PreparedCase, ...], label: str, target: str, name: 
                 "Description": f"{label} as it is, not translated, under the name of {target}",
                 "Sources": [str(case.images[label])],
                 "Scale": case.scales[label].to_dict(),
+                "ScaleSettings": to_plain(settings),
             },
         )
     return absent

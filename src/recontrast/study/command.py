@@ -263,7 +263,8 @@ def _test_as_is(
     folder = work.settings.out / TESTS / direction.label / name
     log.info("testing %s/%s …", direction.label, name)
     try:
-        absent = write_as_is(work.cohort.split("test"), label, direction.target, name, folder / IMAGES)
+        cases, scale = work.cohort.split("test"), work.cohort.scale_settings
+        absent = write_as_is(cases, label, direction.target, name, folder / IMAGES, scale)
         origin = f"{name} {work.settings.prepared.resolve()} {label}"
         missing = cohorts.incomplete_cases(work.cohort.split("test"), direction)
         scoring = replace(scoring, incomplete=missing.union(absent))
