@@ -66,24 +66,41 @@ def test_auto_takes_the_fastest_that_agrees(machine: Any) -> None:
     assert machine(fast=False, off={("torch", "bf16"): too_far}) == ("torch", "fp32", 0.0)
 
 
-def test_the_reference_of_a_single_volume_is_asked_for_twice_and_used_once(
-    machine: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [((0.2, 0.1), [1, 2, 2, 2]), ((0.1, 0.2), [1, 2, 1, 1]), ((0.4, 0.1), [1, 1, 1])],
+    ids=["two are faster", "one is faster", "too long to try"],
+)
+def test_the_reference_of_single_volumes_is_computed_in_the_faster_way(
+    machine: Any, monkeypatch: pytest.MonkeyPatch, seconds: tuple[float, float], shown: list[int]
 ) -> None:
     machine()
-    seen: list[tuple[int, ...]] = []
+    seen: list[int] = []
+    clock = [0.0]
     plain = Off.__call__
 
     def watched(self: Off, batch: np.ndarray) -> np.ndarray:
         if (self.name, self.precision) == ("torch", "fp32"):
-            seen.append(batch.shape)
+            seen.append(len(batch))
+            clock[0] += seconds[len(batch) - 1]
         return plain(self, batch)
 
     monkeypatch.setattr(Off, "__call__", watched)
+    monkeypatch.setattr(choice.time, "perf_counter", lambda: clock[0])
     volume = PROBE.reshape(1, 1, 3, 8, 8)
-    found = Engines(torch.nn.Identity(), (0.0, 1.0), EngineSettings(), volumes=True).choose(volume)
-    assert (found.engine.name, found.engine.precision, found.rms) == ("openvino", "bf16", 0.0)
+    engines = Engines(torch.nn.Identity(), (0.0, 1.0), EngineSettings(), volumes=True)
+    for _ in range(3):
+        found = engines.choose(volume)
+        assert (found.engine.name, found.engine.precision, found.rms) == ("openvino", "bf16", 0.0)
+    assert seen == shown
+
+
+def test_slices_are_their_own_reference(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine()
+    seen: list[tuple[int, ...]] = []
+    monkeypatch.setattr(Off, "__call__", lambda self, batch: seen.append(batch.shape) or batch)
     Engines(torch.nn.Identity(), (0.0, 1.0), EngineSettings()).choose(PROBE)
-    assert seen == [(2, 1, 3, 8, 8), PROBE.shape]
+    assert seen == [PROBE.shape] * 2
 
 
 def test_a_difference_that_is_not_a_number_is_not_agreement(machine: Any) -> None:
