@@ -10,10 +10,12 @@ import pytest
 
 from recontrast.training.loop import Job, Learned, State
 from recontrast.training.outcome import lines_of
+from recontrast.training.plan import LoopSettings
 
 
-def of(kept_step: int, best_score: float | None, share: float | None) -> list[str]:
-    job = SimpleNamespace(run=Path("run"), description=SimpleNamespace(direction="T1w to FLAIR"))
+def of(kept_step: int, best_score: float | None, share: float | None, steps: int = 9, minutes: float = 2) -> list[str]:
+    plan = SimpleNamespace(loop=LoopSettings(steps=steps, minutes=minutes))
+    job = SimpleNamespace(run=Path("run"), description=SimpleNamespace(direction="T1w to FLAIR"), plan=plan)
     state = State(step=9, seconds=90.0, best_score=best_score, best_step=6)
     learned = Learned(
         state=state, kept_step=kept_step, reason="9 steps done", metric="psnr in brain", precision="fp32",
@@ -35,3 +37,16 @@ def test_lines_say_whose_weights_are_kept(
 ) -> None:
     first = "T1w -> FLAIR: 9 steps done, 1.5 min (0.25 s a step, fp32, 1,200 parameters)"
     assert of(kept_step, best_score, share) == [first, *middle, "no error bars", "translator: run/translator"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "minutes", "said"),
+    [(9, 10, True), (9, 2.9, False), (9, 0, False), (0, 10, False), (20, 10, False)],
+    ids=["a seventh of the time", "half of it", "no budget", "minutes alone", "ended otherwise"],
+)
+def test_steps_that_end_long_before_the_minutes_are_told(steps: int, minutes: float, said: bool) -> None:
+    told = [line for line in of(9, None, None, steps, minutes) if "of the 10 minutes" in line]
+    assert bool(told) == said
+    if said:
+        assert "that is 15% of the 10 minutes" in told[0]
+        assert told[0].endswith("--set loop.steps=60")

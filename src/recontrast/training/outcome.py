@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from recontrast.training.loop import Job, Learned
     from recontrast.translation.uncertainty import ErrorBars
 
+_LITTLE = 0.5
+"""Part of the minutes below which a training that did all its steps says that it could have had more."""
+
 
 def save_translators(job: Job, learned: Learned) -> dict[str, Any]:
     """Save the best weights, and those of all snapshots, as translators.
@@ -73,7 +76,7 @@ def lines_of(job: Job, learned: Learned, said: Sequence[str]) -> list[str]:
     """What is said of a finished training, line by line, with what else is to be `said` before the last."""
     state, direction = learned.state, job.description.direction.replace(" to ", " -> ")
     speed = f"{learned.seconds_per_step:.2f} s a step, {learned.precision}, {learned.parameters:,} parameters"
-    lines = [f"{direction}: {learned.reason}, {state.seconds / 60:.1f} min ({speed})"]
+    lines = [f"{direction}: {learned.reason}, {state.seconds / 60:.1f} min ({speed})", *_time_left(job, learned)]
     if state.best_score is not None:
         best = f"best validation at step {state.best_step}: {learned.metric} {state.best_score:.4g}"
         lines.append(best if learned.kept_step == state.best_step else f"weights of the last step; {best}")
@@ -82,3 +85,18 @@ def lines_of(job: Job, learned: Learned, said: Sequence[str]) -> list[str]:
             f"kept of what the network adds to the control, by data it did not learn from: {learned.share:.0%}"
         )
     return [*lines, *said, f"translator: {job.run / FOLDER}"]
+
+
+def _time_left(job: Job, learned: Learned) -> list[str]:
+    """A line where the steps ended long before the minutes: what was busy while they were timed may be free later."""
+    loop, state = job.plan.loop, learned.state
+    if not loop.minutes or not loop.steps or state.step < loop.steps or state.seconds > _LITTLE * 60 * loop.minutes:
+        return []
+    used = state.seconds / (60 * loop.minutes)
+    more = int(state.step / max(used, 1e-3))
+    line = (
+        f"that is {used:.0%} of the {loop.minutes:g} minutes: the machine was busy when steps were timed, or loop.steps "
+        f"was set low; about {more} steps would have fitted. To use the time, train in another folder once the machine "
+        f"is free, or with --set loop.steps={more}"
+    )
+    return [line]
