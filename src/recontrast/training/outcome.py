@@ -95,8 +95,8 @@ def _time_left(job: Job, learned: Learned) -> list[str]:
     used = state.seconds / (60 * loop.minutes)
     more = int(state.step / max(used, 1e-3))
     line = (
-        f"that is {used:.0%} of the {loop.minutes:g} minutes: the machine was busy when steps were timed, or loop.steps "
-        f"was set low; about {more} steps would have fitted. To use the time, train in another folder once the machine "
+        f"that is {used:.0%} of the {loop.minutes:g} minutes: steps were timed on a busy machine, or loop.steps was "
+        f"set low; about {more} steps would have fitted. To use the time, train in another folder once the machine "
         f"is free, or with --set loop.steps={more}"
     )
     return [line]
