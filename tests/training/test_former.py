@@ -24,6 +24,12 @@ def run(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def finish(run: Path, content: dict[str, object]) -> None:
+    (run / "provenance.json").write_text(json.dumps({"stage": "train", **content, "result": {}}))
+    (run / "translator").mkdir(exist_ok=True)
+    (run / "translator" / "translator.json").write_text("{}")
+
+
 def test_an_empty_folder_holds_nothing(tmp_path: Path) -> None:
     assert not has_begun(tmp_path)
     assert not is_finished(tmp_path, FACTS, resume=False)
@@ -37,8 +43,18 @@ def test_a_begun_run_goes_on_when_asked_to(run: Path) -> None:
 
 
 def test_a_result_is_left_alone(run: Path) -> None:
-    (run / "provenance.json").write_text(json.dumps({"stage": "train", **FACTS, "result": {}}))
+    finish(run, FACTS)
     assert is_finished(run, FACTS, resume=False)
+
+
+def test_a_result_whose_translator_was_removed_is_not_called_finished(run: Path) -> None:
+    finish(run, FACTS)
+    (run / "translator" / "translator.json").unlink()
+    with pytest.raises(ConfigError, match="an unfinished training whose translator was removed; add --resume"):
+        is_finished(run, FACTS, resume=False)
+    assert not is_finished(run, FACTS, resume=True)
+    (run / "checkpoints" / "last" / "state.json").unlink()
+    assert not is_finished(run, FACTS, resume=False)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +70,7 @@ def test_another_training_is_not_mixed_in(run: Path, facts: dict[str, object], s
 
 
 def test_a_result_without_checkpoints_is_compared_too(run: Path) -> None:
-    (run / "provenance.json").write_text(json.dumps({"stage": "train", **FACTS, "result": {}}))
+    finish(run, FACTS)
     (run / "checkpoints" / "last" / "state.json").unlink()
     assert is_finished(run, FACTS, resume=False)
     with pytest.raises(ConfigError, match=r"sources differ: sources was \['T1w'\], is \['T2w'\]"):
@@ -93,10 +109,7 @@ def stage(start: str, weights: str | None, **loop: int) -> dict[str, object]:
 
 
 def test_the_weights_a_second_stage_began_with_count_and_not_where_they_lie(run: Path) -> None:
-    def former(content: dict[str, object]) -> None:
-        (run / "provenance.json").write_text(json.dumps({"stage": "train", **content, "result": {}}))
-
-    former(stage("/old/first", "abc"))
+    finish(run, stage("/old/first", "abc"))
     assert is_finished(run, stage("/new/first", "abc"), resume=False)
     with pytest.raises(ConfigError, match=r"recipe\.options\.start names has other weights"):
         is_finished(run, stage("/old/first", "def"), resume=True)
@@ -104,13 +117,13 @@ def test_the_weights_a_second_stage_began_with_count_and_not_where_they_lie(run:
         is_finished(run, stage("/new/first", "abc", seed=1), resume=True)
     # An older version noted the weights beside the run, or nowhere: then the folder is all there is to go by.
     older = {name: value for name, value in stage("/old/first", None).items() if name != "recipe_start"}
-    former(older)
+    finish(run, older)
     assert is_finished(run, stage("/old/first", "abc"), resume=False)
     with pytest.raises(ConfigError, match=r"recipe\.options\.start was /old/first, is /new/first"):
         is_finished(run, stage("/new/first", "abc"), resume=True)
     (run / RECORD).write_text(json.dumps({"job": "first", "sha256": "abc"}))
     assert is_finished(run, stage("/new/first", "abc"), resume=False)
-    former(older | {"recipe_start": None})
+    finish(run, older | {"recipe_start": None})
     assert is_finished(run, stage("/new/first", "abc"), resume=False)
 
 
@@ -129,7 +142,7 @@ def test_a_setting_that_came_later_was_at_its_default(run: Path) -> None:
     older = {**plan, "data": {name: value for name, value in plan["data"].items() if name != "context_steep"}}
     (run / "provenance.json").write_text(json.dumps({"stage": "train", **FACTS, "plan": older}))
     assert not is_finished(run, {**FACTS, "plan": plan}, resume=True)
-    (run / "provenance.json").write_text(json.dumps({"stage": "train", **FACTS, "plan": older, "result": {}}))
+    finish(run, {**FACTS, "plan": older})
     assert is_finished(run, {**FACTS, "plan": plan}, resume=False)
     other = {**plan, "data": {**plan["data"], "context_steep": 1}}
     with pytest.raises(ConfigError, match=r"plan\.data\.context_steep was 0, is 1"):

@@ -150,6 +150,19 @@ def test_a_resumed_game_equals_an_uninterrupted_one_bit_for_bit(
     assert all(torch.equal(value, translators[1][name]) for name, value in translators[0].items())
 
 
+def test_snapshots_of_a_training_stopped_before_its_first_checkpoint_do_not_outlive_it(
+    learn_from: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = ("loop.snapshots=2", "loop.validate_every=1000", "loop.checkpoint_minutes=1000")
+    with monkeypatch.context() as patch:
+        stop_at(patch, 5)
+        with pytest.raises(Stopped):
+            learn_from("run", "loop.steps=8", "loop.seed=1", *late)
+    run = learn_from("run", "loop.steps=6", "loop.seed=2", *late)
+    for folder in (run / "checkpoints" / "snapshots", run / "snapshots"):
+        assert sorted(each.name for each in folder.iterdir()) == ["step-00000003", "step-00000006"]
+
+
 @pytest.mark.slow
 def test_a_game_whose_loss_is_not_finite_says_where_and_keeps_the_last_checkpoint(
     play: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path

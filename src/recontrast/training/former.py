@@ -102,12 +102,13 @@ def is_finished(run: Path, facts: dict[str, Any], *, resume: bool) -> bool:
             f"{_difference(former, facts, different[0])}); train in another folder, or remove this one"
         )
     same_budget = former.get("plan") == facts["plan"]
-    if "result" in former and same_budget:
+    if "result" in former and same_budget and _holds_translator(run):
         return True
     if not begun:
         _require_no_translator(run, "and no checkpoint that this training could go on from")
     if begun and not resume:
         kind = "an unfinished training" if same_budget else "a training with another budget"
+        kind += "" if _holds_translator(run) or "result" not in former else " whose translator was removed"
         raise ConfigError(
             f"{run} holds {kind}; add --resume to go on from its last checkpoint, or train in another folder"
         )

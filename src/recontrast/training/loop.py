@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import statistics
 import time
 import warnings
@@ -201,6 +202,8 @@ class _Training:
             self.learner.restore(checkpoint)
             self.state = State(**{name: checkpoint.state[name] for name in State.__dataclass_fields__})
         else:
+            if fabric.is_global_zero:  # of a training stopped before its first checkpoint, maybe with another seed
+                shutil.rmtree(job.run / SNAPSHOTS, ignore_errors=True)
             self._begin()
         self.chief = fabric.is_global_zero
         self.live = LiveLine(self.chief)
