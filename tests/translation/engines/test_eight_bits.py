@@ -66,7 +66,7 @@ def test_integers_are_close_and_are_what_is_computed(network: nn.Module, image: 
     made = engine(image)
     spread = float(np.std(reference))
     assert 0 < np.sqrt(np.mean((made - reference) ** 2)) < 0.02 * spread
-    used = engine._compiled[SHAPE].get_compiled_model().get_runtime_model().get_ordered_ops()
+    used = engine._compiled[SHAPE][0].get_compiled_model().get_runtime_model().get_ordered_ops()
     kinds = [
         node.get_rt_info()["runtimePrecision"].astype(str)
         for node in used
