@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn import functional
 
 from recontrast.errors import ConfigError, UnknownNameError
+from recontrast.models.dropout import relu_dropout
 
 CONVOLUTION: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
 """Convolution by number of spatial axes."""
@@ -129,31 +128,6 @@ class OwnStatistics(nn.Module):
 def max_pool(image: Tensor) -> Tensor:
     """Halve every spatial axis by the maximum of 2 (x 2) x 2 voxels; shape (B, C, I, J[, K])."""
     return _POOL[image.ndim - 2](image, 2)
-
-
-def relu_dropout(features: Tensor, rate: float, training: bool) -> Tensor:
-    """`dropout(relu(features), rate)`; may overwrite `features`, which must be the output of a layer.
-
-    On processors the mask of torch's dropout costs more than the convolutions around it. Here it is made of sixteen
-    random bits a value, 15 of which are compared with the rate (steps of 1/32768), and no mask is kept: a zero in
-    the result says where the gradient is zero. The random bits are seeded from torch's generator.
-
-    Args:
-        features: Any shape, float32 or bfloat16.
-        rate: Probability of being dropped, in [0, 1).
-        training: Whether to drop at all.
-
-    Example:
-        >>> relu_dropout(torch.tensor([-1.0, 2.0]), 0.5, training=False)
-        tensor([0., 2.])
-    """
-    if not training or rate == 0:
-        return functional.relu(features, inplace=not _is_input(features))
-    fast = features.device.type == "cpu" and features.dtype in _SIGNED and not torch.compiler.is_compiling()
-    if not fast or not _is_dense(features) or _is_input(features):
-        return functional.dropout(functional.relu(features), rate, training=True)
-    dropped: Tensor = _ReluDropout.apply(features, rate)  # type: ignore[no-untyped-call]
-    return dropped
 
 
 def convolve_upsampled(image: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -388,43 +362,6 @@ class ResidualBlock(nn.Module):
         return result
 
 
-_SIGNED = {torch.float32: torch.int32, torch.bfloat16: torch.int16, torch.float16: torch.int16}
-"""Integer types of the same width; zeroing all bits of a float makes it 0.0."""
-
-
-class _ReluDropout(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, features: Tensor, rate: float) -> Tensor:
-        keep = _random_bits(features).bitwise_and_(0x7FFF)
-        # Minus one (all bits set) where the 15 random bits are at least the rate, zero elsewhere.
-        keep.sub_(min(round(rate * 0x8000), 0x7FFF)).bitwise_right_shift_(15).bitwise_not_()
-        integers = _SIGNED[features.dtype]
-        features.relu_().view(integers).bitwise_and_(keep.to(integers))
-        ctx.scale = 1.0 / (1.0 - rate)
-        features.mul_(ctx.scale)
-        ctx.mark_dirty(features)
-        ctx.save_for_backward(features)
-        return features
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (result,) = ctx.saved_tensors
-        passed = torch.ops.aten.threshold_backward(gradients[0], result, 0)
-        return passed.mul_(ctx.scale), None
-
-
-def _random_bits(like: Tensor) -> Tensor:
-    """Sixteen random bits a value, in the memory layout of `like`."""
-    if isinstance(like, FakeTensor):  # memory is counted, nothing is computed
-        return torch.empty(like.numel(), dtype=torch.int16).as_strided(like.shape, like.stride())
-    seed = int(torch.randint(2**62, ()))
-    count = like.numel()
-    words = np.random.Generator(np.random.SFC64(seed)).integers(
-        0, 2**64 - 1, size=(count + 3) // 4, dtype=np.uint64, endpoint=True
-    )
-    return torch.from_numpy(words.view(np.int16))[:count].as_strided(like.shape, like.stride())
-
-
 def _is_small(image: Tensor, places: int) -> bool:
     """Whether a matrix product is the faster form; recorded networks keep their convolutions."""
     small = image.ndim == 4 and image.shape[0] * places <= ROWS_OF_A_PRODUCT
@@ -435,16 +372,3 @@ def _is_recorded() -> bool:
     """Whether the network is being traced, compiled or exported: the plain form of a layer is wanted then."""
     traced: bool = torch._C._get_tracing_state() is not None
     return traced or torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export()
-
-
-def _is_input(features: Tensor) -> bool:
-    """Whether overwriting would destroy a parameter or an input whose gradient is wanted."""
-    return features.is_leaf and features.requires_grad
-
-
-def _is_dense(features: Tensor) -> bool:
-    """Whether the values fill one block of memory, in any order of the axes."""
-    return features.is_contiguous() or any(
-        features.ndim == dims and features.is_contiguous(memory_format=layout)
-        for dims, layout in ((4, torch.channels_last), (5, torch.channels_last_3d))
-    )

@@ -25,10 +25,10 @@ from recontrast.models.blocks import (
     halve,
     in_float32,
     norm_layer,
-    relu_dropout,
     require_spatial_dims,
     unframed,
 )
+from recontrast.models.dropout import relu_dropout
 
 _DROPPED = 5
 """Dropout stands on the way up above the innermost step, in all but the five outermost and innermost of the steps."""

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from recontrast.errors import ConfigError, UnknownNameError
 from recontrast.models import MODELS
+from recontrast.models.attention import attend
 from recontrast.models.blocks import (
     ACTIVATIONS,
     CONVOLUTION,
@@ -27,6 +28,7 @@ from recontrast.models.blocks import (
     require_spatial_dims,
     unframed,
 )
+from recontrast.models.dropout import dropout as dropped_out
 
 _DROPOUT = {2: nn.Dropout2d, 3: nn.Dropout3d}
 _INTERPOLATION = {2: "bilinear", 3: "trilinear"}
@@ -111,7 +113,7 @@ class TransUNet(nn.Module):
         self.token_norm = norm_layer(norm, channels[-1], dims)
         self.to_tokens = CONVOLUTION[dims](channels[-1], hidden, 3, padding=1)
         self.position = nn.Parameter(torch.zeros(1, hidden, *[position_size] * dims))
-        self.token_dropout = nn.Dropout(dropout)
+        self.token_rate = dropout
         self.layers = nn.ModuleList(_Layer(hidden, heads, mlp, dropout) for _ in range(layers))
         self.back = nn.Sequential(
             CONVOLUTION[dims](hidden, channels[-1], 3, padding=1), norm_layer(norm, channels[-1], dims), nn.ReLU(True),
@@ -141,7 +143,7 @@ class TransUNet(nn.Module):
         image = self.to_tokens(functional.relu(self.token_norm(features), inplace=True))
         size = image.shape[2:]
         tokens = (image + self._positions(size)).flatten(2).transpose(1, 2)
-        tokens = self.token_dropout(tokens)
+        tokens = dropped_out(tokens.contiguous(), self.token_rate, self.training)
         for layer in self.layers:
             tokens = layer(tokens)
         return tokens.transpose(1, 2).unflatten(2, size)
@@ -171,14 +173,14 @@ class _Layer(nn.Module):
         joined = self.queries_keys_values(self.attention_norm(tokens)).unflatten(-1, (3, self.heads, -1))
         queries, keys, values = joined.permute(2, 0, 3, 1, 4).unbind(0)
         rate = self.rate if self.training else 0.0
-        mixed = functional.scaled_dot_product_attention(queries, keys, values, dropout_p=rate)
+        mixed = attend(queries, keys, values, rate)
         tokens = tokens + self._dropped(self.attended(mixed.transpose(1, 2).flatten(2)))
         inner = self._dropped(functional.gelu(self.widen(self.forward_norm(tokens))))
         result: Tensor = tokens + self._dropped(self.narrow(inner))
         return result
 
     def _dropped(self, values: Tensor) -> Tensor:
-        return functional.dropout(values, self.rate, self.training)
+        return dropped_out(values, self.rate, self.training)
 
 
 class _PreActivated(nn.Module):

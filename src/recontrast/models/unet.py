@@ -23,9 +23,9 @@ from recontrast.models.blocks import (
     in_float32,
     max_pool,
     norm_layer,
-    relu_dropout,
     require_spatial_dims,
 )
+from recontrast.models.dropout import relu_dropout
 
 UPSAMPLINGS = ("nearest", "transpose")
 """nearest: repeat voxels, then convolve; transpose: a learned transposed convolution of width and stride 2."""
