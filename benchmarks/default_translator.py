@@ -1,7 +1,9 @@
 """The default translator against presets and a peer, on real heads: `python benchmarks/default_translator.py OUT`.
 
-sub-C07 and sub-C26 (brains, 1 mm, MNI space), each left out once: learned on one head, tested on the other. Every
-method gets the same wall-clock minutes of training and is scored by our default protocol, beside every control.
+--heads brains: sub-C07 and sub-C26 (brains, 1 mm, MNI space), each left out once: learned on one head, tested on the
+other. --heads sessions: sub-L01, L04 and L12 (whole heads of patients with multiple sclerosis, slices of 3 to 4
+mm), each left out once: learned on two patients. Every method gets the same wall-clock minutes of training and is
+scored by our default protocol, beside every control.
 
 Methods: `auto`, every 2D preset of a paper that learns from pairs or not, and MONAI's BasicUNet with 3D patches
 (`monai`) and with axial slices (`monai-2d`, which a processor can train in minutes); install MONAI, or give the folder
@@ -33,7 +35,6 @@ from recontrast.translation.command import TranslateSettings, translate
 
 REPOSITORY = Path(__file__).parents[1]
 DATA = Path(os.environ.get("RECONTRAST_REALDATA", REPOSITORY.parent / "shared" / "data"))
-SUBJECTS = ("C07", "C26")
 DIRECTIONS = {
     "T1w-FLAIR": (("T1w",), "FLAIR"),
     "T1w+T2w-FLAIR": (("T1w", "T2w"), "FLAIR"),
@@ -42,6 +43,7 @@ DIRECTIONS = {
     "T2w-FLAIR": (("T2w",), "FLAIR"),
     "FLAIR-T2w": (("FLAIR",), "T2w"),
 }
+FIRST = ("T1w-FLAIR", "T1w+T2w-FLAIR", "ceT1w-T1w")
 METHODS = (
     "auto", "osman2022", "tagawa2025", "grantjacob2021-pix2pix", "grantjacob2021-cyclegan", "grantjacob2021-unit",
     "monai", "monai-2d",
@@ -49,6 +51,21 @@ METHODS = (
 BEGUN = "auto-begun"
 CONTROLS = ("identity", "affine", "quantile", "ridge", "boosting")
 PATCH = (96, 96, 96)
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Scans of several subjects, their contrasts, and the space that they share."""
+
+    subjects: tuple[str, ...]
+    contrasts: tuple[str, ...]
+    space: str
+
+
+HEADS = {
+    "brains": Heads(("C07", "C26"), ("T1w", "ce-gadolinium_T1w", "T2w", "FLAIR"), "MNI"),
+    "sessions": Heads(("L01", "L04", "L12"), ("T1w", "T2w", "FLAIR"), "FLAIR"),
+}
 
 
 @dataclass(frozen=True)
@@ -70,17 +87,16 @@ class Fold:
         return DIRECTIONS[self.direction][1]
 
 
-def prepared_folder(out: Path, left_out: str) -> Path:
-    """Both heads with all contrasts, one of them in the test split."""
+def prepared_folder(out: Path, heads: Heads, left_out: str) -> Path:
+    """All heads with all contrasts, one of them in the test split."""
     folder = out / f"without-{left_out}"
     if (folder / "prepared" / "cases.tsv").is_file():
         return folder / "prepared"
-    splits = pd.DataFrame([(f"sub-{s}", "test" if s == left_out else "train") for s in SUBJECTS])
+    splits = pd.DataFrame([(f"sub-{s}", "test" if s == left_out else "train") for s in heads.subjects])
     write_table(folder / "splits.tsv", splits.set_axis(["subject", "split"], axis=1))
-    contrasts = ("T1w", "ce-gadolinium_T1w", "T2w", "FLAIR")
     prepare(
         PrepareSettings(
-            bids=DATA, out=folder / "prepared", contrasts=contrasts, space="MNI", subjects=SUBJECTS,
+            bids=DATA, out=folder / "prepared", contrasts=heads.contrasts, space=heads.space, subjects=heads.subjects,
             splits=folder / "splits.tsv", workers=1,
         )
     )  # fmt: skip
@@ -116,7 +132,7 @@ def monai_peer(fold: Fold, prepared: Path, synthetic: Path, minutes: float, flat
     from monai.data import DataLoader, Dataset
     from monai.inferers import SliceInferer, SlidingWindowInferer
     from monai.networks.nets import BasicUNet
-    from monai.transforms import Compose, EnsureTyped, RandCropByPosNegLabeld
+    from monai.transforms import Compose, EnsureTyped, RandCropByPosNegLabeld, SpatialPadd
     from monai.utils import set_determinism
 
     set_determinism(0)
@@ -131,7 +147,9 @@ def monai_peer(fold: Fold, prepared: Path, synthetic: Path, minutes: float, flat
             for head in heads
             for number in np.flatnonzero(head["head"].any(axis=(0, 1, 2)))
         ]
-        inferer = SliceInferer(roi_size=heads[0]["image"].shape[1:], spatial_dim=2, sw_batch_size=8, overlap=0.0)
+        largest = [-(-max(head["image"].shape[axis] for head in heads) // 16) * 16 for axis in (1, 2)]
+        steps_of.append(SpatialPadd(keys, largest))
+        inferer = SliceInferer(roi_size=largest, spatial_dim=2, sw_batch_size=8, overlap=0.0)
     else:
         steps_of.append(
             RandCropByPosNegLabeld(keys=keys, label_key="head", spatial_size=PATCH, pos=1, neg=0, num_samples=2)
@@ -213,14 +231,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", nargs="?", type=Path, default=Path("out/default-translator"))
     parser.add_argument("--minutes", type=float, default=3.0, help="training time of each method")
-    parser.add_argument("--only", nargs="*", default=["T1w-FLAIR", "T1w+T2w-FLAIR", "ceT1w-T1w"], choices=DIRECTIONS)
+    parser.add_argument("--only", nargs="*", default=[], choices=DIRECTIONS, help="left out: three, or what there is")
     parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=(*METHODS, BEGUN))
     parser.add_argument("--start-from", type=Path, help=f"run whose weights {BEGUN} begins with")
-    parser.add_argument("--leave-out", nargs="*", default=list(SUBJECTS), choices=SUBJECTS)
+    parser.add_argument("--leave-out", nargs="*", default=[], help="subjects; left out: each of them once")
+    parser.add_argument("--heads", default="brains", choices=HEADS)
     parser.add_argument("--monai", default="", help="folder that holds MONAI, when it is not installed")
     options = parser.parse_args()
     if BEGUN in options.methods and options.start_from is None:
         parser.error(f"{BEGUN} needs --start-from RUN")
+    heads = HEADS[options.heads]
+    possible = [name for name, (sources, target) in DIRECTIONS.items() if {*sources, target} <= set(heads.contrasts)]
+    unknown = [*(set(options.only) - set(possible)), *(set(options.leave_out) - set(heads.subjects))]
+    if unknown:
+        parser.error(f"{unknown[0]} is not among the {options.heads}: {', '.join((*possible, *heads.subjects))}")
     if not (DATA / "participants.tsv").is_file():
         print(f"real scans not found at {DATA}; set RECONTRAST_REALDATA to their folder")
         return
@@ -228,9 +252,9 @@ def main() -> None:
         sys.path.append(options.monai)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     tables = []
-    for left_out in options.leave_out:
-        prepared_folder(options.out, left_out)
-        for direction in options.only:
+    for left_out in options.leave_out or heads.subjects:
+        prepared_folder(options.out, heads, left_out)
+        for direction in options.only or [name for name in FIRST if name in possible]:
             folder = options.out / f"without-{left_out}" / f"{options.minutes:g}-minutes" / direction
             fold = Fold(direction, left_out, folder)
             how = (options.minutes, options.start_from)

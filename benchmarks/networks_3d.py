@@ -2,12 +2,13 @@
 
     python benchmarks/networks_3d.py [--networks res_unet att_unet trans_unet] [--size 128] [--train-size 96]
 
-Plain: the network as PyTorch runs it (fp32, contiguous memory, torch's Adam, default allocator). Ours: the learner as
-`recontrast train` uses it (bf16 where the processor has it, channels innermost, fused Adam, tuned allocator) and the
-translator as `recontrast translate` uses it (OpenVINO where installed). Every measurement is a process of its own.
-Memory is what the process takes beyond its imports. Inference includes the check against fp32, and is compared twice:
-with the layers one by one as papers draw them (images doubled in size, then convolved; joined, then convolved), and
-with our network, which saves products there, run by PyTorch. The last table holds windows against the whole volume.
+Plain: the network as PyTorch runs it (fp32, contiguous memory, torch's Adam, dropout and attention, default
+allocator). Ours: the learner as `recontrast train` uses it (bf16 where the processor has it, channels innermost, fused
+Adam, tuned allocator) and the translator as `recontrast translate` uses it (OpenVINO where installed). Every
+measurement is a process of its own. Memory is what the process takes beyond its imports. Inference includes the check
+against fp32 (also printed: the network alone), and is compared twice: with the layers one by one as papers draw them
+(images doubled in size, then convolved; joined, then convolved), and with our network, which saves products there, run
+by PyTorch. The last table holds windows against the whole volume.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -77,7 +78,8 @@ def train(name: str, size: int, steps: int, ours: bool, recompute: bool = False)
         adam = torch.optim.Adam(trained.parameters(), lr=5e-4)
         for _ in range(steps):
             begun = time.perf_counter()
-            loss = functional.l1_loss(trained(source), target)
+            with torchs_own():
+                loss = functional.l1_loss(trained(source), target)
             adam.zero_grad()
             loss.backward()
             adam.step()
@@ -104,6 +106,20 @@ def learner_of(name: str, steps: int, recompute: bool = False) -> Any:
     )
     options = {"in_channels": 1, "out_channels": 1, "spatial_dims": 3, **WIDTH_16[name]}
     return Learner(Fabric(accelerator="cpu"), plan, options, 0, choose_precision("auto"))
+
+
+@contextlib.contextmanager
+def torchs_own() -> Iterator[None]:
+    """Attention and dropout of PyTorch in the place of ours."""
+    from torch.nn import functional
+
+    from recontrast.models import trans_unet
+
+    def attend(queries: Any, keys: Any, values: Any, rate: float) -> Any:
+        return functional.scaled_dot_product_attention(queries, keys, values, dropout_p=rate)
+
+    with mock.patch.multiple(trans_unet, attend=attend, dropped_out=functional.dropout):
+        yield
 
 
 @contextlib.contextmanager
@@ -172,6 +188,7 @@ def infer(name: str, shape: tuple[int, ...], repeats: int, way: str, window: int
         from recontrast.preparation.normalize import Scale
         from recontrast.translation.engines.choice import EngineSettings
         from recontrast.translation.translator import Member, Translator, TranslatorDescription
+        from recontrast.volume import Volume
 
         about = TranslatorDescription(
             preset="benchmark", sources=("ce-gadolinium_T1w",), target="T1w", model=Member(name=name),
@@ -183,15 +200,26 @@ def infer(name: str, shape: tuple[int, ...], repeats: int, way: str, window: int
         def run() -> np.ndarray:
             return translator.predict_scaled({"ce-gadolinium_T1w": source}, {})
 
-    made = run()
+    made, seconds = run(), timed(run, repeats)
+    alone, precision = [], "fp32"
+    if way == "ours" and not window:
+        case = {"ce-gadolinium_T1w": Volume(source, np.eye(4))}
+        engine = translator.run(case, scales=dict.fromkeys(case, about.target_scale)).choice.engine
+        engine(source[None, None])
+        alone, precision = timed(lambda: engine(source[None, None]), repeats), engine.precision
+    np.save(Path(os.environ[FOLDER], f"{way}_{window}.npy"), made)
+    inside = source > 0  # outside, the translator delivers no signal
+    psnr = -10 * np.log10(float(np.mean((made - target)[inside] ** 2)))
+    return {"seconds": seconds, "alone": alone, "precision": precision, "psnr": psnr}
+
+
+def timed(run: Callable[[], object], repeats: int) -> list[float]:
     seconds = []
     for _ in range(repeats):
         begun = time.perf_counter()
-        made = run()
+        run()
         seconds.append(time.perf_counter() - begun)
-    np.save(Path(os.environ[FOLDER], f"{way}_{window}.npy"), made)
-    inside = source > 0  # outside, the translator delivers no signal
-    return {"seconds": seconds, "psnr": -10 * np.log10(float(np.mean((made - target)[inside] ** 2)))}
+    return seconds
 
 
 def in_a_process(tuned: bool, **what: Any) -> dict[str, Any]:
@@ -254,9 +282,11 @@ def compare(arguments: argparse.Namespace) -> None:
             settings = {"do": "infer", "name": name, "shape": [arguments.size] * 3, "repeats": arguments.repeats}
             ways = [in_a_process(way == "ours", **settings, way=way) for way in ("drawn", "plain", "ours")]
             drawn, slow, fast = (min(result["seconds"]) for result in ways)
+            alone = min(ways[2]["alone"])
             print(
                 f"{name:<11} inference {arguments.size}^3: layer by layer {drawn:.2f} s, our network in PyTorch "
-                f"{slow:.2f} s, ours {fast:.2f} s: {drawn / fast:.2f}x and {slow / fast:.2f}x; "
+                f"{slow:.2f} s, ours {fast:.2f} s: {drawn / fast:.2f}x and {slow / fast:.2f}x; its network alone, in "
+                f"{ways[2]['precision']}, {alone:.2f} s: {drawn / alone:.2f}x and {slow / alone:.2f}x; "
                 f"PSNR {ways[0]['psnr']:.2f} dB, changed by {ways[2]['psnr'] - ways[0]['psnr']:+.4f} dB",
                 flush=True,
             )
