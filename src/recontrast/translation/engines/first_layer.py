@@ -38,11 +38,8 @@ def exact_first_layer(model: Any) -> bool:
     """
     import openvino
     import openvino.opset8 as ops
-    from openvino.passes import ConstantFolding, Manager
 
-    folding = Manager()
-    folding.register_pass(ConstantFolding())
-    folding.run_passes(model)
+    fold_constants(model)
     image = model.inputs[0].get_node()
     first = _only_consumer(image)
     if first is not None and first.get_type_name() == "Pad":
@@ -62,6 +59,15 @@ def exact_first_layer(model: Any) -> bool:
     image.set_partial_shape(openvino.PartialShape([length, PARTS * channels, *size]))
     model.validate_nodes_and_infer_types()
     return True
+
+
+def fold_constants(model: Any) -> None:
+    """Compute what an `openvino.Model` computes from constants alone, once and for all."""
+    from openvino.passes import ConstantFolding, Manager
+
+    folding = Manager()
+    folding.register_pass(ConstantFolding())
+    folding.run_passes(model)
 
 
 def in_parts(batch: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,10 +1,10 @@
 """The last layer of an OpenVINO model in fp32, where the rest is done in bfloat16.
 
 In bfloat16 OpenVINO rounds what each convolution sees to 8 bits of mantissa. Ahead of the last layer that error goes
-straight into the image: it is the larger half of the difference from fp32. OpenVINO leaves in fp32 what comes after the
-last convolution or matrix product. A last convolution of single voxels with few output channels is a weighted sum of
-channels; written as one, it comes after the last convolution, and the one before hands over fp32. It costs nearly
-nothing.
+straight into the image, and may be the larger half of the difference from fp32. OpenVINO leaves in fp32 what comes
+after the last convolution or matrix product. A last convolution of single voxels with few output channels is a weighted
+sum of channels; written as one, it comes after the last convolution, and the one before hands over fp32. It costs
+nearly nothing.
 """
 
 from __future__ import annotations

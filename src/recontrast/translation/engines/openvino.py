@@ -17,7 +17,7 @@ from torch import nn
 from recontrast.errors import DependencyError
 from recontrast.execution.runtime import has_matrix_tiles, supports_bf16
 from recontrast.translation.engines.eight_bits import convolutions, integer_inputs, integer_weights, reach, watched
-from recontrast.translation.engines.first_layer import exact_first_layer, in_parts
+from recontrast.translation.engines.first_layer import exact_first_layer, fold_constants, in_parts
 from recontrast.translation.engines.last_layer import exact_last_layer
 from recontrast.translation.engines.phases import in_phases
 from recontrast.translation.engines.pytorch import Precision
@@ -135,13 +135,10 @@ class OpenVINOEngine:
 
     def _integer_model(self, shape: _Shape) -> tuple[Any, Any]:
         """What watches the convolutions, and the model with integer weights."""
-        from openvino.passes import ConstantFolding, Manager
 
         def build() -> tuple[Any, Any]:
             model = self._model(shape)
-            folding = Manager()
-            folding.register_pass(ConstantFolding())
-            folding.run_passes(model)
+            fold_constants(model)
             if not convolutions(model):
                 raise ValueError("no convolution after the first, which is all that int8 changes")
             watching = _ready(watched(model), _beside_integers())
