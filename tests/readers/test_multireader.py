@@ -30,6 +30,14 @@ def test_a_true_null_is_rejected_as_often_as_said() -> None:
     assert 0.02 < rejected / 1000 < 0.07
 
 
+def test_the_interval_ends_where_differences_of_grades_do_and_says_so() -> None:
+    whole, cut = multireader([[1, 2], [3, 4]]), multireader([[1, 2], [3, 4]], bounds=(-4, 4))
+    assert whole.high > 4
+    assert (cut.low, cut.high, cut.p) == (whole.low, 4.0, whole.p)
+    assert cut.method == f"{whole.method}, cut at 4"
+    assert multireader([[1, 2], [3, 4]], bounds=(-20, 20)) == whole
+
+
 def test_what_cannot_be_told() -> None:
     assert np.isnan(multireader([[1, 1], [1, 1]]).p)
     with pytest.raises(StatisticsError):

@@ -72,6 +72,24 @@ def test_agreement_and_comparison_equal_r() -> None:
     assert own["SD"] == pytest.approx(from_r["comparison.sd.A"], abs=1e-8)
 
 
+def test_intervals_end_where_the_grades_do_and_say_so() -> None:
+    """Two readers who agree on nothing: Student's t with hardly a degree of freedom would reach beyond 4 grades."""
+    given = [
+        (reader, str(case), arm, "conspicuity", 1 if arm == "acquired" else 5 - low)
+        for reader, low in (("A", 0), ("B", 3))
+        for case in range(3)
+        for arm in ("acquired", "synthetic")
+    ]
+    row = multireader_table(rows(*given), study("hagiwara2019")).set_index("question").loc["conspicuity"]
+    assert [row["difference"], row["low"], row["high"]] == [2.5, -4.0, 4.0]
+    assert row["method"].endswith(", cut at -4 and 4")
+    alike = [("A", str(c), arm, "mta", c // 6 * 4 if c else 4 * (arm == "synthetic"))
+             for c in range(12) for arm in ("acquired", "synthetic")]  # fmt: skip
+    kappa = agreement_table(rows(*alike), study("mta")).set_index("statistic").loc["weighted kappa, analytic"]
+    assert kappa["high"] == 1.0
+    assert kappa["method"].endswith(", cut at 1")
+
+
 def test_counts_by_reader_and_arm() -> None:
     answers = rows(
         ("A", "1", "acquired", "mta", 2), ("A", "2", "acquired", "mta", 2), ("B", "1", "synthetic", "mta", 0)

@@ -195,6 +195,25 @@ def check_images(reference: Any, estimate: Any, mask: Any = None, data_range: An
         raise ConfigError(f"data_range is {data_range}; give the positive width of the intensity scale, for example 1")
 
 
+def cut_at(low: float, high: float, bounds: tuple[float, float]) -> tuple[float, float, str]:
+    """Ends of an interval without what lies beyond the values there can be, and words for where it was cut, or "".
+
+    No true value is out there: what is left holds it as often as the whole.
+
+    Args:
+        low: Lower end, finite.
+        high: Upper end, finite.
+        bounds: Lowest and highest value there can be.
+
+    Example:
+        >>> cut_at(0.8, 1.1, (0.0, 1.0))
+        (0.8, 1.0, ', cut at 1')
+    """
+    least, most = (float(np.clip(end, *bounds)) for end in (low, high))
+    cut = [f"{end:g}" for end, before in ((least, low), (most, high)) if not math.isclose(end, before, abs_tol=1e-12)]
+    return least, most, f", cut at {' and '.join(cut)}" if cut else ""
+
+
 def count_not_finite(image: Array) -> int:
     """Number of NaN and infinite voxels; zero for integer types."""
     if not np.issubdtype(image.dtype, np.floating):

@@ -45,11 +45,13 @@ NOTES = {
     "counts": "How often each grade was given (layout of table 3 of Tagawa 2025).",
     "confusion": "The same cases in both arms: rows are the grades of the acquired image, columns those of the other.",
     "agreement": "Weighted kappa, ICC(2,1) and Fleiss' kappa with 95 % intervals. Where a case has two sides, the "
-    "bootstrap over subjects is the interval to use.",
+    "bootstrap over subjects is the interval to use. An interval of kappa that reached beyond -1 or 1 was cut "
+    "there, as the method says.",
     "comparison": "Mean, SD and Wilcoxon's signed-rank test over subjects, each reader (as Hagiwara 2019); p is not "
     "adjusted for the number of questions.",
     "multireader": "Difference from the acquired images over all readers and cases; both are random, so the result "
-    "speaks of readers and cases like these.",
+    "speaks of readers and cases like these. An interval that reached beyond the differences that the grades allow "
+    "was cut there, as the method says.",
     "lesions": "Lesions found in both images, or in one only (layout of table 4 of Tagawa 2025).",
     "origin": "Was the image acquired or computed: what readers said, share right with exact interval. Its p is there "
     "only where as many acquired as computed images were read: otherwise always saying the same is right more often "

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 
 from recontrast.errors import StatisticsError
+from recontrast.evaluation.statistics import ANY, Interval
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class MultiReader:
         freedom: Degrees of freedom.
         readers: Number of readers.
         cases: Number of cases.
-        method: What varies, or why there is no value.
+        method: What varies and where the interval was cut, or why there is no value.
     """
 
     difference: float
@@ -36,7 +37,7 @@ class MultiReader:
     method: str
 
 
-def multireader(differences: Any, *, confidence: float = 0.95) -> MultiReader:
+def multireader(differences: Any, *, confidence: float = 0.95, bounds: tuple[float, float] = ANY) -> MultiReader:
     """Test a mean paired difference with both readers and cases as samples of more.
 
     Dorfman, Berbaum and Metz's analysis of variance (Invest Radiol 1992, 27:723) for a mean rating, whose jackknife
@@ -47,6 +48,8 @@ def multireader(differences: Any, *, confidence: float = 0.95) -> MultiReader:
     Args:
         differences: Readers in rows, cases in columns: rating in one arm minus that in the other.
         confidence: Level, 0 to 1.
+        bounds: Lowest and highest difference that the scale allows. Student's t does not know them: what lies beyond
+            is cut off, and `method` says so.
 
     Raises:
         StatisticsError: Not a complete table of at least 2 readers and 2 cases.
@@ -74,4 +77,5 @@ def multireader(differences: Any, *, confidence: float = 0.95) -> MultiReader:
     half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * error
     p = 2 * float(stats.t.sf(abs(mean) / error, freedom))
     method = "random readers and cases (Dorfman-Berbaum-Metz, Hillis' degrees of freedom)"
-    return MultiReader(mean, mean - half, mean + half, p, freedom, readers, cases, method)
+    ends = Interval(mean - half, mean + half, method).within(bounds)
+    return MultiReader(mean, ends.low, ends.high, p, freedom, readers, cases, ends.over)

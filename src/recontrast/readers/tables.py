@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from recontrast.evaluation.statistics import mcnemar, paired_test
+from recontrast.evaluation.statistics import mcnemar, of_differences, paired_test
 from recontrast.metrics.agreement import Agreement, cohen_kappa, fleiss_kappa, icc
 from recontrast.readers.decode import counting, of
 from recontrast.readers.multireader import multireader
@@ -104,9 +104,13 @@ def comparison_table(answers: pd.DataFrame, study: Study) -> pd.DataFrame:
 
 
 def multireader_table(answers: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """Difference of each arm from the acquired one over all readers and subjects, both random."""
+    """Difference of each arm from the acquired one over all readers and subjects, both random.
+
+    Its interval ends where differences of these grades do; the method says where it was cut.
+    """
     rows = []
     for question in graded(study):
+        bounds = of_differences((question.values[0], question.values[-1]))
         tables = {r: _by_subject(of(counting(answers, question.name), reader=r)) for r in study.readers}
         for arm in others(study):
             columns = {
@@ -115,7 +119,7 @@ def multireader_table(answers: pd.DataFrame, study: Study) -> pd.DataFrame:
             differences = pd.DataFrame(columns).dropna()
             if min(differences.shape) < 2:
                 continue
-            result = multireader(differences.to_numpy().T)
+            result = multireader(differences.to_numpy().T, bounds=bounds)
             found = {"subjects" if name == "cases" else name: value for name, value in vars(result).items()}
             rows.append({"question": question.name, "arm": arm, **found})
     return pd.DataFrame(rows)

@@ -50,6 +50,19 @@ def test_quadratic_kappa_by_hand() -> None:
     assert found.value == pytest.approx((15 / 16 - 11 / 16) / (1 - 11 / 16))
 
 
+def test_an_interval_that_is_cut_where_kappa_ends_says_so(ratings) -> None:
+    """11 of 12 items alike: kappa 0.83, standard error 0.16."""
+    first = [0] * 6 + [1] * 6
+    found = cohen_kappa(first, [0] * 7 + [1] * 5, weights="none")
+    assert found.high == 1.0
+    assert found.method.endswith("normal interval (Fleiss, Cohen, Everitt 1969), cut at 1")
+    opposite = cohen_kappa(first, [1] * 6 + [0] * 5 + [1], weights="none")
+    assert opposite.low == -1.0
+    assert opposite.method.endswith("cut at -1")
+    for whole in (cohen_kappa(first, first), cohen_kappa(*ratings["grades"][:, :2].T, categories=GRADES)):
+        assert "cut" not in whole.method
+
+
 @pytest.mark.slow
 def test_the_analytic_interval_covers_and_that_of_psych_does_not() -> None:
     rng = np.random.default_rng(0)

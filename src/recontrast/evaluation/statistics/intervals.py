@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from recontrast.errors import ConfigError
 from recontrast.evaluation.scores import Blocks
+from recontrast.metrics import cut_at
 
 Array = NDArray[np.float64]
 
@@ -62,18 +63,15 @@ class Interval:
         return bool(np.isfinite(self.low) and np.isfinite(self.high))
 
     def within(self, bounds: tuple[float, float]) -> Interval:
-        """The interval without what lies beyond the values there can be; `over` says where it was cut.
-
-        No mean is beyond them, so that what is left holds the true mean as often as the whole.
+        """The interval without what lies beyond the values there can be (`cut_at`); `over` says where it was cut.
 
         >>> Interval(0.8, 1.1, "Student t over 3 subjects").within((0.0, 1.0))
         Interval(low=0.8, high=1.0, over='Student t over 3 subjects, cut at 1')
         """
         if not self.exists:
             return self
-        low, high = (float(np.clip(end, *bounds)) for end in (self.low, self.high))
-        cut = [f"{end:g}" for end, before in ((low, self.low), (high, self.high)) if end != before]
-        return Interval(low, high, f"{self.over}, cut at {' and '.join(cut)}") if cut else self
+        low, high, words = cut_at(self.low, self.high, bounds)
+        return self if (low, high) == (self.low, self.high) else Interval(low, high, self.over + words)
 
 
 def of_differences(bounds: tuple[float, float]) -> tuple[float, float]:
