@@ -16,6 +16,8 @@ from recontrast.evaluation.protocols import PROTOCOLS
 from recontrast.evaluation.scores import IDENTICAL, OK, Record
 from recontrast.evaluation.statistics import friedman, holm, paired_test
 from recontrast.evaluation.tables import ScoredCase, scores_table
+from recontrast.evaluation.volume_tables import FidelityResult, volumes_table
+from recontrast.evaluation.volumetry import StructureComparison
 from recontrast.io.bids import Case
 from recontrast.io.tables import read_table, write_table
 
@@ -247,6 +249,36 @@ def test_structures_segmented_by_other_tools_or_versions_are_refused(tmp_path: P
         with pytest.raises(ConfigError, match=rf"GM differs \(tissue, version 2, {segmenter}, version {version}\)"):
             compare_evaluations(folders, metric="dice", region="GM")
         assert len(compare_evaluations(folders, metric="psnr", region="brain").values) == 9
+
+
+def test_volumes_scaled_by_the_mean_head_are_compared_on_one_head(tmp_path: Path) -> None:
+    """Both are wrong by 2 % of each head; in the second the two large heads failed, so its mean head is smaller."""
+    heads = {f"{n:02d}": size for n, size in enumerate((1200.0, 1300.0, 1400.0, 1900.0, 2000.0), 1)}
+    folders = {}
+    for name, missing in (("all", ()), ("fewer", ("04", "05"))):
+        results = [
+            FidelityResult(Case(subject), "tissue", "1", [
+                StructureComparison(tissue, volume, volume + error, 0.9, 1.0, 0.5)
+                for tissue, volume, error in (("GM", 0.5 * head, 0.02 * head), ("WM", 0.3 * head, 0.0),
+                                              ("CSF", 0.2 * head, 0.0))
+            ])
+            for subject, head in heads.items() if subject not in missing
+        ]  # fmt: skip
+        folders[name] = write(tmp_path / name, subjects(BASE[:5]))
+        write_table(
+            folders[name] / "volumes.tsv", volumes_table(results, "", {f"sub-{n}, tissue": "" for n in missing})
+        )
+    found = compare_evaluations(folders, metric="avd", region="GM")
+    assert found.values.to_numpy() == pytest.approx(0.02 * 1300)  # mean of the heads that both have
+    assert found.pairs["difference"].iloc[0] == pytest.approx(0, abs=1e-6)
+    assert "avd in GM is scaled by the mean TIV of the compared cases, in each evaluation." in found.sentences
+    assert not any("TIV" in text for text in compare_evaluations(folders, metric="dice", region="GM").sentences)
+    alone = compare_evaluations({"all": folders["all"], "again": folders["all"]}, metric="avd", region="GM")
+    assert alone.values.to_numpy() == pytest.approx(0.02 * 1560)  # nothing failed: as in volumes.tsv
+    table = read_table(folders["fewer"] / "volumes.tsv", ("case", "subject", "session"))
+    write_table(folders["fewer"] / "volumes.tsv", table[table["structure"] != "WM"])
+    with pytest.raises(FormatError, match=r"fewer: volumes\.tsv lacks the volume of GM, WM or CSF"):
+        compare_evaluations(folders, metric="avd", region="GM")
 
 
 def test_tissues_found_in_other_ways_are_refused(tmp_path: Path) -> None:

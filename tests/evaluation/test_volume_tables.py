@@ -6,7 +6,13 @@ import math
 
 import pytest
 
-from recontrast.evaluation.volume_tables import FidelityResult, lesions_table, summary_table, volumes_table
+from recontrast.evaluation.volume_tables import (
+    FidelityResult,
+    lesions_table,
+    relative_heads,
+    summary_table,
+    volumes_table,
+)
 from recontrast.evaluation.volumetry import Lesion, StructureComparison
 from recontrast.io.bids import Case
 
@@ -26,6 +32,21 @@ def test_vd_is_scaled_by_the_mean_head() -> None:
     assert list(grey["avd"]) == pytest.approx([30 / 1400 * 1500, 10 / 1600 * 1500])
     assert list(grey["aspc"]) == pytest.approx([200 * 30 / 1230, 200 * 10 / 1590])
     assert set(table["leak_check"]) == {"passed"}
+
+
+def test_heads_are_relative_to_the_mean_that_vd_is_scaled_by() -> None:
+    results = [result("01", (600, 630)), result("02", (800, 790)), result("03", (400, 410))]
+    failed = {"sub-04, tissue": "no brain mask"}
+    table, less = volumes_table(results, "", failed), volumes_table(results[:2], "", failed)
+    heads = relative_heads(table)
+    assert list(heads[table["structure"] == "GM"]) == pytest.approx([1400 / 1400, 1600 / 1400, 1200 / 1400])
+    assert math.isnan(heads.iloc[-1])
+    # On the mean head of two cases the table of three has what that of two has.
+    both = table["subject"].isin(("sub-01", "sub-02"))
+    scale = heads[both & (table["structure"] == "GM")].mean()
+    assert list(table.loc[both, "avd"] * scale) == pytest.approx(list(less["avd"].iloc[:6]))
+    lesion = FidelityResult(Case("01"), "lesion", "1", [StructureComparison("lesion", 0.07, 2.05, 0.1, 3, 1)], ())
+    assert relative_heads(volumes_table([lesion])).isna().all()
 
 
 def test_failed_cases_have_a_row() -> None:

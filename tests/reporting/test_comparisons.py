@@ -10,6 +10,7 @@ import pytest
 from tests.evaluation.test_comparison import BASE, subjects, write
 
 from recontrast.evaluation.comparison_command import CompareSettings, compare
+from recontrast.evaluation.volume_tables import TISSUES
 from recontrast.io.tables import read_table, write_table
 from recontrast.reporting.comparisons import comparison_section
 from recontrast.reporting.evidence import find_evidence
@@ -62,9 +63,10 @@ def test_the_unit_is_that_of_the_protocol(tmp_path: Path) -> None:
 def test_measures_of_volumes_have_unit_and_direction(tmp_path: Path) -> None:
     for name, gain in (("unet", 0.0), ("gan", 1.0)):
         folder = write(tmp_path / "in" / name, subjects(BASE))
-        rows = pd.DataFrame({"subject": [f"sub-{n:02d}" for n in range(1, 10)], "avd": [5.0 + gain] * 9})
-        shared = {"session": None, "segmenter": "tissue", "structure": "GM", "status": "ok", "dice": 0.9, "aspc": 3.0}
-        write_table(folder / "volumes.tsv", rows.assign(**shared, hd95_mm=1.0, asd_mm=0.5))
+        named = [{"subject": f"sub-{n:02d}", "structure": tissue} for n in range(1, 10) for tissue in TISSUES]
+        shared = {"session": None, "segmenter": "tissue", "status": "ok", "dice": 0.9, "aspc": 3.0, "avd": 5.0 + gain}
+        rows = pd.DataFrame(named).assign(**shared, volume_reference_ml=500.0, hd95_mm=1.0, asd_mm=0.5)
+        write_table(folder / "volumes.tsv", rows)
     evaluations = tuple(str(tmp_path / "in" / name) for name in ("unet", "gan"))
     settings = CompareSettings(
         out=tmp_path / "out", evaluations=evaluations, metrics=("avd", "hd95_mm"), regions=("GM",)

@@ -11,6 +11,10 @@ import pandas as pd
 import pytest
 
 from recontrast.errors import ConfigError
+from recontrast.evaluation.volume_tables import FidelityResult, volumes_table
+from recontrast.evaluation.volumetry import StructureComparison
+from recontrast.io.bids import Case
+from recontrast.io.tables import write_table
 from recontrast.study.cohort import source_tiers
 from recontrast.study.compare import Finding, bounds_of, check_orderings, in_words, mean_over, values_by_direction
 from recontrast.study.settings import Ordering, Side
@@ -96,23 +100,47 @@ def test_subjects_of_a_tier_alone(tested: list[Finding], tmp_path: Path) -> None
 def test_volumes_are_compared_structure_by_structure(tested: list[Finding]) -> None:
     for item, error in zip(tested, (2.0, 5.0), strict=True):
         rows = [
-            (f"sub-{number}", f"sub-{number}", "", "tissue", structure, "ok", value + number / 10, 0.9)
+            (f"sub-{number}", f"sub-{number}", "", "tissue", structure, "ok", value + number / 10, 0.9, 500.0)
             for number in range(4)
-            for structure, value in (("GM", error), ("CSF", 99.0))
+            for structure, value in (("GM", error), ("WM", 98.0), ("CSF", 99.0))
         ]
         columns = ["case", "subject", "session", "segmenter", "structure", "status", "avd", "dice"]
+        columns.append("volume_reference_ml")
         path = item.evaluations["recontrast"] / "volumes.tsv"
         pd.DataFrame(rows, columns=columns).to_csv(path, sep="\t", index=False)
     first, second = Side(method="first"), Side(method="second")
     claims = [
         Ordering(claim=name, better=first, worse=second, metric=f"volumes.{metric}", region=region)
-        for name, metric, region in (("error", "avd", "GM"), ("overlap", "dice", "GM"), ("none", "avd", "WM"))
+        for name, metric, region in (("error", "avd", "GM"), ("overlap", "dice", "GM"), ("none", "avd", "pons"))
     ]
     table = check_orderings(claims, tested, ONE).set_index("claim")
     assert table.loc["error", "verdict"] == "agrees"
     assert table.loc["error", "difference"] == pytest.approx(3.0)
     assert table.loc["overlap", "difference"] == pytest.approx(0.0)
     assert table.loc["none", "verdict"] == "not tested"
+
+
+def test_volumes_are_compared_on_the_mean_head_of_those_that_both_sides_have(tested: list[Finding]) -> None:
+    """Both are wrong by 2 % of each head; the second lacks the largest head, and so scaled by a smaller one."""
+    sizes = [1200.0, 1300.0, 1400.0, 2100.0]
+    for item, count in zip(tested, (4, 3), strict=True):
+        parts = (("GM", 0.5, 0.02), ("WM", 0.3, 0.0), ("CSF", 0.2, 0.0))
+        results = [
+            FidelityResult(Case(str(number)), "tissue", "1", [
+                StructureComparison(name, share * head, (share + error) * head, 0.9, 1.0, 0.5)
+                for name, share, error in parts
+            ])
+            for number, head in enumerate(sizes[:count])
+        ]  # fmt: skip
+        write_table(item.evaluations["recontrast"] / "volumes.tsv", volumes_table(results))
+    first, second = Side(method="first"), Side(method="second")
+    claim = Ordering(claim="a", better=first, worse=second, metric="volumes.avd", region="GM")
+    row = check_orderings([claim], tested, ONE).iloc[0]
+    assert row["subjects"] == 3
+    assert [row["better"], row["worse"]] == pytest.approx([0.02 * 1300] * 2)
+    assert row["difference"] == pytest.approx(0, abs=1e-6)
+    itself = check_orderings([replace(claim, worse=first)], tested, ONE).iloc[0]
+    assert itself["better"] == pytest.approx(0.02 * 1500)  # nothing is missing: as in volumes.tsv
 
 
 def test_intervals_of_differences_stay_where_differences_do(tested: list[Finding]) -> None:

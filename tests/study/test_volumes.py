@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 
 from recontrast.errors import UnknownNameError
-from recontrast.study.volumes import is_volume, title, volume_values
+from recontrast.evaluation.volume_tables import FidelityResult, volumes_table
+from recontrast.evaluation.volumetry import StructureComparison
+from recontrast.io.bids import Case
+from recontrast.io.tables import write_table
+from recontrast.study.volumes import head_sizes, is_volume, title, volume_values
 
 
 def test_sessions_are_averaged_and_undefined_values_left_out(tmp_path: Path) -> None:
@@ -22,6 +26,18 @@ def test_sessions_are_averaged_and_undefined_values_left_out(tmp_path: Path) -> 
 
 def test_nothing_was_segmented(tmp_path: Path) -> None:
     assert volume_values(tmp_path, "volumes.avd", "GM").empty
+    assert head_sizes(tmp_path, "GM").empty
+
+
+def test_head_sizes_are_relative_to_the_mean_of_the_evaluation(tmp_path: Path) -> None:
+    results = [
+        FidelityResult(Case(subject), "tissue", "1", [
+            StructureComparison(tissue, head / 3, head / 3, 0.9, 1.0, 0.5) for tissue in ("GM", "WM", "CSF")
+        ])
+        for subject, head in (("01", 1200.0), ("02", 1600.0))
+    ]  # fmt: skip
+    write_table(tmp_path / "volumes.tsv", volumes_table(results, "", {"sub-03, tissue": "no brain mask"}))
+    assert head_sizes(tmp_path, "GM").to_dict() == pytest.approx({"sub-01": 1200 / 1400, "sub-02": 1600 / 1400})
 
 
 def test_names() -> None:

@@ -34,7 +34,7 @@ from recontrast.evaluation.statistics import (
     verdict,
 )
 from recontrast.evaluation.statistics.several import PostHoc
-from recontrast.evaluation.volume_tables import MEASURES
+from recontrast.evaluation.volume_tables import MEASURES, SCALED_BY_HEAD, relative_heads
 from recontrast.io.tables import read_table, require_columns
 from recontrast.metrics import METRICS
 
@@ -42,6 +42,9 @@ VOLUME_MEASURES = {"dice": True, "aspc": False, "avd": False, "hd95_mm": False, 
 """Measures of `volumes.tsv` that can be compared, and whether higher is better."""
 
 _NEEDED = ("subject", "session", "estimator", "region", "metric", "value", "protocol", "status")
+
+_REFERENCE = "volume_reference_ml"
+"""Column of `volumes.tsv` that tells how large the heads are."""
 
 _TISSUES = ("GM", "WM", "CSF")
 """Regions that an evaluation may have made itself (`--tissues-from`)."""
@@ -99,7 +102,7 @@ def compare_evaluations(
         ConfigError: Fewer than two folders, or their protocols, targets, ways of scaling or resampling the synthetic
             images (as they were asked for, and as they were in each case), or segmentations differ.
         LayoutError: A folder holds no evaluation.
-        FormatError: Its files cannot be read.
+        FormatError: Its files cannot be read, or do not tell the head sizes that AVD needs.
         UnknownNameError: There is no such metric or region.
         StatisticsError: Fewer than 2 subjects have a value of every translator.
 
@@ -135,6 +138,8 @@ def compare_evaluations(
     else:
         sentences = [_two_in_words(pairs.to_dict("records")[0], f"{metric} in {region}", higher)]
     sentences.append(sample_in_words(len(complete)))
+    if metric in SCALED_BY_HEAD:
+        sentences.append(f"{metric} in {region} is scaled by the mean TIV of the compared cases, in each evaluation.")
     if left_out:
         sentences.append(
             f"{len(left_out)} subject(s) without a value of every translator left out: {', '.join(left_out)}."
@@ -177,6 +182,8 @@ def _of_volumes(path: Path, scores: pd.DataFrame) -> pd.DataFrame:
     shared["protocol"] = scores["protocol"].iloc[0] if len(scores) else ""
     versions = table.get("segmenter_version", pd.Series("not recorded", index=table.index)).astype(str)
     shared["segmenter"] = table["segmenter"].astype(str) + ", version " + versions
+    if _REFERENCE in table:
+        shared["head"] = relative_heads(table)
     parts = [
         shared.assign(metric=measure, value=table[measure], status=table[measure].notna().map({True: OK, False: "n/a"}))
         for measure in VOLUME_MEASURES
@@ -284,7 +291,7 @@ def _values(
     tables: Mapping[str, pd.DataFrame], metric: str, region: str
 ) -> tuple[pd.DataFrame, dict[str, tuple[str, ...]]]:
     """Subjects by translators, from sessions that all have, averaged within the subject; and who was left out."""
-    columns = {}
+    columns, heads = {}, {}
     for name, table in tables.items():
         for kind, wanted in (("metric", metric), ("region", region)):
             if wanted not in set(table[kind]):
@@ -294,14 +301,30 @@ def _values(
         rows = table[(table["metric"] == metric) & (table["region"] == region) & (table["status"] == OK)]
         keys = pd.MultiIndex.from_arrays([rows["subject"].astype(str), rows["session"].fillna("").astype(str)])
         columns[name] = pd.Series(pd.to_numeric(rows["value"]).to_numpy(), index=keys)
+        heads[name] = pd.Series(rows.get("head", float("nan")), index=rows.index).set_axis(keys)
     sessions = pd.DataFrame(columns)
-    shared = sessions.dropna().groupby(level=0).mean()
+    complete = sessions.dropna()
+    if metric in SCALED_BY_HEAD and len(complete):
+        complete = complete * _mean_heads(pd.DataFrame(heads).loc[complete.index], metric)
+    shared = complete.groupby(level=0).mean()
     subjects = sessions.index.get_level_values(0)
     left_out: dict[str, tuple[str, ...]] = {}
     for subject in sorted(set(subjects) - set(shared.index)):
         lacking = sessions[subjects == subject].isna().any()
         left_out[str(subject)] = tuple(str(name) for name in lacking.index[lacking])
     return shared, left_out
+
+
+def _mean_heads(heads: pd.DataFrame, metric: str) -> pd.Series[float]:
+    """Mean size of the compared heads in each evaluation, relative to what it scaled its volumes by."""
+    means: pd.Series[float] = heads.mean(skipna=False)
+    unknown = means.index[means.isna()]
+    if len(unknown):
+        raise FormatError(
+            f"{unknown[0]}: volumes.tsv lacks the volume of GM, WM or CSF in a reference, by which {metric} is scaled: "
+            "it cannot be compared; evaluate the images again"
+        )
+    return means
 
 
 def _pairs(values: pd.DataFrame, seed: int, test: PairedTest, bounds: tuple[float, float]) -> pd.DataFrame:

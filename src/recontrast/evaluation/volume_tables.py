@@ -47,6 +47,9 @@ MEASURES: Mapping[str, tuple[float, float]] = {
 }  # fmt: skip
 """Each measure with the lowest and the highest value it can have."""
 
+SCALED_BY_HEAD = ("avd", "vd")
+"""Measures that are scaled by the mean TIV of an evaluation's cases: another evaluation may have another scale."""
+
 
 @dataclass(frozen=True)
 class FidelityResult:
@@ -104,6 +107,23 @@ def volumes_table(
             "status": f"failed: {' '.join(reason.split())}",
         })  # fmt: skip
     return pd.DataFrame(rows, columns=list(VOLUME_COLUMNS))
+
+
+def relative_heads(volumes: pd.DataFrame) -> pd.Series[float]:
+    """TIV of each row's case over the mean TIV that `volumes_table` took; nan where GM, WM or CSF is missing.
+
+    A measure in `SCALED_BY_HEAD` times the mean of this over some cases is what an evaluation of these cases alone
+    would have found: it no longer matters which others failed.
+
+    Args:
+        volumes: Columns subject, session, segmenter, structure and volume_reference_ml of `volumes.tsv`.
+    """
+    keys = [volumes["subject"], volumes["session"].fillna(""), volumes["segmenter"]]
+    tissues = volumes["volume_reference_ml"].where(volumes["structure"].isin(TISSUES))
+    tiv = tissues.groupby(keys).transform("sum", min_count=len(TISSUES))
+    once = ~pd.concat(keys, axis=1).duplicated()
+    heads: pd.Series[float] = tiv / tiv.where(once).groupby(volumes["segmenter"]).transform("mean")
+    return heads
 
 
 def lesions_table(results: Sequence[FidelityResult], leak_check: str = "") -> pd.DataFrame:

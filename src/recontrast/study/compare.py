@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -17,7 +18,7 @@ from recontrast.metrics import METRICS
 from recontrast.study import volumes
 from recontrast.study.score import primary_region, read_scores, subject_values
 from recontrast.study.settings import Ordering, Side
-from recontrast.study.volumes import higher_is_better, is_volume, volume_values
+from recontrast.study.volumes import head_sizes, higher_is_better, is_scaled_by_head, is_volume, volume_values
 
 TABLE = "orderings.tsv"
 AGREES, DISAGREES, UNDECIDED, ABSENT = "agrees", "disagrees", "undecided", "not tested"
@@ -65,13 +66,19 @@ def values_by_direction(
 
     One of several methods takes the first (a control is the same for every method).
     """
-    parts = {}
+    scored = _scored(tested, side, protocol)
+    parts = {direction: item.values(side, protocol, metric, region) for direction, item in scored.items()}
+    return {direction: values for direction, values in parts.items() if len(values)}
+
+
+def _scored(tested: Sequence[Finding], side: Side, protocol: str) -> dict[str, Finding]:
+    """What stands for a side in each direction that it was scored for."""
+    found = {}
     for direction in directions_of(list(dict.fromkeys(item.direction for item in tested)), side):
         fits = [t for t in tested if t.direction == direction and side.method in ("", t.method) and t.rule == side.rule]
-        for item in fits[:1]:
-            if protocol in item.evaluations:
-                parts[direction] = item.values(side, protocol, metric, region)
-    return {direction: values for direction, values in parts.items() if len(values)}
+        if fits and protocol in fits[0].evaluations:
+            found[direction] = fits[0]
+    return found
 
 
 def directions_of(directions: Sequence[str], side: Side) -> list[str]:
@@ -105,6 +112,8 @@ def check_orderings(
 
     Beside it, as papers print it: change of the mean in per cent, Wilcoxon's signed-rank p (two-sided, exact, not
     corrected for the number of claims) and Shapiro-Wilk's p of the differences.
+
+    AVD and VD are brought to the mean head of the compared subjects, whatever failed in each evaluation.
 
     A claim whose better side names no method is checked for each method by itself. One over all directions is checked
     over those that both sides were scored for; `without` names the others.
@@ -163,6 +172,11 @@ def _check(ordering: Ordering, method: str, tested: Sequence[Finding], direction
             better, worse = (Side(**{**vars(side), "direction": both[0]}) for side in (better, worse))
     first, second = mean_over(parts), mean_over(others)
     shared = first.index.intersection(second.index) if first is not None and second is not None else pd.Index([])
+    if is_scaled_by_head(metric) and len(shared):
+        first, second = (
+            mean_over(_on_one_head(values, shared, _scored(tested, side, ordering.protocol), ordering))
+            for side, values in ((better, parts), (worse, others))
+        )
     if first is None or second is None or not len(shared):
         side = better if first is None else worse
         return row | {"interval": f"nothing was scored for {in_words(side)} by {ordering.protocol}", "subjects": 0}
@@ -183,6 +197,18 @@ def _check(ordering: Ordering, method: str, tested: Sequence[Finding], direction
         "difference": float(difference.mean()), "ci_low": interval.low, "ci_high": interval.high,
         "verdict": verdict, "interval": interval.over,
     }  # fmt: skip
+
+
+def _on_one_head(
+    parts: Mapping[str, pd.Series[float]], subjects: pd.Index[Any], scored: Mapping[str, Finding], ordering: Ordering
+) -> dict[str, pd.Series[float]]:
+    """Volumes on the mean head of the compared subjects: each evaluation scaled them by that of its own cases."""
+    scaled = {}
+    for direction, values in parts.items():
+        evaluation = scored[direction].evaluations[ordering.protocol]
+        heads = head_sizes(evaluation, ordering.region or primary_region(evaluation))
+        scaled[direction] = values * float(heads[heads.index.isin(subjects)].mean())
+    return scaled
 
 
 def _within_subject(

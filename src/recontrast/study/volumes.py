@@ -8,7 +8,7 @@ import pandas as pd
 
 from recontrast.errors import UnknownNameError
 from recontrast.evaluation.fidelity import VOLUMES
-from recontrast.evaluation.volume_tables import MEASURES
+from recontrast.evaluation.volume_tables import MEASURES, SCALED_BY_HEAD, VOLUME_COLUMNS, relative_heads
 from recontrast.io.tables import read_table
 from recontrast.reporting.volumes import TITLES
 
@@ -51,6 +51,15 @@ def bounds(metric: str) -> tuple[float, float]:
     return MEASURES[metric.removeprefix(PREFIX)]
 
 
+def is_scaled_by_head(metric: str) -> bool:
+    """Whether a measure is scaled by the mean head of an evaluation's cases.
+
+    >>> is_scaled_by_head("volumes.avd"), is_scaled_by_head("volumes.dice"), is_scaled_by_head("psnr")
+    (True, False, False)
+    """
+    return metric.startswith(PREFIX) and metric.removeprefix(PREFIX) in SCALED_BY_HEAD
+
+
 def title(metric: str) -> str:
     """Name, unit and direction of a measure.
 
@@ -70,12 +79,31 @@ def volume_values(evaluation: Path, metric: str, structure: str) -> pd.Series[fl
         metric: Label like `volumes.avd`.
         structure: GM, WM, CSF …
     """
-    path = evaluation / VOLUMES
-    if not path.is_file():
-        return pd.Series(dtype=float)
-    table = read_table(path, text_columns=("case", "subject", "session", "structure", "status"))
-    found = table[table["structure"] == structure]
-    found = found[found["segmenter"] == found["segmenter"].iloc[0]] if len(found) else found
+    found = _of_structure(_table(evaluation), structure)
     values = pd.to_numeric(found[metric.removeprefix(PREFIX)], errors="coerce").groupby(found["subject"]).mean()
     kept: pd.Series[float] = values.dropna()
     return kept
+
+
+def head_sizes(evaluation: Path, structure: str) -> pd.Series[float]:
+    """Size of the head of each value in `volume_values`, by subject, relative to the mean that scales the evaluation.
+
+    Args:
+        evaluation: Evaluation folder.
+        structure: GM, WM, CSF …
+    """
+    table = _table(evaluation)
+    found = _of_structure(table.assign(head=relative_heads(table)), structure)
+    return found.set_index("subject")["head"].dropna()
+
+
+def _table(evaluation: Path) -> pd.DataFrame:
+    path = evaluation / VOLUMES
+    if not path.is_file():
+        return pd.DataFrame(columns=list(VOLUME_COLUMNS))
+    return read_table(path, text_columns=("case", "subject", "session", "structure", "status"))
+
+
+def _of_structure(table: pd.DataFrame, structure: str) -> pd.DataFrame:
+    found = table[table["structure"] == structure]
+    return found[found["segmenter"] == found["segmenter"].iloc[0]] if len(found) else found
