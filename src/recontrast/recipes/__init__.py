@@ -1,4 +1,4 @@
-"""Ways of learning; one file each.
+"""Ways of learning; one file each. `unpaired` is none: it holds what those share that learn from unpaired images.
 
 A recipe is an nn.Module that owns all networks of a way of learning, and their losses:
 

@@ -9,21 +9,18 @@ import copy
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from recontrast.datasets.patches import Batch
 from recontrast.datasets.pool import ImagePool
 from recontrast.errors import ConfigError
 from recontrast.losses.adversarial import AdversarialLoss
-from recontrast.losses.reconstruction import MeanAbsoluteError
-from recontrast.models import DISCRIMINATORS
-from recontrast.models.blocks import centred
 from recontrast.recipes import RECIPES, Turn
+from recontrast.recipes.unpaired import Unpaired
 
 
 @RECIPES.register("cycle")
-class Cycle(nn.Module):
+class Cycle(Unpaired):
     """Two networks, source to target and back, and a discriminator for each contrast.
 
     A batch holds sources and targets that were drawn independently. The weights are for images on the scale [-1, 1].
@@ -50,8 +47,6 @@ class Cycle(nn.Module):
         ['network', 'discriminators']
     """
 
-    paired = False
-
     def __init__(
         self,
         *,
@@ -76,12 +71,9 @@ class Cycle(nn.Module):
             )
         self.network = network
         self.back = build_network(1, source_channels) if build_network else copy.deepcopy(network)
-        options = dict(discriminator_options or {})
-        self.of_target = DISCRIMINATORS.build(discriminator, {"in_channels": 1, **options})
-        self.of_source = DISCRIMINATORS.build(discriminator, {"in_channels": source_channels, **options})
+        game = AdversarialLoss(objective, real_label=real_label)
+        self._build_discriminators(discriminator, discriminator_options, source_channels, game)
         self.former_targets, self.former_sources = ImagePool(pool), ImagePool(pool)
-        self.adversarial = AdversarialLoss(objective, real_label=real_label)
-        self.l1 = MeanAbsoluteError()
         self.cycle_weight, self.identity_weight = cycle_weight, identity_weight
 
     def optimized(self) -> dict[str, list[nn.Module]]:
@@ -92,15 +84,9 @@ class Cycle(nn.Module):
         """Two turns: the networks, then the discriminators."""
         source, target = batch.source.clamp(0, 1), batch.target.clamp(0, 1)  # what tanh can reach, nothing to tell by
         made_target, made_source = self.network(source), self.back(target)
-        judges = nn.ModuleList([self.of_target, self.of_source]).requires_grad_(False)
-        try:
-            parts = {
-                "adversarial_target": self.adversarial.generator(self.of_target(centred(made_target))),
-                "adversarial_source": self.adversarial.generator(self.of_source(centred(made_source))),
-            }
-        finally:
-            judges.requires_grad_(True)
-        loss = parts["adversarial_target"] + parts["adversarial_source"]
+        on_target, on_source = self._fooling(made_target, made_source)
+        parts = {"adversarial_target": on_target, "adversarial_source": on_source}
+        loss = on_target + on_source
         parts["cycle_source"] = self._distance(source, self.back(made_target))
         parts["cycle_target"] = self._distance(target, self.network(made_source))
         loss = loss + self.cycle_weight * (parts["cycle_source"] + parts["cycle_target"])
@@ -111,20 +97,4 @@ class Cycle(nn.Module):
 
         shown_target = self.former_targets.exchange(made_target.detach())
         shown_source = self.former_sources.exchange(made_source.detach())
-        on_target = self._discriminate(self.of_target, target, shown_target)
-        on_source = self._discriminate(self.of_source, source, shown_source)
-        parts = {"discriminator_target": on_target.detach(), "discriminator_source": on_source.detach()}
-        yield Turn("discriminators", on_target + on_source, parts)
-
-    def predict(self, source: Tensor) -> Tensor:
-        """Synthetic image of a source (B, C, I, J[, K]), float32, on the scale [0, 1]."""
-        result: Tensor = self.network(source)
-        return result.float()
-
-    def _distance(self, reference: Tensor, estimate: Tensor) -> Tensor:
-        with torch.autocast(estimate.device.type, enabled=False):
-            result: Tensor = self.l1(centred(reference), centred(estimate))
-        return result
-
-    def _discriminate(self, judge: nn.Module, true: Tensor, false: Tensor) -> Tensor:
-        return self.adversarial.discriminator(judge(centred(true)), judge(centred(false)))
+        yield self._turn_of_discriminators((target, shown_target), (source, shown_source))

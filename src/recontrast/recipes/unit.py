@@ -9,20 +9,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from recontrast.datasets.patches import Batch
 from recontrast.errors import ConfigError
 from recontrast.losses.adversarial import AdversarialLoss
 from recontrast.losses.latent import unit_gaussian
-from recontrast.losses.reconstruction import MeanAbsoluteError
-from recontrast.models import DISCRIMINATORS
-from recontrast.models.blocks import centred
 from recontrast.recipes import RECIPES, Turn
+from recontrast.recipes.unpaired import Unpaired
 
 
 @RECIPES.register("unit")
-class UnitRecipe(nn.Module):
+class UnitRecipe(Unpaired):
     """Four ways through one latent space: source and target, each to itself and to the other.
 
     A batch holds sources and targets that were drawn independently. The weights are for images on the scale [-1, 1].
@@ -48,8 +46,6 @@ class UnitRecipe(nn.Module):
         >>> list(UnitRecipe(network=Unit(width=4), discriminator_options={"width": 4}).optimized())
         ['network', 'discriminators']
     """
-
-    paired = False
 
     def __init__(
         self,
@@ -80,11 +76,8 @@ class UnitRecipe(nn.Module):
         self.network = network
         # The shared blocks are part of `network` alone: they exist once, are trained once and saved once.
         self.target_encoder, self.source_decoder = network.back(1, source_channels)  # type: ignore[operator]
-        options = dict(discriminator_options or {})
-        self.of_target = DISCRIMINATORS.build(discriminator, {"in_channels": 1, **options})
-        self.of_source = DISCRIMINATORS.build(discriminator, {"in_channels": source_channels, **options})
-        self.adversarial = AdversarialLoss(objective, real_label=real_label)
-        self.l1 = MeanAbsoluteError()
+        game = AdversarialLoss(objective, real_label=real_label)
+        self._build_discriminators(discriminator, discriminator_options, source_channels, game)
 
     def optimized(self) -> dict[str, list[nn.Module]]:
         """Two optimisers: encoders, shared blocks and decoders; both discriminators."""
@@ -112,31 +105,9 @@ class UnitRecipe(nn.Module):
             + self._distance(target, both.decode(back_target, to_target, size)),
             "cycle_latent": unit_gaussian(back_source) + unit_gaussian(back_target),
         }
-        judges = nn.ModuleList([self.of_target, self.of_source]).requires_grad_(False)
-        try:
-            parts["adversarial"] = self.adversarial.generator(self.of_target(centred(made_target)))
-            parts["adversarial"] = parts["adversarial"] + self.adversarial.generator(
-                self.of_source(centred(made_source))
-            )
-        finally:
-            judges.requires_grad_(True)
+        on_target, on_source = self._fooling(made_target, made_source)
+        parts["adversarial"] = on_target + on_source
         loss = torch.stack([self.weights[name] * part for name, part in parts.items()]).sum()
         yield Turn("network", loss, {name: part.detach() for name, part in parts.items()})
 
-        on_target = self._discriminate(self.of_target, target, made_target.detach())
-        on_source = self._discriminate(self.of_source, source, made_source.detach())
-        parts = {"discriminator_target": on_target.detach(), "discriminator_source": on_source.detach()}
-        yield Turn("discriminators", on_target + on_source, parts)
-
-    def predict(self, source: Tensor) -> Tensor:
-        """Synthetic image of a source (B, C, I, J[, K]), float32, on the scale [0, 1]."""
-        result: Tensor = self.network(source)
-        return result.float()
-
-    def _distance(self, reference: Tensor, estimate: Tensor) -> Tensor:
-        with torch.autocast(estimate.device.type, enabled=False):
-            result: Tensor = self.l1(centred(reference), centred(estimate))
-        return result
-
-    def _discriminate(self, judge: nn.Module, true: Tensor, false: Tensor) -> Tensor:
-        return self.adversarial.discriminator(judge(centred(true)), judge(centred(false)))
+        yield self._turn_of_discriminators((target, made_target), (source, made_source))
