@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from recontrast.execution.workers import Summary
 from recontrast.io.bids import read_sidecar
 from recontrast.io.nifti import read_volume
 from recontrast.preparation.cohort import read_cohort
 from recontrast.preparation.normalize import Scale, ScaleSettings
-from recontrast.study.as_is import write_as_is
+from recontrast.study import score
+from recontrast.study.as_is import as_is_origin, write_as_is
 
 
 def test_the_image_is_copied_and_marked(make_prepared, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -29,3 +33,27 @@ def test_cases_without_the_contrast_are_named(make_prepared, tmp_path: Path) -> 
     assert write_as_is(cases, "PDw", "T2w", "scanner", tmp_path / "out", ScaleSettings()) == [
         case.key for case in cases
     ]
+
+
+def test_an_evaluation_of_images_on_another_scale_is_not_kept(
+    make_prepared,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,  # type: ignore[no-untyped-def]
+) -> None:
+    """Also where it does not say of which prepared images it is: so it is with those of older versions."""
+    cohort = read_cohort(make_prepared())
+    evaluated = []
+
+    def evaluate(settings: score.EvaluateSettings) -> Summary:
+        evaluated.append(settings.protocol)
+        return Summary([])
+
+    monkeypatch.setattr(score, "evaluate", evaluate)
+    monkeypatch.setattr(score, "prepared_id", lambda _: "not told")
+    scoring = score.Scoring(cohort.folder, "test", None, 1)
+    for scale in (ScaleSettings(), ScaleSettings(), ScaleSettings(high=98.0), ScaleSettings(low=1.0)):
+        origin = as_is_origin("untranslated", "T1w", replace(cohort, scale_settings=scale))
+        score.score_images(tmp_path / "untranslated", origin, scoring, "bottani2024", {})
+    assert len(evaluated) == 3
+    others = [("scanner", "T1w"), ("untranslated", "PDw")]
+    assert len({as_is_origin(*other, cohort) for other in [*others, ("untranslated", "T1w")]}) == 3

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 from recontrast.atomic import make_folder
 from recontrast.config import to_plain
 from recontrast.io.bids import BidsName, write_description, write_sidecar
-from recontrast.preparation.cohort import PreparedCase
+from recontrast.preparation.cohort import PreparedCase, PreparedCohort
 from recontrast.preparation.normalize import ScaleSettings
 from recontrast.provenance import version
 
@@ -56,3 +57,21 @@ def write_as_is(
             },
         )
     return absent
+
+
+def as_is_origin(name: str, label: str, cohort: PreparedCohort) -> str:
+    """What the images of `write_as_is` are: an evaluation of images of the same origin is kept.
+
+    What their sidecars say of the scale counts: protocols of other percentiles judge them by it, and an older version,
+    whose sidecars did not say it, was too hard or too kind.
+
+    Args:
+        name: Method they stand for.
+        label: Contrast that is copied.
+        cohort: The prepared folder they are from.
+
+    Example:
+        >>> as_is_origin("untranslated", "T1w", PreparedCohort(Path("/prepared"), ScaleSettings(), (), {}))[:40]
+        '["untranslated", "/prepared", "T1w", {"n'
+    """
+    return json.dumps([name, str(cohort.folder.resolve()), label, to_plain(cohort.scale_settings)])

@@ -21,7 +21,7 @@ from recontrast.preparation.cohort import PreparedCohort
 from recontrast.preparation.pipeline import FREE_TO_CHANGE
 from recontrast.provenance import FILE_NAME, write_provenance
 from recontrast.study import cohort as cohorts
-from recontrast.study.as_is import write_as_is
+from recontrast.study.as_is import as_is_origin, write_as_is
 from recontrast.study.cohort import source_tiers
 from recontrast.study.compare import TABLE as ORDERINGS
 from recontrast.study.compare import Finding, check_orderings
@@ -265,7 +265,7 @@ def _test_as_is(
     try:
         cases, scale = work.cohort.split("test"), work.cohort.scale_settings
         absent = write_as_is(cases, label, direction.target, name, folder / IMAGES, scale)
-        origin = f"{name} {work.settings.prepared.resolve()} {label}"
+        origin = as_is_origin(name, label, work.cohort)
         missing = cohorts.incomplete_cases(work.cohort.split("test"), direction)
         scoring = replace(scoring, incomplete=missing.union(absent))
         options = {"sources": direction.source, "controls": ()}
