@@ -37,6 +37,16 @@ def test_steepness_follows_the_blurred_images_of_its_source() -> None:
     assert steepness(np.ones((4, 5, 1), np.float32), (1, 1, 1)).max() == 0
 
 
+@pytest.mark.parametrize("cores", [1, 7])
+def test_channels_do_not_depend_on_the_cores(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources, widths = [head(), 2 * head((3, 0, 0))], [(1, 2, 1), (4, 4, 4)]
+    expected = context_channels(sources, widths, steep=1)
+    monkeypatch.setattr("recontrast.preparation.context.available_cores", lambda: cores)
+    channels = context_channels(sources, widths, steep=1)
+    assert all(np.array_equal(one, other) for one, other in zip(channels, expected, strict=True))
+    assert all(channel.flags["C_CONTIGUOUS"] for channel in channels)  # others are slow to cut into slices
+
+
 def gaussian_gradient(image: np.ndarray, width: tuple[int, ...]) -> np.ndarray:
     """Gradient of the blurred image, each part times the width along its axis."""
     parts = [

@@ -7,11 +7,14 @@ direction of space, for the price of a few running sums.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, uniform_filter1d
 
+from recontrast.execution.runtime import available_cores
 from recontrast.preparation.level import signal_level
 
 PLACES = 3
@@ -71,11 +74,22 @@ def context_channels(
     """
     if not widths:
         return []
+    jobs = list(product(sources, range(len(widths))))
+    with ThreadPoolExecutor(min(available_cores(), len(jobs))) as pool:  # the filters let other threads run
+        places = pool.submit(_places, sources[0])
+        made = list(pool.map(lambda job: _around(job[0], widths[job[1]], steep=job[1] < steep), jobs))
     images: list[NDArray[np.float32]] = []
-    for source in sources:
-        blurred = [_blurred(source, width) for width in widths]
-        images += [*blurred, *(steepness(*one) for one in zip(blurred[:steep], widths[:steep], strict=True))]
-    return [*images, *_places(sources[0])]
+    for first in range(0, len(made), len(widths)):
+        of_source = made[first : first + len(widths)]
+        images += [blurred for blurred, _ in of_source] + [steep for _, steep in of_source if steep is not None]
+    return [*images, *places.result()]
+
+
+def _around(
+    source: NDArray[np.float32], width: Sequence[float], *, steep: bool
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    blurred = _blurred(source, width)
+    return blurred, steepness(blurred, width) if steep else None
 
 
 def steepness(image: NDArray[np.float32], width: Sequence[float]) -> NDArray[np.float32]:
@@ -136,5 +150,5 @@ def _places(image: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         place = np.clip(place, -_BEYOND, 1 + _BEYOND)
         shape = [1, 1, 1]
         shape[axis] = length
-        channels.append(np.broadcast_to(place.reshape(shape), image.shape).astype(np.float32))
+        channels.append(np.broadcast_to(place.astype(np.float32).reshape(shape), image.shape).copy())  # in C order
     return channels

@@ -18,7 +18,7 @@ from safetensors.torch import save
 from recontrast.atomic import output_error
 from recontrast.errors import CheckpointError
 from recontrast.models.surroundings import Surroundings
-from recontrast.preparation.context import context_channels, steepness
+from recontrast.preparation.context import context_channels
 from recontrast.provenance import sha256_of
 from recontrast.translation.conformal import Calibration
 from recontrast.translation.description import TranslatorDescription, direction_name
@@ -76,9 +76,9 @@ def channels_of(sources: Sequence[Array], estimate: Array, spacing: Sequence[flo
     """
     images = [*sources, estimate]
     width = [WIDTH_MM / mm for mm in spacing]
-    blurred_and_place = context_channels(images, [width])
-    blurred = blurred_and_place[: len(images)]
-    return [*images, *blurred_and_place, *(steepness(image, width) for image in blurred)]
+    around = context_channels(images, [width], steep=1)
+    of_images = 2 * len(images)
+    return [*images, *around[:of_images:2], *around[of_images:], *around[1:of_images:2]]
 
 
 def spread_of(spread: Surroundings, channels: Sequence[Array]) -> Array:
