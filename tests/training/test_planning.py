@@ -143,6 +143,9 @@ def test_the_default_plans_for_the_plane_that_was_set(
     monkeypatch.setattr(command, "launch", lambda _: (_ for _ in ()).throw(Stopped))
     plan = plan_of(settings(set=(*TINY, "data.plane=coronal")))
     assert (plan["data"]["plane"], plan["data"]["held_out"]) == ("coronal", 0.0)
+    said = (settings().run / "plan.toml").read_text()
+    assert "#   data.plane: as it was set\n" in said
+    assert "#   model.options.width: as it was set\n" in said  # TINY names it
 
 
 @pytest.mark.slow

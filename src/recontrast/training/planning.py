@@ -106,6 +106,7 @@ def plan_run(wanted: Wanted, plan: Plan, train: Sequence[PreparedCase], validati
         reasons |= decision.reasons
         if wanted.begins:
             reasons["model.options.width"] = "that of the weights it begins with"
+        reasons |= {name: "as it was set" for name in reasons if _names(set_by_user, name)}
         plan = read_plan(AUTO, wanted.scale, wanted.overrides, merge(decision.values, wanted.begins))
         plan, reason = fit_memory(plan, about)
         if reason:
@@ -217,6 +218,19 @@ def _combined(overrides: Sequence[str]) -> dict[str, Any]:
     for given in parsed(overrides):
         combined = merge(combined, given)
     return combined
+
+
+def _names(settings: Any, name: str) -> bool:
+    """Whether nested settings hold one of this dotted name.
+
+    >>> _names({"data": {"batch": 2}}, "data.batch"), _names({"data": {"batch": 2}}, "data.batch.size")
+    (True, False)
+    """
+    for part in name.split("."):
+        if not isinstance(settings, Mapping) or part not in settings:
+            return False
+        settings = settings[part]
+    return True
 
 
 def _changes(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
