@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from recontrast.errors import ConfigError, FormatError, UnknownNameError
-from recontrast.losses.perceptual import PERCEPTUAL, PerceptualLoss, expected_weights
+from recontrast.losses.perceptual import PERCEPTUAL, PerceptualLoss, expected_weights, weights_of_perceptual
 
 VGG16 = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M")
 VGG19 = (64, 64, "M", 128, 128, "M", *[256] * 4, "M", *[512] * 4, "M", *[512] * 4, "M")
@@ -127,6 +127,18 @@ def test_other_kinds_of_files_and_several_of_them(given: tuple[str, Path], suffi
     images = torch.rand(2, 1, 1, 16, 16)
     expected = PerceptualLoss("vgg19_22", given[1])(*images)
     assert torch.equal(PerceptualLoss("vgg19_22", [str(path) for path in paths])(*images), expected)
+
+
+def test_a_recipe_tells_what_its_loss_was_read_from_wherever_it_lies(tmp_path: Path) -> None:
+    recipe = nn.Identity()
+    assert weights_of_perceptual(recipe) == []
+    told = []
+    for number, name in enumerate(("a", "moved", "other")):
+        weights = random_weights("vgg19_22")
+        save_file({key: value + (number == 2) for key, value in weights.items()}, tmp_path / f"{name}.safetensors")
+        recipe.perceptual = PerceptualLoss("vgg19_22", tmp_path / f"{name}.safetensors")
+        told.append(weights_of_perceptual(recipe))
+    assert told[0] == told[1] != told[2]
 
 
 def test_absent_weights_are_one_clear_line(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from recontrast.config import read_toml
 from recontrast.errors import (
@@ -22,8 +23,10 @@ from recontrast.errors import (
     UnknownNameError,
 )
 from recontrast.io.bids import read_sidecar, write_sidecar
-from recontrast.io.nifti import read_volume
+from recontrast.io.nifti import read_volume, write_volume
+from recontrast.losses.perceptual import expected_weights
 from recontrast.preparation.cohort import read_cohort
+from recontrast.provenance import sha256_of
 from recontrast.training import command
 from recontrast.training.command import TrainSettings, train
 from recontrast.training.log import read_log
@@ -149,6 +152,33 @@ def test_images_that_were_prepared_anew_are_noticed(make_prepared: MakePrepared,
     older = {name: fact for name, fact in json.loads(path.read_text()).items() if name != "prepared"}
     path.write_text(json.dumps(older))
     assert "nothing was done" in train(given).done[0]
+
+
+def test_masks_that_were_made_anew_are_noticed(make_prepared: MakePrepared, settings: MakeSettings) -> None:
+    prepared = make_prepared()
+    given = settings(prepared)
+    train(given)
+    path = read_cohort(prepared).cases[0].regions["brain"]
+    mask = read_volume(path, np.uint8)
+    write_volume(path, mask.with_data(np.roll(mask.data, 1, axis=0)), np.uint8)
+    with pytest.raises(ConfigError, match="masks differ: it learned within other masks: they were made anew"):
+        train(given)
+
+
+def test_weights_of_a_perceptual_loss_are_known_by_what_is_in_them(
+    make_prepared: MakePrepared, settings: MakeSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "launch", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    file = tmp_path / "vgg19.safetensors"
+    save_file({name: torch.zeros(shape) for name, shape in expected_weights("vgg19_22").items()}, file)
+    asked = ("perceptual=vgg19_22", "perceptual_weight=1", f"perceptual_weights={file}")
+    given = dataclasses.replace(
+        settings(make_prepared(), preset="tagawa2025"), set=tuple(f"recipe.options.{each}" for each in asked)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        train(given)
+    told = json.loads((given.run / "provenance.json").read_text())
+    assert told["perceptual_weights"] == [sha256_of(file)]
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,42 @@ def test_a_segmenter_that_was_trained_anew_is_noticed(run: Path) -> None:
         ConfigError, match=r"segmenters differ: the segmenter .* other weights .* train in another folder"
     ):
         is_finished(run, {**FACTS, "segmenters": ["def"]}, resume=True)
+
+
+def looking_through(**options: object) -> dict[str, object]:
+    return {**FACTS, "plan": {"loop": {"seed": 0}, "recipe": {"name": "any", "options": options}}}
+
+
+@pytest.mark.parametrize(
+    ("fact", "options", "said"),
+    [
+        ("perceptual_weights", lambda where: {"perceptual_weights": where}, "recipe.options.perceptual_weights hold"),
+        ("segmenters", lambda where: {"terms": {"segmentation": {"segmenter": where}}}, "has other weights"),
+    ],
+)
+def test_weights_that_a_loss_looks_through_count_and_not_where_they_lie(
+    run: Path, fact: str, options: Callable[[str], dict[str, object]], said: str
+) -> None:
+    here, moved = looking_through(**options("/old/vgg.pth")), looking_through(**options("/new/vgg.pth"))
+    finish(run, {**here, fact: ["abc"]})
+    assert is_finished(run, {**moved, fact: ["abc"]}, resume=False)
+    with pytest.raises(ConfigError, match=said):
+        is_finished(run, {**here, fact: ["def"]}, resume=True)
+    finish(run, here)  # an older version noted where they lay alone
+    assert is_finished(run, {**here, fact: ["abc"]}, resume=False)
+    with pytest.raises(ConfigError, match=r"was /old/vgg\.pth, is /new/vgg\.pth"):
+        is_finished(run, {**moved, fact: ["abc"]}, resume=True)
+
+
+def test_other_masks_are_noticed(run: Path) -> None:
+    finish(run, FACTS)
+    assert is_finished(run, {**FACTS, "masks": "abc"}, resume=False)  # an older version did not note them
+    finish(run, {**FACTS, "masks": "abc"})
+    assert is_finished(run, {**FACTS, "masks": "abc"}, resume=False)
+    with pytest.raises(ConfigError, match="masks differ: it learned within other masks"):
+        is_finished(run, {**FACTS, "masks": "def"}, resume=True)
+    with pytest.raises(ConfigError, match=r"settings \(sources differ"):  # other cases have other masks
+        is_finished(run, {**FACTS, "sources": ["T2w"], "masks": "def"}, resume=True)
 
 
 def test_a_setting_that_came_later_was_at_its_default(run: Path) -> None:

@@ -9,11 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from recontrast.errors import ConfigError, LayoutError, MissingContrastError, RecontrastWarning
 from recontrast.io.bids import read_sidecar, write_sidecar
+from recontrast.io.nifti import read_volume, write_volume
 from recontrast.io.tables import write_table
 from recontrast.preparation.cohort import read_cohort
 from recontrast.training.learned_from import (
@@ -23,6 +25,7 @@ from recontrast.training.learned_from import (
     require_lesions,
     require_several,
     require_targets,
+    sha256_of_masks,
 )
 
 MakePrepared = Callable[..., Path]
@@ -132,6 +135,25 @@ def test_prepared_images_are_told_apart_by_what_was_noted_of_them(make_prepared:
     (folder / "provenance.json").write_text(json.dumps({"stage": "prepare", "settings": settings}))
     assert (told()["scale"]["high"], first["scale"]["high"]) == (99.0, 99.9)
     assert (told()["preparation"]["recipe"], first["preparation"]["recipe"]) == ("t1-linear", "native")
+
+
+def test_masks_are_told_apart_by_what_is_in_them(make_prepared: MakePrepared) -> None:
+    folder, moved = make_prepared(), make_prepared(name="moved")
+
+    def told(where: Path, *names: str) -> str:
+        return sha256_of_masks(read_cohort(where).split("train"), names or ("head", "brain"))
+
+    first = told(folder)
+    assert first == told(moved) == told(folder, "head", "brain", "lesion") != told(folder, "head")
+    brain, head = (next((folder / "sub-01").glob(f"**/*desc-{name}_mask.nii.gz")) for name in ("brain", "head"))
+    volume = read_volume(brain, np.uint8)
+    smaller = volume.data.copy()
+    smaller[:10] = 0
+    write_volume(brain, volume.with_data(smaller), np.uint8)
+    assert len({first, told(folder)}) == 2
+    assert told(folder, "head") == told(moved, "head")
+    head.write_bytes(b"")
+    assert told(folder, "head") != told(moved, "head")
 
 
 def test_a_weight_of_lesions_needs_lesions(make_prepared: MakePrepared) -> None:

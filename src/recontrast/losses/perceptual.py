@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from recontrast.errors import ConfigError, FormatError, UnknownNameError
+from recontrast.provenance import sha256_of
 
 PERCEPTUAL = ("none", "lpips_vgg", "vgg19_54", "vgg19_22")
 """none; LPIPS on VGG16; VGG19 up to relu5_4; VGG19 up to relu2_2."""
@@ -55,8 +56,8 @@ class PerceptualLoss:
         self.name = name
         self.stages = _VGG16 if name == "lpips_vgg" else _VGG19
         self._last = {"lpips_vgg": (4, 3), "vgg19_54": (4, 4), "vgg19_22": (1, 2)}[name]
-        files = [weights] if isinstance(weights, str | Path) else list(weights)
-        self._weights = self._chosen(_read(name, [Path(file) for file in files]), files)
+        self.files = [Path(file) for file in ([weights] if isinstance(weights, str | Path) else weights)]
+        self._weights = self._chosen(_read(name, self.files))
 
     def __call__(self, reference: Tensor, estimate: Tensor) -> Tensor:
         """Mean distance over the batch.
@@ -113,14 +114,14 @@ class PerceptualLoss:
             if stage == self._last[0]:
                 return
 
-    def _chosen(self, found: dict[str, Any], files: Sequence[str | Path]) -> dict[str, Tensor]:
+    def _chosen(self, found: dict[str, Any]) -> dict[str, Tensor]:
         chosen = {}
         for name, shape in expected_weights(self.name).items():
             value = found.get(name)
             if value is None or tuple(value.shape) != shape:
                 problem = "is not there" if value is None else f"has shape {tuple(value.shape)}, not {shape}"
                 raise FormatError(
-                    f"{', '.join(str(file) for file in files)}: {name} {problem}; the perceptual loss {self.name} "
+                    f"{', '.join(map(str, self.files))}: {name} {problem}; the perceptual loss {self.name} "
                     f"needs {_needed(self.name)}"
                 )
             chosen[name] = torch.as_tensor(value, dtype=torch.float32).clone().requires_grad_(False)
@@ -145,6 +146,20 @@ def expected_weights(name: str) -> dict[str, tuple[int, ...]]:
         if name == "lpips_vgg":
             shapes[f"lin{stage}.model.1.weight"] = (1, after, 1, 1)
     return shapes
+
+
+def weights_of_perceptual(recipe: nn.Module) -> list[str]:
+    """SHA-256 of the files that a recipe's perceptual loss was read from, in their order; empty where it has none.
+
+    Raises:
+        FormatError: A file is gone or cannot be read.
+
+    Example:
+        >>> weights_of_perceptual(nn.Identity())
+        []
+    """
+    loss = getattr(recipe, "perceptual", None)
+    return [sha256_of(file) for file in loss.files] if isinstance(loss, PerceptualLoss) else []
 
 
 def _places(stages: Sequence[int]) -> list[range]:

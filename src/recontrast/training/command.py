@@ -24,7 +24,15 @@ from recontrast.preparation.normalize import Scale
 from recontrast.provenance import FILE_NAME, write_provenance
 from recontrast.training.automatic import AUTO
 from recontrast.training.beginning import Beginning, read_beginning
-from recontrast.training.former import PREPARED_IMAGES, RECIPE_START, SEGMENTERS, is_finished, last_weights
+from recontrast.training.former import (
+    MASKS,
+    PERCEPTUAL_WEIGHTS,
+    PREPARED_IMAGES,
+    RECIPE_START,
+    SEGMENTERS,
+    is_finished,
+    last_weights,
+)
 from recontrast.training.launch import launch
 from recontrast.training.learned_from import (
     Cases,
@@ -34,6 +42,7 @@ from recontrast.training.learned_from import (
     require_lesions,
     require_names,
     require_targets,
+    sha256_of_masks,
 )
 from recontrast.training.levels import at_source_levels, source_levels
 from recontrast.training.outcome import lines_of, save_translators
@@ -139,8 +148,8 @@ def train(settings: TrainSettings) -> Summary:
     wanted = Wanted(settings.run, *asked, begins, started, _ways(settings, cases) if several else 1)
     planned = plan_run(wanted, plan, cases.train, cases.validation)
     job = _job(settings, planned.plan, cohort, cases, beginning, several=several)
-    job, segmenters = _checked(job)
-    facts = _facts(job, cohort) | {SEGMENTERS: segmenters}
+    job, weights = _checked(job)
+    facts = _facts(job, cohort) | weights
     if is_finished(settings.run, facts, resume=settings.resume):
         return Summary([f"{settings.run / FOLDER}: finished before, with these settings; nothing was done"])
     if beginning is not None:
@@ -249,15 +258,16 @@ def _job(
     )
 
 
-def _checked(job: Job) -> tuple[Job, list[str]]:
+def _checked(job: Job) -> tuple[Job, dict[str, list[str]]]:
     """The job, once network and recipe were built without memory: a wrong option is answered before any writing.
 
     Its translator then also knows the subjects that the segmenters of its losses learned from. With it: hashes of the
-    weights of these segmenters.
+    weights that its losses look through.
     """
     import torch
 
     from recontrast.evaluation.protocols import PROTOCOLS
+    from recontrast.losses.perceptual import weights_of_perceptual
     from recontrast.losses.segmentation import subjects_of_segmenters, weights_of_segmenters
     from recontrast.losses.terms import weigh_lesions
     from recontrast.models import MODELS
@@ -320,7 +330,8 @@ def _checked(job: Job) -> tuple[Job, list[str]]:
     about, planes = job.description, plan.data.learned_planes if plan.data.spatial_dims == 2 else (plan.data.plane,)
     seen = {*about.training_subjects, *subjects_of_segmenters(recipe, about.target, planes)}
     about = dataclasses.replace(about, training_subjects=tuple(sorted(seen)))
-    return dataclasses.replace(job, description=about), weights_of_segmenters(recipe)
+    weights = {SEGMENTERS: weights_of_segmenters(recipe), PERCEPTUAL_WEIGHTS: weights_of_perceptual(recipe)}
+    return dataclasses.replace(job, description=about), weights
 
 
 def _warn_without_anchor(recipe: torch.nn.Module, network: torch.nn.Module) -> None:
@@ -347,7 +358,10 @@ def _median_scale(scales: Sequence[Scale]) -> Scale:
 
 def _facts(job: Job, cohort: PreparedCohort) -> dict[str, Any]:
     """What decides how the training goes; a run is only continued when these are the same."""
+    from recontrast.losses.terms import weigh_lesions
+
     about, cases = job.description, (*job.train, *job.validation)
+    lesions = job.plan.data.lesion_regions if weigh_lesions(job.plan.recipe.options) else ()
     targets = about.bank.targets if about.bank else (about.target,)
     start = job.plan.recipe.options.get("start")
     return {
@@ -360,4 +374,5 @@ def _facts(job: Job, cohort: PreparedCohort) -> dict[str, Any]:
         "start_from": job.beginning.description.weights_sha256 if job.beginning is not None else None,
         RECIPE_START: last_weights(Path(start)) if start else None,
         PREPARED_IMAGES: describe_prepared(cohort, cases, tuple(dict.fromkeys((*about.sources, *targets)))),
+        MASKS: sha256_of_masks(cases, ("head", "brain", *lesions)),
     }

@@ -25,10 +25,19 @@ PREPARED_IMAGES = "prepared"
 """Fact that tells the prepared images; runs of older versions have none, and are taken to have learned from these."""
 
 RECIPE_START = "recipe_start"
-"""Fact that tells the weights a recipe starts from (`recipe.options.start`): they count, not the folder's name."""
+"""Fact that tells the weights a recipe starts from (`recipe.options.start`)."""
 
 SEGMENTERS = "segmenters"
-"""Fact that tells the weights of the segmenters a recipe's losses look through; they too came later."""
+"""Fact that tells the weights of the segmenters a recipe's losses look through."""
+
+PERCEPTUAL_WEIGHTS = "perceptual_weights"
+"""Fact that tells what is in the files of weights that a recipe's perceptual loss reads."""
+
+MASKS = "masks"
+"""Fact that tells the masks that the prepared cases are learned from within; it too came later."""
+
+_NAMED_BY = {RECIPE_START: "start", SEGMENTERS: "segmenter", PERCEPTUAL_WEIGHTS: "perceptual_weights"}
+"""Options of a recipe that name weights, by the fact that tells them: what is in them counts, not where they lie."""
 
 RECORD = "started-from.json"
 """File of a study's second stage: whose weights it began with, and their hash; older versions noted them here alone."""
@@ -91,11 +100,11 @@ def is_finished(run: Path, facts: dict[str, Any], *, resume: bool) -> bool:
         raise ConfigError(f"{run} was made by `recontrast {former.get('stage')}`; train in another folder")
     if "plan" in former:
         former["plan"] = _with_defaults(former["plan"], path)
-    former, facts = _where_weights_are_known(run, former, facts)
-    compared = [key for key in facts if key in former or key not in (PREPARED_IMAGES, SEGMENTERS)]
+    former, facts = _by_content(run, former, facts)
+    compared = [key for key in facts if key in former or key not in (PREPARED_IMAGES, MASKS)]
     different = [key for key in compared if _without_budgets(former.get(key)) != _without_budgets(facts[key])]
     if {"sources", "target", "train_cases", "validation_cases"} & set(different):
-        different = [key for key in different if key != PREPARED_IMAGES]  # of other images other things were noted
+        different = [key for key in different if key not in (PREPARED_IMAGES, MASKS)]  # other cases have others
     if different and (begun or "result" in former or _holds_translator(run)):
         raise ConfigError(
             f"{run} holds a training with other settings ({', '.join(different)} differ: "
@@ -138,23 +147,27 @@ def _with_defaults(plan: Any, path: Path) -> Any:
         return plan
 
 
-def _where_weights_are_known(
-    run: Path, former: dict[str, Any], facts: dict[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Both without the folder that the recipe starts from, where its weights are known; else without the weights."""
-    known = former.get(RECIPE_START) or content_of(run / RECORD).get("sha256")
-    if not known or not facts.get(RECIPE_START):
-        return former, {key: value for key, value in facts.items() if key != RECIPE_START}
-    plans = (_without_start(each.get("plan")) for each in (former, facts))
-    before, now = ({**each, "plan": plan} for each, plan in zip((former, facts), plans, strict=True))
-    return {**before, RECIPE_START: known}, now
+def _by_content(run: Path, former: dict[str, Any], facts: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Both without the options that name weights, where both know these; else without what is known of the weights."""
+    before, now = dict(former), dict(facts)
+    before[RECIPE_START] = former.get(RECIPE_START) or content_of(run / RECORD).get("sha256")
+    for fact, option in _NAMED_BY.items():
+        if before.get(fact) and now.get(fact):
+            before["plan"], now["plan"] = (_without_option(each.get("plan"), option) for each in (before, now))
+        else:
+            now.pop(fact, None)
+    return before, now
 
 
-def _without_start(plan: Any) -> Any:
-    if not isinstance(plan, dict) or not isinstance(plan.get("recipe"), dict):
-        return plan
-    options = {name: value for name, value in plan["recipe"].get("options", {}).items() if name != "start"}
-    return {**plan, "recipe": {**plan["recipe"], "options": options}}
+def _without_option(plan: Any, name: str) -> Any:
+    """A plan whose recipe has no option of this name, nor a term of its loss."""
+    return {**plan, "recipe": _without(plan.get("recipe"), name)} if isinstance(plan, dict) else plan
+
+
+def _without(content: Any, name: str) -> Any:
+    if not isinstance(content, dict):
+        return content
+    return {key: _without(value, name) for key, value in content.items() if key != name}
 
 
 def content_of(path: Path) -> dict[str, Any]:
@@ -185,6 +198,10 @@ def _difference(former: dict[str, Any], facts: dict[str, Any], key: str) -> str:
         return "the run that recipe.options.start names has other weights than it had when this one began"
     if key == SEGMENTERS:
         return "the segmenter of the loss segmentation has other weights than it had when this run began: trained anew?"
+    if key == PERCEPTUAL_WEIGHTS:
+        return "the files of recipe.options.perceptual_weights hold other weights than they did when this run began"
+    if key == MASKS:
+        return "it learned within other masks: they were made anew, or are those of another folder"
     old, new, path = former.get(key), facts[key], key
     while isinstance(old, dict) and isinstance(new, dict):
         names = [n for n in sorted({*old, *new}) if _without_budgets(old.get(n)) != _without_budgets(new.get(n))]

@@ -17,6 +17,7 @@ from recontrast.io.bids import read_sidecar
 from recontrast.io.tables import read_table
 from recontrast.preparation.bank import makeable, usable
 from recontrast.preparation.cohort import PreparedCase, PreparedCohort
+from recontrast.provenance import sha256_of
 
 _NAME_THEM = (
     "name the contrasts: --source T1w (one or several) and --target FLAIR, got source {source} and target {target}"
@@ -135,6 +136,20 @@ def describe_prepared(
         "scale": to_plain(cohort.scale_settings),
         "sha256_of_images": hashlib.sha256(json.dumps(noted, sort_keys=True).encode()).hexdigest(),
     }
+
+
+def sha256_of_masks(cases: Iterable[PreparedCase], names: Sequence[str]) -> str:
+    """One digest of the masks of these cases, which are small: `prepare` notes nothing that would tell them apart.
+
+    Args:
+        cases: Cases that are learned from or validated on.
+        names: Regions that count.
+
+    Raises:
+        FormatError: A mask is gone or cannot be read.
+    """
+    noted = [[c.key, name, sha256_of(c.regions[name])] for c in cases for name in names if name in c.regions]
+    return hashlib.sha256(json.dumps(noted).encode()).hexdigest()
 
 
 def _hashes_of_raw(path: Path) -> dict[tuple[str, str], str]:
