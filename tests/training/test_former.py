@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from recontrast.config import to_plain
-from recontrast.errors import ConfigError
-from recontrast.training.former import RECORD, has_begun, is_finished
+from recontrast.errors import ConfigError, RecontrastWarning
+from recontrast.training.former import RECORD, has_begun, is_finished, without_lost_best
 from recontrast.training.plan import read_plan
 
 FACTS = {"plan": {"loop": {"seed": 0, "steps": 3}}, "sources": ["T1w"], "start_from": None}
@@ -29,6 +29,16 @@ def finish(run: Path, content: dict[str, object]) -> None:
     (run / "provenance.json").write_text(json.dumps({"stage": "train", **content, "result": {}}))
     (run / "translator").mkdir(exist_ok=True)
     (run / "translator" / "translator.json").write_text("{}")
+
+
+def test_a_best_validation_counts_while_its_weights_are_there(run: Path) -> None:
+    told, best = {"step": 8, "best_score": 21.0, "best_step": 4}, run / "checkpoints" / "best"
+    with pytest.warns(RecontrastWarning, match="of step 4, are gone; the best of those after step 8 takes their place"):
+        assert without_lost_best(told, best, aloud=True) == {"step": 8, "best_score": None, "best_step": 0}
+    assert without_lost_best(told, best, aloud=False)["best_score"] is None
+    best.mkdir()
+    (best / "state.json").write_text("{}")
+    assert without_lost_best(told, best, aloud=True) == told
 
 
 def test_an_empty_folder_holds_nothing(tmp_path: Path) -> None:

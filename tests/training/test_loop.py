@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -148,6 +149,29 @@ def test_a_resumed_game_equals_an_uninterrupted_one_bit_for_bit(
         load_file(whole / place / "weights.safetensors") for place in ("translator", "snapshots/step-00000008")
     ]
     assert all(torch.equal(value, translators[1][name]) for name, value in translators[0].items())
+
+
+@pytest.mark.slow
+def test_a_run_whose_best_weights_were_deleted_says_so_at_once_and_ends_with_others(
+    learn_from: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        stop_at(patch, 10)
+        with pytest.raises(Stopped):
+            learn_from("run")
+    shutil.rmtree(run / "checkpoints" / "best")
+    with pytest.warns(RecontrastWarning, match=r"best: the weights of the best .* are gone; .* after step 10 takes"):
+        learn_from("run", resume=True)
+    end = read_log(run)[-1]
+    assert (end["best_step"], end["kept_step"]) == (12, 12)
+    for folder in (run / "checkpoints" / "best", run / "translator"):
+        shutil.rmtree(folder)
+    with pytest.warns(RecontrastWarning, match=r"of step 12, are gone; .* or the last weights"):
+        learn_from("run", resume=True)
+    end = read_log(run)[-1]
+    assert (end["best_step"], end["kept_step"]) == (None, 12)
+    assert load_checkpoint(run / "checkpoints" / "best").state["step"] == 12
 
 
 def test_snapshots_of_a_training_stopped_before_its_first_checkpoint_do_not_outlive_it(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from recontrast.config import build_settings, to_plain
-from recontrast.errors import CheckpointError, ConfigError
+from recontrast.errors import CheckpointError, ConfigError, RecontrastWarning
 from recontrast.provenance import FILE_NAME, sha256_of
 from recontrast.training.plan import BUDGETS, Plan
 from recontrast.translation.description import DESCRIPTION, FOLDER
@@ -67,6 +69,30 @@ def last_weights(run: Path) -> str:
     if not isinstance(name, str):
         raise CheckpointError(f"{run}: there is no checkpoint to start from; remove this run and train it again")
     return sha256_of(folder / Path(name).name)
+
+
+def without_lost_best(told: Mapping[str, Any], best: Path, *, aloud: bool) -> Mapping[str, Any]:
+    """What a run's last checkpoint tells, but of no best validation where the weights of that one are gone.
+
+    Args:
+        told: State in the last checkpoint.
+        best: Folder of the best weights.
+        aloud: Warn of it.
+
+    Example:
+        >>> without_lost_best({"step": 3, "best_score": None}, Path("run/checkpoints/best"), aloud=True)
+        {'step': 3, 'best_score': None}
+    """
+    if told["best_score"] is None or (best / STATE).is_file():
+        return told
+    if aloud:
+        warnings.warn(
+            f"{best}: the weights of the best validation, of step {told['best_step']}, are gone; the best of those "
+            f"after step {told['step']} takes their place, or the last weights where none is left to come",
+            RecontrastWarning,
+            stacklevel=2,
+        )
+    return {**told, "best_score": None, "best_step": 0}
 
 
 def is_finished(run: Path, facts: dict[str, Any], *, resume: bool) -> bool:

@@ -32,7 +32,7 @@ from recontrast.training.any_to_any import build_validator
 from recontrast.training.automatic import PLAN_FILE
 from recontrast.training.beginning import Beginning
 from recontrast.training.checkpoint import has_checkpoint, load_checkpoint, read_step, save_checkpoint
-from recontrast.training.former import LAST
+from recontrast.training.former import LAST, without_lost_best
 from recontrast.training.learner import Learner, learning_rate
 from recontrast.training.log import LiveLine, RunLog
 from recontrast.training.memory import slices_of_a_control
@@ -200,7 +200,10 @@ class _Training:
         if resumed:
             checkpoint = load_checkpoint(job.run / LAST)
             self.learner.restore(checkpoint)
-            self.state = State(**{name: checkpoint.state[name] for name in State.__dataclass_fields__})
+            told = checkpoint.state
+            if self.loop.keep == "best":
+                told = without_lost_best(told, job.run / BEST, aloud=fabric.is_global_zero)
+            self.state = State(**{name: told[name] for name in State.__dataclass_fields__})
         else:
             if fabric.is_global_zero:  # of a training stopped before its first checkpoint, maybe with another seed
                 shutil.rmtree(job.run / SNAPSHOTS, ignore_errors=True)
