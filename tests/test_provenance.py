@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from recontrast.errors import ConfigError, FormatError
-from recontrast.provenance import earlier_result, sha256_of, version, write_provenance
+from recontrast.provenance import earlier_result, refuse_other_settings, sha256_of, version, write_provenance
 
 
 @dataclass(frozen=True)
@@ -74,3 +74,15 @@ def test_an_output_folder_belongs_to_one_command(tmp_path: Path) -> None:
         (tmp_path / "provenance.json").write_text(content)
         with pytest.raises(ConfigError, match="cannot be read"):
             earlier_result(tmp_path, "evaluate")
+
+
+def test_an_output_folder_holds_the_result_of_one_set_of_settings(tmp_path: Path) -> None:
+    refuse_other_settings(tmp_path, earlier_result(tmp_path, "evaluate"), Settings(out=tmp_path))
+    write_provenance(tmp_path, "evaluate", Settings(out=tmp_path))
+    before = earlier_result(tmp_path, "evaluate")
+    refuse_other_settings(tmp_path, before, Settings(out=tmp_path / "moved"))
+    with pytest.raises(ConfigError, match=r"holds other results \(settings differ: seed\); choose another folder"):
+        refuse_other_settings(tmp_path, before, Settings(out=tmp_path, seed=4))
+    refuse_other_settings(tmp_path, before, Settings(out=tmp_path, seed=4), ("out", "seed"))
+    with pytest.raises(ConfigError, match="settings differ: seed"):
+        refuse_other_settings(tmp_path, {"settings": None}, Settings(out=tmp_path))

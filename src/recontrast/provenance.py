@@ -8,7 +8,7 @@ import json
 import platform
 import shlex
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -125,3 +125,30 @@ def earlier_result(folder: Path, stage: str, *, alone: bool = False) -> dict[str
             f"{folder}: holds other results (made by `recontrast {made_by}`); choose another folder, or remove this one"
         )
     return dict(before)
+
+
+def refuse_other_settings(
+    folder: Path, before: Mapping[str, Any] | None, settings: Any, free: Collection[str] = ("out",)
+) -> None:
+    """Refuse to write over an earlier result of the same command that was made with other settings.
+
+    Args:
+        folder: Output folder.
+        before: Provenance of what it holds, as `earlier_result` gives it; None: nothing.
+        settings: Resolved settings of the command.
+        free: Settings that may differ: they do not change the result.
+
+    Raises:
+        ConfigError: A setting differs; the message names all that do.
+
+    Example:
+        >>> refuse_other_settings(Path("out"), None, EvaluateSettings(...))  # doctest: +SKIP
+    """
+    if before is None:
+        return
+    old, now = before.get("settings"), to_plain(settings)
+    old = old if isinstance(old, dict) else {}
+    different = [key for key in sorted(set(old) | set(now)) if key not in free and old.get(key) != now.get(key)]
+    if different:
+        what = f"settings differ: {', '.join(different)}"
+        raise ConfigError(f"{folder}: holds other results ({what}); choose another folder, or remove this one")

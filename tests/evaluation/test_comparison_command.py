@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -96,6 +97,15 @@ def test_the_folder_of_an_evaluation_is_not_written_over(folders: tuple[str, ...
     assert not (first / "comparison.json").exists()
     again = CompareSettings(out=tmp_path / "c", evaluations=folders)
     assert compare(again).done == compare(again).done
+
+
+def test_a_comparison_is_not_written_over_by_another(folders: tuple[str, ...], tmp_path: Path) -> None:
+    first = CompareSettings(out=tmp_path / "c", evaluations=folders)
+    compare(first)
+    before = (tmp_path / "c" / "comparison.json").read_bytes()
+    with pytest.raises(ConfigError, match=r"holds other results \(settings differ: metrics\); choose another folder"):
+        compare(dataclasses.replace(first, metrics=("mae",)))
+    assert (tmp_path / "c" / "comparison.json").read_bytes() == before
 
 
 def test_what_the_leak_checks_found_stands_in_the_tables(folders: tuple[str, ...], tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -94,6 +95,9 @@ def test_a_translator_learns_with_it_and_knows_its_subjects(
     again = TrainSettings(prepared=elsewhere, run=tmp_path / "run", set=given, resume=True, **told)  # type: ignore[arg-type]
     with pytest.warns(RecontrastWarning, match="no validation subject"):
         assert "nothing was done" in train(again).done[0]
+    with pytest.raises(ConfigError, match=r"holds other results \(settings differ: seed\); choose another folder"):
+        teach_segmenter(settings(prepared, tmp_path / "s", seed=1))
+    shutil.rmtree(tmp_path / "s")
     teach_segmenter(settings(prepared, tmp_path / "s", seed=1))
     with (
         pytest.warns(RecontrastWarning, match="no validation subject"),

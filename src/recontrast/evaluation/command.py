@@ -19,7 +19,7 @@ import pandas as pd
 
 from recontrast.atomic import make_folder, write_json
 from recontrast.config import to_plain
-from recontrast.errors import ConfigError, RecontrastWarning
+from recontrast.errors import RecontrastWarning
 from recontrast.evaluation.cases import CaseJob, CaseResult, evaluate_case, sample_training_case
 from recontrast.evaluation.controls import CONTROLS
 from recontrast.evaluation.doubts import mixed_regions, partly_scored, undefined_values, warnings_of
@@ -59,7 +59,7 @@ from recontrast.execution.workers import Summary, failures, run_cases, start_wor
 from recontrast.io.bids import Case
 from recontrast.io.tables import write_table
 from recontrast.metrics.perceptual import read_weights
-from recontrast.provenance import earlier_result, version, write_provenance
+from recontrast.provenance import earlier_result, refuse_other_settings, version, write_provenance
 
 __all__ = ["EvaluateSettings", "evaluate"]
 
@@ -97,7 +97,7 @@ def evaluate(settings: EvaluateSettings) -> Summary:
     check_segmenters(_segmentation(settings))
     for metric in read_margins(settings.margins):
         protocol.use(metric)
-    _refuse_other_settings(settings)
+    refuse_other_settings(settings.out, earlier_result(settings.out, "evaluate"), settings, _NOT_COMPARED)
     synthetic = read_synthetic(settings.synthetic, settings.target)
     reference = read_reference(settings.reference, synthetic.target, settings.split, settings.space)
     if settings.brain_masks is not None:
@@ -405,18 +405,3 @@ def _describe_regions(settings: EvaluateSettings) -> dict[str, str]:
             f"where no mask is given: segmenter tissue (version {number}) on the {settings.tissues_from}"
         )
     return made
-
-
-def _refuse_other_settings(settings: EvaluateSettings) -> None:
-    """An output folder holds one evaluation."""
-    before = earlier_result(settings.out, "evaluate")
-    if before is None:
-        return
-    old, now = before.get("settings"), to_plain(settings)
-    old = old if isinstance(old, dict) else {}
-    different = [
-        key for key in sorted(set(old) | set(now)) if key not in _NOT_COMPARED and old.get(key) != now.get(key)
-    ]
-    if different:
-        what = f"settings differ: {', '.join(different)}"
-        raise ConfigError(f"{settings.out}: holds other results ({what}); choose another folder, or remove this one")

@@ -18,7 +18,7 @@ from recontrast.evaluation.statistics import adjust
 from recontrast.evaluation.statistics.several import PostHoc
 from recontrast.execution.workers import Summary
 from recontrast.io.tables import write_table
-from recontrast.provenance import earlier_result, write_provenance
+from recontrast.provenance import earlier_result, refuse_other_settings, write_provenance
 
 FACTS, MEANS, PAIRS, VALUES = "comparison.json", "comparison_means.tsv", "comparison_pairs.tsv", "comparison_values.tsv"
 
@@ -59,7 +59,7 @@ def compare(settings: CompareSettings) -> Summary:
 
     Raises:
         ConfigError: Fewer than two folders, two of one name, evaluations that cannot be compared, or an output folder
-            that holds the result of another command.
+            that holds the result of another command or of other settings.
         LayoutError: A folder holds no evaluation.
         UnknownNameError: There is no such metric or region.
         StatisticsError: Fewer than 2 subjects have a value of every translator.
@@ -68,7 +68,7 @@ def compare(settings: CompareSettings) -> Summary:
         >>> compare(CompareSettings(out=Path("c"), evaluations=("a=ev-a", "b=ev-b")))  # doctest: +SKIP
     """
     folders = read_names(settings.evaluations)
-    earlier_result(settings.out, "compare")
+    refuse_other_settings(settings.out, earlier_result(settings.out, "compare"), settings)
     found = [
         compare_evaluations(
             folders, metric=metric, region=region, method=settings.post_hoc, test=settings.test, seed=settings.seed

@@ -23,7 +23,7 @@ from recontrast.execution.workers import Summary
 from recontrast.io.tables import write_table
 from recontrast.metrics.overlap import dice
 from recontrast.preparation.cohort import PreparedCase, read_cohort
-from recontrast.provenance import FILE_NAME, earlier_result, write_provenance
+from recontrast.provenance import FILE_NAME, earlier_result, refuse_other_settings, write_provenance
 from recontrast.training.learned_from import require_contrasts
 from recontrast.training.log import LiveLine
 from recontrast.training.tissue_maps import MAP, classes_of, with_tissue_map
@@ -97,7 +97,8 @@ def teach_segmenter(settings: TeachSettings) -> Summary:
     them from the rest. The weights of the last step are kept: no subject chose them.
 
     Raises:
-        ConfigError: No contrast is named, a setting is out of range, or the folder holds something else.
+        ConfigError: No contrast is named, a setting is out of range, or the folder holds something else, be it a
+            segmenter that was trained with other settings.
         MissingContrastError: No case has the contrast, or there is nothing to find tissues in.
         LayoutError: There is no training subject.
         DataError: The tissues of a case cannot be found.
@@ -108,7 +109,7 @@ def teach_segmenter(settings: TeachSettings) -> Summary:
     """
     if not settings.contrast:
         raise ConfigError("name the contrast, the target of the translator: --contrast FLAIR")
-    earlier_result(settings.out, STAGE, alone=True)
+    refuse_other_settings(settings.out, earlier_result(settings.out, STAGE, alone=True), settings)
     cohort = read_cohort(settings.prepared)
     require_contrasts(cohort, [settings.contrast])
     train, judged = (
