@@ -8,7 +8,12 @@ import pytest
 
 from recontrast.errors import ConfigError, DataError, RecontrastWarning
 from recontrast.io.bids import Case
-from recontrast.preparation.by_hand import read_by_hand, require_not_rejected, without_rejected
+from recontrast.preparation.by_hand import (
+    read_by_hand,
+    reasons_of_rejected,
+    require_not_rejected,
+    without_rejected,
+)
 
 THERE = {"sub-01_ses-1": ["T1w", "T2w"], "sub-02_ses-1": ["T1w"]}
 
@@ -49,6 +54,10 @@ def test_a_case_with_a_rejected_image_is_left_out_and_named() -> None:
     grades = {(key.split()[0], key.split()[1]): {"tier": tier} for key, tier in tiers.items()}
     with pytest.warns(RecontrastWarning, match=r"1 cases are left out, .* rejected by hand: sub-01 \(T1w\)$"):
         assert list(without_rejected(cases, grades, ["T1w", "T2w"])) == [Case("02"), Case("03")]
+    assert reasons_of_rejected(cases, grades, ["T1w", "FLAIR"], Path("mine.tsv")) == {
+        "sub-01": "a person rejected T1w (tier reject in mine.tsv)",
+        "sub-02": "a person rejected FLAIR (tier reject in mine.tsv)",
+    }
     assert without_rejected(cases, grades, ["T2w"]) == cases
     with pytest.raises(DataError, match=r"every case .* rejected by hand: sub-01 \(T1w\)"):
         without_rejected({Case("01"): []}, grades, ["T1w"])

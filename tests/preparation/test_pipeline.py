@@ -395,7 +395,10 @@ def test_a_rejected_image_is_not_learned_from(settings, tmp_path):
     with pytest.warns(RecontrastWarning, match=told):
         summary = prepare(asked)
     assert summary.failed == {}
-    assert status(settings.out) == {f"sub-0{n}": "ok" for n in (2, 3, 4)}
+    assert status(settings.out) == {**{f"sub-0{n}": "ok" for n in (2, 3, 4)}, "sub-01": "rejected"}
+    cohort = read_cohort(settings.out)
+    assert cohort.rejected == {"sub-01": f"a person rejected T1w (tier reject in {grades})"}
+    assert cohort.failed == {}
     assert set(read_splits(settings.out / "splits.tsv")) == {"02", "03", "04"}
     assert not list((settings.out / "sub-01").rglob("*.nii.gz"))
 

@@ -17,6 +17,7 @@ from recontrast.errors import (
 from recontrast.io.nifti import write_volume
 from recontrast.preparation.bank import Bank
 from recontrast.preparation.normalize import Scale
+from recontrast.preparation.pipeline import PrepareSettings, prepare
 from recontrast.translation.cases import Selection, find_cases, output_name, stem
 from recontrast.translation.description import TranslatorDescription
 from recontrast.volume import Volume
@@ -140,6 +141,27 @@ def test_subjects_and_splits_choose(describe: Describe, data_set: Path) -> None:
         find_cases(data_set, describe(), Selection(split="validation"))
     with pytest.raises(ConfigError, match="--also goes with a single file"):
         find_cases(data_set, describe(), Selection(also=("PDw=x.nii",)))
+
+
+def test_a_subject_that_a_person_rejected_is_not_called_unknown(
+    describe: Describe, data_set: Path, tmp_path: Path
+) -> None:
+    prepared, grades = tmp_path / "prepared", tmp_path / "grades.tsv"
+    grades.write_text("case\tcontrast\ttier\nsub-01\tT1w\treject\nsub-03_ses-2\tT1w\treject\n")
+    with pytest.warns(RecontrastWarning, match="2 cases are left out"):
+        prepare(PrepareSettings(
+            bids=data_set, out=prepared, contrasts=("T1w", "PDw"), align=False, test=("02",), grades=grades, workers=1,
+        ))  # fmt: skip
+
+    def told(*subjects: str) -> dict[str, str]:
+        return {case.key: case.problem for case in find_cases(prepared, describe(), Selection(subjects=subjects))}
+
+    rejected = f"was not prepared: a person rejected T1w (tier reject in {grades})"
+    assert told("01", "02") == {"sub-01": rejected, "sub-02": ""}
+    assert told("sub-03") == {"sub-03_ses-1": told()["sub-03_ses-1"], "sub-03_ses-2": rejected}
+    assert list(told()) == ["sub-02", "sub-03_ses-1"]
+    with pytest.raises(UnknownNameError, match="unknown subject in --subjects: '09'"):
+        told("09")
 
 
 def test_several_files_of_one_contrast_are_not_guessed(describe: Describe, data_set: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,24 @@ def without_rejected(
             stacklevel=3,
         )
     return left
+
+
+def reasons_of_rejected(
+    cases: Iterable[Case], grades: Grades, contrasts: Collection[str], table: Path | None
+) -> dict[str, str]:
+    """Key of each case that `without_rejected` leaves out, and why; arguments as there and for `require_not_rejected`.
+
+    Example:
+        >>> reasons_of_rejected([Case("01")], {("sub-01", "T1w"): {"tier": "reject"}}, ["T1w"], Path("grades.tsv"))
+        {'sub-01': 'a person rejected T1w (tier reject in grades.tsv)'}
+    """
+    rejected = _rejected(grades, contrasts)
+    images = {case.key: [name for key, name in rejected if key == case.key] for case in cases}
+    return {
+        key: f"a person rejected {', '.join(names)} (tier {REJECT} in {table})"
+        for key, names in images.items()
+        if names
+    }
 
 
 def require_not_rejected(

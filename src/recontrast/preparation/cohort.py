@@ -22,6 +22,7 @@ from recontrast.provenance import FILE_NAME
 
 __all__ = [
     "PREPARED",
+    "REJECTED",
     "SPLITS",
     "Preparation",
     "PreparedCase",
@@ -33,6 +34,9 @@ __all__ = [
 
 PREPARED = "prepared"
 """Value of the `desc` entity of a prepared image."""
+
+REJECTED = "rejected"
+"""Status in `cases.tsv` of a case that was left out because a person rejected an image of it; no failure."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +95,7 @@ class PreparedCohort:
         cases: The cases, sorted; failed ones are not among them.
         failed: Case key to reason, for cases that could not be prepared.
         preparation: How its images were placed.
+        rejected: Case key to reason, for cases that were left out because a person rejected an image of them.
     """
 
     folder: Path
@@ -98,6 +103,7 @@ class PreparedCohort:
     cases: tuple[PreparedCase, ...]
     failed: Mapping[str, str]
     preparation: Preparation = Preparation()
+    rejected: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def contrasts(self) -> tuple[str, ...]:
@@ -135,8 +141,9 @@ def read_cohort(folder: Path) -> PreparedCohort:
     require_columns(folder / "cases.tsv", table, ("case", "status"))
     splits = read_splits(folder / "splits.tsv")
     ready = sorted(table.loc[table["status"] == "ok", "case"])
-    failed = table[table["status"] != "ok"]
-    messages = failed["message"].fillna("failed") if "message" in failed else failed["status"]
+    table["message"] = table["message"].fillna(table["status"]) if "message" in table else table["status"]
+    rejected = table[table["status"] == REJECTED]
+    failed = table[~table["status"].isin(["ok", REJECTED])]
     cases = tuple(_read_case(folder, Case.parse(key), splits) for key in ready)
     named = [name for name in (settings.get("grid"), *settings.get("contrasts", ())) if name]
     grid = Contrast.parse(named[0]).label if named else min(cases[0].images, key=standard_order) if cases else ""
@@ -146,8 +153,9 @@ def read_cohort(folder: Path) -> PreparedCohort:
         folder,
         build_settings(ScaleSettings, settings.get("scale", {}), where),
         cases,
-        dict(zip(failed["case"], messages, strict=True)),
+        dict(zip(failed["case"], failed["message"], strict=True)),
         build_settings(Preparation, {**placing, "grid": grid}, where),
+        dict(zip(rejected["case"], rejected["message"], strict=True)),
     )
 
 

@@ -21,9 +21,14 @@ from recontrast.execution.workers import Outcome, Summary, failures, run_cases
 from recontrast.io.bids import BidsImage, Case, by_case, find_images, stray_images, write_description
 from recontrast.io.tables import write_table
 from recontrast.preparation.brain import TOOLS
-from recontrast.preparation.by_hand import read_by_hand, require_not_rejected, without_rejected
+from recontrast.preparation.by_hand import (
+    read_by_hand,
+    reasons_of_rejected,
+    require_not_rejected,
+    without_rejected,
+)
 from recontrast.preparation.case import LEDGER, CaseReport, CaseRequest, forget_case, prepare_case
-from recontrast.preparation.cohort import prepared_settings
+from recontrast.preparation.cohort import REJECTED, prepared_settings
 from recontrast.preparation.cohort_scale import fit_cohort_scale
 from recontrast.preparation.normalize import SCALES, ScaleSettings
 from recontrast.preparation.quality import QUALITY_COLUMNS, duplicates
@@ -143,6 +148,7 @@ def prepare(settings: PrepareSettings) -> Summary:
     there = {case.key: {image.name.contrast.label for image in images} for case, images in everybody.items()}
     spans, grades = read_by_hand(settings.slices, settings.grades, there)
     used = without_rejected(cases, grades, contrasts)
+    rejected = reasons_of_rejected(cases, grades, contrasts, settings.grades)
     keys = {subject: [case.key for case in cases if case.subject == subject] for subject in {c.subject for c in cases}}
     named = {"--test": settings.test, "--validation": settings.validation}
     require_not_rejected(named, keys, grades, contrasts, settings.grades)
@@ -173,7 +179,7 @@ def prepare(settings: PrepareSettings) -> Summary:
         scheduler=settings.scheduler,
         memory_gb=settings.memory_gb,
     )
-    return _finish(settings, contrasts, splits, outcomes)
+    return _finish(settings, contrasts, splits, outcomes, rejected)
 
 
 def _check(settings: PrepareSettings) -> None:
@@ -359,8 +365,9 @@ def _request(
 
 
 def _finish(
-    settings: PrepareSettings, contrasts: Sequence[str], splits: Mapping[str, str], outcomes: Sequence[Outcome]
-) -> Summary:
+    settings: PrepareSettings, contrasts: Sequence[str], splits: Mapping[str, str], outcomes: Sequence[Outcome],
+    rejected: Mapping[str, str],
+) -> Summary:  # fmt: skip
     """Write the tables and say what was done."""
     failed = failures(outcomes)
     reports: dict[str, CaseReport] = {o.case: o.value for o in outcomes if o.error is None}
@@ -371,7 +378,7 @@ def _finish(
     if settings.low_quality == "test":
         splits = _low_to_test(splits, reports)
         write_splits(settings.out / "splits.tsv", splits)
-    _write_cases(settings.out, outcomes, reports)  # last: whoever finds it takes the splits for final
+    _write_cases(settings.out, outcomes, reports, rejected)  # last: whoever finds it takes the splits for final
     inputs = {name: digest for report in reports.values() for name, digest in report.inputs.items()}
     provenance.write_provenance(settings.out, "prepare", settings, extra={"inputs": inputs})
     version = provenance.version()
@@ -402,13 +409,16 @@ def _low_to_test(splits: Mapping[str, str], reports: Mapping[str, CaseReport]) -
     return found
 
 
-def _write_cases(out: Path, outcomes: Sequence[Outcome], reports: Mapping[str, CaseReport]) -> None:
+def _write_cases(
+    out: Path, outcomes: Sequence[Outcome], reports: Mapping[str, CaseReport], rejected: Mapping[str, str]
+) -> None:
     rows = []
     for outcome in outcomes:
         report = reports.get(outcome.case)
         doubts = report.doubts if report else ()
         message = outcome.error or "; ".join(without_case(doubt, outcome.case) for doubt in doubts)
         rows.append({"case": outcome.case, "status": "failed" if report is None else "ok", "message": message or None})
+    rows += [{"case": key, "status": REJECTED, "message": reason} for key, reason in rejected.items()]
     write_table(out / "cases.tsv", pd.DataFrame(rows, columns=["case", "status", "message"]))
 
 

@@ -282,7 +282,9 @@ def _prepared_cases(
 ) -> list[TranslationCase]:
     splits = read_splits(cohort.folder / "splits.tsv")
     ready = {case.case: case for case in cohort.cases}
-    failed = {Case.parse(key): reason for key, reason in cohort.failed.items()}
+    # Who was left out on purpose does not fail in a folder, but a person who names such a subject is told why.
+    not_there = {**cohort.failed, **(cohort.rejected if selection.subjects else {})}
+    failed = {Case.parse(key): reason for key, reason in not_there.items()}
     same_scale = cohort.scale_settings == about.scale_settings
     cases = []
     for case in _chosen([*ready, *failed], selection, splits, cohort.folder):
