@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pandas as pd
@@ -52,6 +53,15 @@ def test_structures_and_lesions(evidence: Evidence) -> None:
     assert texts(lesion)[0][5] == "— ± —"  # no intracranial volume, so no AVD
     assert texts(lesions)[0] == ["all", "3", "3", "0", "0.50", "1.00", "0.67"]
     assert texts(lesions)[1][0] == "small"
+
+
+def test_sizes_of_lesions_are_those_that_were_counted_by(evidence: Evidence, monkeypatch: pytest.MonkeyPatch) -> None:
+    def note() -> str:
+        return [block for block in volume_section(evidence).blocks if isinstance(block, Table)][-1].note
+
+    assert note() == "small: below 0.1 ml, medium: below 1 ml, large: above. Lesions of all cases together."
+    monkeypatch.setattr("recontrast.reporting.volumes.SIZES_ML", (("tiny", 0.05), ("other", math.inf)))
+    assert note() == "tiny: below 0.05 ml, other: above. Lesions of all cases together."
 
 
 def test_each_measure_has_its_own_number_of_subjects(example: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ import pandas as pd
 
 from recontrast.errors import FormatError
 from recontrast.evaluation.fidelity import SUMMARY, VOLUMES
+from recontrast.evaluation.volumetry import SIZES_ML
 from recontrast.io.tables import read_table, require_columns
 from recontrast.reporting.evidence import Evaluation, Evidence, records
 from recontrast.reporting.numbers import count, interval, is_number, number
@@ -137,5 +139,6 @@ def _lesions(title: str, found: pd.DataFrame) -> Table:
         cells += [Cell(number(values.get(f"lesion_{n}"), 2)) for n in ("sensitivity", "precision", "f1")]
         rows.append(cells)
     header = ("Size", "In both", "Only reference", "Only synthetic", "Sensitivity ↑", "Precision ↑", "F1 ↑")
-    note = "small: below 0.1 ml, medium: below 1 ml, large: above. Lesions of all cases together."
+    sizes = ", ".join(f"{name}: {f'below {end:g} ml' if math.isfinite(end) else 'above'}" for name, end in SIZES_ML)
+    note = f"{sizes}. Lesions of all cases together."
     return Table(f"Lesions one by one, {title}.", [Cell(h) for h in header], rows, numeric=6, note=note)
