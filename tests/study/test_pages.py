@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
+import pytest
 
 from recontrast.preparation.cohort import read_cohort
 from recontrast.study.compare import check_orderings
@@ -28,8 +29,8 @@ def test_absent_evidence_is_printed_as_absent(make_study, make_prepared, tmp_pat
 def _claims(*verdicts: str) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "claim": f"claim {n}", "method": "", "metric": "psnr", "verdict": verdict, "subjects": 4, "difference": 1.5,
-            "ci_low": 1.0, "ci_high": 2.0, "margin": 0.0,
+            "claim": f"claim {n}", "method": "", "metric": "psnr", "protocol": "recontrast", "verdict": verdict,
+            "subjects": 4, "difference": 1.5, "ci_low": 1.0, "ci_high": 2.0, "margin": 0.0,
         }
         for n, verdict in enumerate(verdicts)
     )  # fmt: skip
@@ -38,12 +39,26 @@ def _claims(*verdicts: str) -> pd.DataFrame:
 def test_few_claims_are_said_one_by_one() -> None:
     said = claims_in_words(_claims("agrees", "disagrees", "undecided", "not tested"))
     assert [look for look, _ in said] == ["beats", "worse", "unknown"]
-    assert said[0][1] == "claim 0: ours agrees (psnr +1.5 [+1, +2])."
+    assert said[0][1] == "claim 0: ours agrees, PSNR (dB) +1.5 [+1, +2]."
+
+
+@pytest.mark.parametrize(
+    ("metric", "protocol", "said"),
+    [
+        ("mae", "synthrad2023", "MAE (native units)"),
+        ("ssim_axial+ssim_coronal", "grantjacob2021", "SSIM"),
+        ("volumes.avd", "recontrast", "AVD (cm³)"),
+        ("nosuch", "recontrast", "nosuch"),
+    ],
+)
+def test_claims_are_said_with_the_unit_of_their_metric(metric: str, protocol: str, said: str) -> None:
+    claims = _claims("agrees").assign(metric=metric, protocol=protocol)
+    assert claims_in_words(claims)[0][1] == f"claim 0: ours agrees, {said} +1.5 [+1, +2]."
 
 
 def test_an_interval_within_one_subject_says_so() -> None:
     within = _claims("agrees").assign(interval="WITHIN ONE SUBJECT: bootstrap over 8 slabs")
-    assert claims_in_words(within)[0][1] == "claim 0: ours agrees (psnr +1.5 [+1, +2] within one subject)."
+    assert claims_in_words(within)[0][1] == "claim 0: ours agrees, PSNR (dB) +1.5 [+1, +2] within one subject."
 
 
 def test_scores_stand_with_unit_and_direction_of_their_protocol() -> None:
@@ -60,6 +75,6 @@ def test_scores_stand_with_unit_and_direction_of_their_protocol() -> None:
 def test_many_claims_are_said_outcome_by_outcome() -> None:
     said = dict(claims_in_words(_claims(*["agrees"] * 2, *["undecided"] * 7, "not tested")))
     assert said == {
-        "beats": "2 of 9 claims, ours agrees: claim 0, psnr; claim 1, psnr.",
+        "beats": "2 of 9 claims, ours agrees: claim 0, PSNR (dB); claim 1, PSNR (dB).",
         "unknown": "7 of 9 claims, ours undecided, see the table of orderings.",
     }

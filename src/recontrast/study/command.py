@@ -26,7 +26,7 @@ from recontrast.study.cohort import source_tiers
 from recontrast.study.compare import TABLE as ORDERINGS
 from recontrast.study.compare import Finding, check_orderings
 from recontrast.study.layouts import LAYOUTS
-from recontrast.study.pages import Findings, numbers_in_words, write_page
+from recontrast.study.pages import Findings, measure_in_words, numbers_in_words, write_page
 from recontrast.study.plan import RUNS, Candidate, TrainingJob, candidates_of, groups_of, plan_jobs, weights_of
 from recontrast.study.run import run_jobs
 from recontrast.study.score import IMAGES, Scored, Scoring, score_images, score_translator
@@ -326,6 +326,6 @@ def _lines(findings: Findings) -> list[str]:
         ]
     for row in findings.orderings.to_dict("records"):
         method = f" [{row['method']}]" if row["method"] else ""
-        numbers = numbers_in_words(row)
-        lines.append(f"{row['verdict']}: {row['claim']}{method}: {row['metric']} {numbers} ({row['interval']})")
+        found = f"{measure_in_words(row)} {numbers_in_words(row)}"
+        lines.append(f"{row['verdict']}: {row['claim']}{method}: {found} ({row['interval']})")
     return lines

@@ -123,13 +123,14 @@ def claims_in_words(orderings: pd.DataFrame) -> list[tuple[str, str]]:
         return [
             (
                 looks[row["verdict"]],
-                f"{row['claim']}{_of(row['method'])}: ours {row['verdict']} ({row['metric']} {_found(row)}).",
+                f"{row['claim']}{_of(row['method'])}: ours {row['verdict']}, {measure_in_words(row)} {_found(row)}.",
             )
             for row in rows
         ]
     said = []
     for outcome, look in looks.items():
-        named = [f"{row['claim']}{_of(row['method'])}, {row['metric']}" for row in rows if row["verdict"] == outcome]
+        ours = [row for row in rows if row["verdict"] == outcome]
+        named = [f"{row['claim']}{_of(row['method'])}, {measure_in_words(row)}" for row in ours]
         which = f": {'; '.join(named)}" if len(named) <= _MOST_NAMED else ", see the table of orderings"
         if named:
             said.append((look, f"{len(named)} of {len(rows)} claims, ours {outcome}{which}."))
@@ -158,7 +159,7 @@ def _orderings(findings: Findings) -> Section:
         return Section("orderings", "Orderings", [Text("The study file claims no ordering.", "absent")])
     rows = [
         {
-            "claim": row["claim"] + _of(row["method"]), "metric": f"{row['metric']} ({row['protocol']})",
+            "claim": row["claim"] + _of(row["method"]), "metric": f"{measure_in_words(row)}, {row['protocol']}",
             "difference": _found(row), "change": _or_dash(row["change_percent"], "{:+.1f} %"),
             "Wilcoxon p": _or_dash(row["wilcoxon_p"], "{:.2g}"), "Shapiro-Wilk p": _or_dash(row["shapiro_p"], "{:.2g}"),
             "subjects": row["subjects"], "ours": row["verdict"],
@@ -405,6 +406,15 @@ def _found(row: Mapping[Any, Any]) -> str:
     """Difference and interval of a checked claim, and whether the interval is of one subject alone."""
     within = str(row.get("interval", "")).startswith(WITHIN)
     return numbers_in_words(row) + (" within one subject" if within else "")
+
+
+def measure_in_words(row: Mapping[Any, Any]) -> str:
+    """Name and unit of a claim's metric; no direction, for a difference above zero is in the claim's favour.
+
+    >>> measure_in_words({"metric": "mae", "protocol": "recontrast"})
+    'MAE (scaled intensity)'
+    """
+    return title(row["metric"], row["protocol"]).rstrip(" ↑↓")
 
 
 def numbers_in_words(row: Mapping[Any, Any]) -> str:
