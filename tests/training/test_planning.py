@@ -197,6 +197,7 @@ def test_validation_subjects_say_what_is_kept(
     make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pace, "seconds_of_step", lambda *_: 20.0)
+    monkeypatch.setattr(pace, "seconds_of_beginning", lambda *_: 0.0)
     given = TrainSettings(prepared=make_prepared(), run=tmp_path / "run", source=("T1w",), target="T2w",
                           set=TINY, minutes=3.0)  # fmt: skip
     summary = train(given)
