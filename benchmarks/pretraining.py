@@ -73,17 +73,17 @@ def trained(
     return run
 
 
-def scores(run: Path, prepared: Path) -> pd.Series:
+def scores(run: Path, prepared: Path, out: Path) -> pd.Series:
     """PSNR in the brain, subject by subject, by the default protocol."""
-    translate(TranslateSettings(run=run, input=prepared, out=run / "synthetic", split="test"))
-    if not (run / "evaluation" / "scores.tsv").is_file():
+    translate(TranslateSettings(run=run, input=prepared, out=out / "synthetic", split="test"))
+    if not (out / "evaluation" / "scores.tsv").is_file():
         evaluate(
             EvaluateSettings(
-                synthetic=run / "synthetic", reference=prepared, out=run / "evaluation", target=TARGET,
+                synthetic=out / "synthetic", reference=prepared, out=out / "evaluation", target=TARGET,
                 sources=(SOURCE,), controls=(),
             )
         )  # fmt: skip
-    table = read_table(run / "evaluation" / "scores.tsv", text_columns=("subject",))
+    table = read_table(out / "evaluation" / "scores.tsv", text_columns=("subject",))
     chosen = table[(table["region"] == "brain") & (table["metric"] == "psnr") & (table["estimator"] == "synthetic")]
     return chosen.set_index(chosen["subject"].str.removeprefix("sub-"))["value"].loc[list(TESTED)]
 
@@ -100,16 +100,16 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the fine-tuning; pre-training has seed 0")
     options = parser.parse_args()
     out = options.out
-    last = FIRST + options.heads
+    last, first = FIRST + options.heads, f"{options.heads}x{options.first_steps}"
     any_heads = prepared_heads(
-        out, "heads-any", {f"{n:02d}": "train" for n in range(FIRST, last)}, random_contrast=True
+        out, f"heads-any-{options.heads}", {f"{n:02d}": "train" for n in range(FIRST, last)}, random_contrast=True
     )
     begun: dict[str, Path | None] = {
         "nothing": None,
-        "random contrast": trained(out / "first-random", any_heads, options.first_steps, 0),
+        "random contrast": trained(out / f"first-random-{first}", any_heads, options.first_steps, 0),
     }
     if not options.no_masked:
-        begun["masked"] = trained(out / "first-masked", any_heads, options.first_steps, 0, masked=True)
+        begun["masked"] = trained(out / f"first-masked-{first}", any_heads, options.first_steps, 0, masked=True)
     rows, alone = [], {}
     for count in options.subjects:
         learned = [f"{n:02d}" for n in range(1, count + 1)]
@@ -117,13 +117,13 @@ def main() -> None:
         prepared = prepared_heads(out, f"heads-{count}", splits, random_contrast=False)
         for seed in options.seeds:
             for method, start in begun.items():
-                run = out / f"{method.replace(' ', '-')}-{len(learned)}-{seed}"
-                alone[method, count, seed] = scores(trained(run, prepared, options.steps, seed, start), prepared)
+                run = out / f"{method.replace(' ', '-')}-{first}-{len(learned)}-{seed}"
+                alone[method, count, seed] = scores(trained(run, prepared, options.steps, seed, start), prepared, run)
                 gain = alone[method, count, seed] - alone["nothing", count, seed]
                 rows.append(
                     (method, count, seed, alone[method, count, seed].mean(), gain.mean(), gain.min(), gain.max())
                 )
-    as_is = scores(out / "first-random", prepared)
+    as_is = scores(out / f"first-random-{first}", prepared, out / f"not-fine-tuned-{first}-{options.subjects[-1]}")
     rows.append(("not fine-tuned", 0, 0, as_is.mean(), np.nan, np.nan, np.nan))
     columns = ["begun with", "subjects", "seed", "PSNR", "gain", "least", "most"]
     table = pd.DataFrame(rows, columns=columns)

@@ -84,5 +84,9 @@ def test_an_output_folder_holds_the_result_of_one_set_of_settings(tmp_path: Path
     with pytest.raises(ConfigError, match=r"holds other results \(settings differ: seed\); choose another folder"):
         refuse_other_settings(tmp_path, before, Settings(out=tmp_path, seed=4))
     refuse_other_settings(tmp_path, before, Settings(out=tmp_path, seed=4), ("out", "seed"))
+    older = {"settings": {"out": str(tmp_path)}}  # of a version that did not know the seed: it was at its default
+    refuse_other_settings(tmp_path, older, Settings(out=tmp_path))
+    with pytest.raises(ConfigError, match="settings differ: seed"):
+        refuse_other_settings(tmp_path, older, Settings(out=tmp_path, seed=4))
     with pytest.raises(ConfigError, match="settings differ: seed"):
         refuse_other_settings(tmp_path, {"settings": None}, Settings(out=tmp_path))

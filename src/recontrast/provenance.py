@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib.metadata
 import json
@@ -147,7 +148,11 @@ def refuse_other_settings(
     if before is None:
         return
     old, now = before.get("settings"), to_plain(settings)
-    old = old if isinstance(old, dict) else {}
+    if not isinstance(old, dict):
+        old = {}
+    elif old:  # of an older version, which knows fewer settings: these had their defaults
+        fields = dataclasses.fields(settings)
+        old = to_plain({f.name: f.default for f in fields if f.default is not dataclasses.MISSING}) | old
     different = [key for key in sorted(set(old) | set(now)) if key not in free and old.get(key) != now.get(key)]
     if different:
         what = f"settings differ: {', '.join(different)}"

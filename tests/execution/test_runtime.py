@@ -57,6 +57,13 @@ def test_cores_are_those_the_process_may_use(monkeypatch: pytest.MonkeyPatch) ->
     assert runtime.available_cores() == 64
 
 
+@pytest.mark.parametrize(("given", "expected"), [("", 4), ("2", 2), ("3,1", 3), ("16", 4), ("0", 1), ("many", 4)])
+def test_a_worker_keeps_to_its_share_of_the_cores(given: str, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "available_cores", lambda: 4)
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    assert runtime.threads_of_process() == expected
+
+
 def test_unknown_precision_is_named() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'bf16'"):
         runtime.choose_precision("bf17")

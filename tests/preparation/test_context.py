@@ -37,11 +37,11 @@ def test_steepness_follows_the_blurred_images_of_its_source() -> None:
     assert steepness(np.ones((4, 5, 1), np.float32), (1, 1, 1)).max() == 0
 
 
-@pytest.mark.parametrize("cores", [1, 7])
-def test_channels_do_not_depend_on_the_cores(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("threads", [1, 7])
+def test_channels_do_not_depend_on_the_threads(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     sources, widths = [head(), 2 * head((3, 0, 0))], [(1, 2, 1), (4, 4, 4)]
     expected = context_channels(sources, widths, steep=1)
-    monkeypatch.setattr("recontrast.preparation.context.available_cores", lambda: cores)
+    monkeypatch.setattr("recontrast.preparation.context.threads_of_process", lambda: threads)
     channels = context_channels(sources, widths, steep=1)
     assert all(np.array_equal(one, other) for one, other in zip(channels, expected, strict=True))
     assert all(channel.flags["C_CONTIGUOUS"] for channel in channels)  # others are slow to cut into slices

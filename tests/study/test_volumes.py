@@ -11,7 +11,7 @@ from recontrast.evaluation.volume_tables import FidelityResult, volumes_table
 from recontrast.evaluation.volumetry import StructureComparison
 from recontrast.io.bids import Case
 from recontrast.io.tables import write_table
-from recontrast.study.volumes import head_sizes, is_volume, title, volume_values
+from recontrast.study.volumes import heads_of_subjects, is_volume, title, volume_values
 
 
 def test_sessions_are_averaged_and_undefined_values_left_out(tmp_path: Path) -> None:
@@ -26,10 +26,10 @@ def test_sessions_are_averaged_and_undefined_values_left_out(tmp_path: Path) -> 
 
 def test_nothing_was_segmented(tmp_path: Path) -> None:
     assert volume_values(tmp_path, "volumes.avd", "GM").empty
-    assert head_sizes(tmp_path, "GM").empty
+    assert heads_of_subjects(tmp_path, "GM").empty
 
 
-def test_head_sizes_are_relative_to_the_mean_of_the_evaluation(tmp_path: Path) -> None:
+def test_heads_of_subjects_are_relative_to_the_mean_of_the_evaluation(tmp_path: Path) -> None:
     results = [
         FidelityResult(Case(subject), "tissue", "1", [
             StructureComparison(tissue, head / 3, head / 3, 0.9, 1.0, 0.5) for tissue in ("GM", "WM", "CSF")
@@ -37,7 +37,21 @@ def test_head_sizes_are_relative_to_the_mean_of_the_evaluation(tmp_path: Path) -
         for subject, head in (("01", 1200.0), ("02", 1600.0))
     ]  # fmt: skip
     write_table(tmp_path / "volumes.tsv", volumes_table(results, "", {"sub-03, tissue": "no brain mask"}))
-    assert head_sizes(tmp_path, "GM").to_dict() == pytest.approx({"sub-01": 1200 / 1400, "sub-02": 1600 / 1400})
+    assert heads_of_subjects(tmp_path, "GM").to_dict() == pytest.approx({"sub-01": 1200 / 1400, "sub-02": 1600 / 1400})
+
+
+def test_the_head_of_a_subject_counts_once_however_often_it_was_scanned(tmp_path: Path) -> None:
+    results = [
+        FidelityResult(case, "tissue", "1", [
+            StructureComparison(tissue, head / 3, head / 3, 0.9, 1.0, 0.5) for tissue in ("GM", "WM", "CSF")
+        ])
+        for case, head in ((Case("01", "1"), 2000.0), (Case("01", "2"), 2000.0), (Case("02"), 1200.0))
+    ]  # fmt: skip
+    write_table(tmp_path / "volumes.tsv", volumes_table(results, "", {}))
+    mean = (2000 + 2000 + 1200) / 3
+    heads = heads_of_subjects(tmp_path, "GM")
+    assert heads.to_dict() == pytest.approx({"sub-01": 2000 / mean, "sub-02": 1200 / mean})
+    assert mean * heads.mean() == pytest.approx(1600)  # as in an evaluation without the second session
 
 
 def test_names() -> None:

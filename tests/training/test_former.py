@@ -32,13 +32,18 @@ def finish(run: Path, content: dict[str, object]) -> None:
 
 
 def test_a_best_validation_counts_while_its_weights_are_there(run: Path) -> None:
-    told, best = {"step": 8, "best_score": 21.0, "best_step": 4}, run / "checkpoints" / "best"
+    told, best, table = {"step": 8, "best_score": 21.0, "best_step": 4}, run / "checkpoints" / "best", run / "v.tsv"
+    table.write_text("of the best")
+    assert without_lost_best(told, best, table, aloud=False)["best_score"] is None
+    assert table.exists()
     with pytest.warns(RecontrastWarning, match="of step 4, are gone; the best of those after step 8 takes their place"):
-        assert without_lost_best(told, best, aloud=True) == {"step": 8, "best_score": None, "best_step": 0}
-    assert without_lost_best(told, best, aloud=False)["best_score"] is None
+        assert without_lost_best(told, best, table, aloud=True) == {"step": 8, "best_score": None, "best_step": 0}
+    assert not table.exists()
     best.mkdir()
-    (best / "state.json").write_text("{}")
-    assert without_lost_best(told, best, aloud=True) == told
+    (best / "state.json").write_text('{"tensors": "step-00000004.safetensors"}')
+    assert without_lost_best(told, best, table, aloud=False)["best_score"] is None  # the large file alone was removed
+    (best / "step-00000004.safetensors").touch()
+    assert without_lost_best(told, best, table, aloud=True) == told
 
 
 def test_an_empty_folder_holds_nothing(tmp_path: Path) -> None:

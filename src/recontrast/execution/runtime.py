@@ -39,6 +39,19 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+def threads_of_process() -> int:
+    """Threads that numerical work of this process may use: its cores, or fewer where OMP_NUM_THREADS says so.
+
+    Worker processes, and those of a cluster, are given their share by that variable.
+
+    Example:
+        >>> 1 <= threads_of_process() <= available_cores()
+        True
+    """
+    given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    return max(1, min(available_cores(), int(given))) if given.isdecimal() else available_cores()
+
+
 def allocator_environment() -> dict[str, str]:
     """Environment variables that make the C library keep memory between training steps.
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, uniform_filter1d
 
-from recontrast.execution.runtime import available_cores
+from recontrast.execution.runtime import threads_of_process
 from recontrast.preparation.level import signal_level
 
 PLACES = 3
@@ -22,6 +22,9 @@ PLACES = 3
 
 _PASSES = 3
 """A running mean, as often as this, is a Gaussian to within a few percent."""
+
+_THREADS = 4
+"""Blurred images that are made at a time, at most: each takes some four times its own memory meanwhile."""
 
 _WIDE = 3.0
 """Widths in voxels from which on running means are close enough, and quicker."""
@@ -75,21 +78,23 @@ def context_channels(
     if not widths:
         return []
     jobs = list(product(sources, range(len(widths))))
-    with ThreadPoolExecutor(min(available_cores(), len(jobs))) as pool:  # the filters let other threads run
+    with ThreadPoolExecutor(
+        min(threads_of_process(), _THREADS, len(jobs))
+    ) as pool:  # the filters let other threads run
         places = pool.submit(_places, sources[0])
-        made = list(pool.map(lambda job: _around(job[0], widths[job[1]], steep=job[1] < steep), jobs))
+        made = list(pool.map(lambda job: _around(job[0], widths[job[1]], with_steepness=job[1] < steep), jobs))
     images: list[NDArray[np.float32]] = []
     for first in range(0, len(made), len(widths)):
         of_source = made[first : first + len(widths)]
-        images += [blurred for blurred, _ in of_source] + [steep for _, steep in of_source if steep is not None]
+        images += [blurred for blurred, _ in of_source] + [image for _, image in of_source if image is not None]
     return [*images, *places.result()]
 
 
 def _around(
-    source: NDArray[np.float32], width: Sequence[float], *, steep: bool
+    source: NDArray[np.float32], width: Sequence[float], *, with_steepness: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     blurred = _blurred(source, width)
-    return blurred, steepness(blurred, width) if steep else None
+    return blurred, steepness(blurred, width) if with_steepness else None
 
 
 def steepness(image: NDArray[np.float32], width: Sequence[float]) -> NDArray[np.float32]:

@@ -18,7 +18,7 @@ from recontrast.metrics import METRICS
 from recontrast.study import volumes
 from recontrast.study.score import primary_region, read_scores, subject_values
 from recontrast.study.settings import Ordering, Side
-from recontrast.study.volumes import head_sizes, higher_is_better, is_scaled_by_head, is_volume, volume_values
+from recontrast.study.volumes import heads_of_subjects, higher_is_better, is_scaled_by_head, is_volume, volume_values
 
 TABLE = "orderings.tsv"
 AGREES, DISAGREES, UNDECIDED, ABSENT = "agrees", "disagrees", "undecided", "not tested"
@@ -177,6 +177,7 @@ def _check(ordering: Ordering, method: str, tested: Sequence[Finding], direction
             mean_over(_on_one_head(values, shared, _scored(tested, side, ordering.protocol), ordering))
             for side, values in ((better, parts), (worse, others))
         )
+        shared = first.index.intersection(second.index) if first is not None and second is not None else shared[:0]
     if first is None or second is None or not len(shared):
         side = better if first is None else worse
         return row | {"interval": f"nothing was scored for {in_words(side)} by {ordering.protocol}", "subjects": 0}
@@ -206,7 +207,7 @@ def _on_one_head(
     scaled = {}
     for direction, values in parts.items():
         evaluation = scored[direction].evaluations[ordering.protocol]
-        heads = head_sizes(evaluation, ordering.region or primary_region(evaluation))
+        heads = heads_of_subjects(evaluation, ordering.region or primary_region(evaluation))
         scaled[direction] = values * float(heads[heads.index.isin(subjects)].mean())
     return scaled
 

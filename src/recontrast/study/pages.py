@@ -34,7 +34,7 @@ from recontrast.study.score import IMAGES, read_scores, subject_values, syntheti
 from recontrast.study.select import Choice, ranks_in_words
 from recontrast.study.settings import TIERS_OF_TESTS, DataSource, Side, Study
 from recontrast.study.sheet import SHEETS
-from recontrast.study.volumes import PREFIX
+from recontrast.study.volumes import PREFIX, is_scaled_by_head
 from recontrast.training.log import read_log
 
 FILE_NAME = "study.html"
@@ -174,6 +174,11 @@ def _orderings(findings: Findings) -> Section:
         "that of the mean; Wilcoxon's test is two-sided, Shapiro-Wilk asks whether the differences are normal. Neither "
         "intervals nor p are corrected for the number of claims."
     )
+    if any(is_scaled_by_head(str(metric)) for metric in findings.orderings["metric"]):
+        text += (
+            " Volumes of a claim are on the mean head of its subjects; tables and figures of volumes show them on the "
+            "mean head of all cases that an evaluation has."
+        )
     table = frame_table(pd.DataFrame(rows), "Orderings, of the paper and of others, in our results.", (DISAGREES,))
     return Section("orderings", "Orderings, with intervals", [Text(text), table, Text(f"Intervals: {how}.")])
 
@@ -312,8 +317,8 @@ def _volumes(findings: Findings) -> Section:
                 continue
             uri = data_uri(png(plot_volume_differences(values, "VD, cm³ (acquired − synthetic)")), "image/png")
             caption = (
-                "Volume in the acquired image less volume in the synthetic one, on the mean head; negative: the "
-                "synthetic image has too much. One dot a subject, ◇ mean."
+                "Volume in the acquired image less volume in the synthetic one, on the mean head of all cases of "
+                "the method's evaluation; negative: the synthetic image has too much. One dot a subject, ◇ mean."
             )
             blocks.append(Picture(uri, f"{direction}: volume differences", caption, direction))
     nothing = Text("No evaluation of this study compared volumes of tissue.", "absent")

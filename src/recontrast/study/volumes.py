@@ -85,8 +85,8 @@ def volume_values(evaluation: Path, metric: str, structure: str) -> pd.Series[fl
     return kept
 
 
-def head_sizes(evaluation: Path, structure: str) -> pd.Series[float]:
-    """Size of the head of each value in `volume_values`, by subject, relative to the mean that scales the evaluation.
+def heads_of_subjects(evaluation: Path, structure: str) -> pd.Series[float]:
+    """Head of each value in `volume_values`, its sessions averaged, over the mean head that scales the evaluation.
 
     Args:
         evaluation: Evaluation folder.
@@ -94,7 +94,8 @@ def head_sizes(evaluation: Path, structure: str) -> pd.Series[float]:
     """
     table = _table(evaluation)
     found = _of_structure(table.assign(head=relative_heads(table)), structure)
-    return found.set_index("subject")["head"].dropna()
+    heads: pd.Series[float] = found.groupby("subject")["head"].mean()
+    return heads.dropna()
 
 
 def _table(evaluation: Path) -> pd.DataFrame:

@@ -71,21 +71,24 @@ def last_weights(run: Path) -> str:
     return sha256_of(folder / Path(name).name)
 
 
-def without_lost_best(told: Mapping[str, Any], best: Path, *, aloud: bool) -> Mapping[str, Any]:
+def without_lost_best(told: Mapping[str, Any], best: Path, table: Path, *, aloud: bool) -> Mapping[str, Any]:
     """What a run's last checkpoint tells, but of no best validation where the weights of that one are gone.
 
     Args:
         told: State in the last checkpoint.
         best: Folder of the best weights.
-        aloud: Warn of it.
+        table: File that says how they did, which is removed with them.
+        aloud: Warn of it, and remove the table; one process does.
 
     Example:
-        >>> without_lost_best({"step": 3, "best_score": None}, Path("run/checkpoints/best"), aloud=True)
+        >>> without_lost_best({"step": 3, "best_score": None}, Path("best"), Path("validation.tsv"), aloud=True)
         {'step': 3, 'best_score': None}
     """
-    if told["best_score"] is None or (best / STATE).is_file():
+    tensors = content_of(best / STATE).get("tensors", "")
+    if told["best_score"] is None or (tensors and (best / Path(tensors).name).is_file()):
         return told
     if aloud:
+        table.unlink(missing_ok=True)
         warnings.warn(
             f"{best}: the weights of the best validation, of step {told['best_step']}, are gone; the best of those "
             f"after step {told['step']} takes their place, or the last weights where none is left to come",

@@ -202,7 +202,8 @@ class _Training:
             self.learner.restore(checkpoint)
             told = checkpoint.state
             if self.loop.keep == "best":
-                told = without_lost_best(told, job.run / BEST, aloud=fabric.is_global_zero)
+                aloud = fabric.is_global_zero
+                told = without_lost_best(told, job.run / BEST, job.run / VALIDATION_TABLE, aloud=aloud)
             self.state = State(**{name: told[name] for name in State.__dataclass_fields__})
         else:
             if fabric.is_global_zero:  # of a training stopped before its first checkpoint, maybe with another seed

@@ -282,9 +282,12 @@ def _prepared_cases(
 ) -> list[TranslationCase]:
     splits = read_splits(cohort.folder / "splits.tsv")
     ready = {case.case: case for case in cohort.cases}
-    # Who was left out on purpose does not fail in a folder, but a person who names such a subject is told why.
-    not_there = {**cohort.failed, **(cohort.rejected if selection.subjects else {})}
-    failed = {Case.parse(key): reason for key, reason in not_there.items()}
+    failed = {Case.parse(key): reason for key, reason in cohort.failed.items()}
+    if selection.subjects:  # who was left out on purpose does not fail in a folder; a person who names him is told why
+        others = {case.subject for case in [*ready, *failed]}
+        alone = {case: why for key, why in cohort.rejected.items() if (case := Case.parse(key)).subject not in others}
+        splits = {case.subject: selection.split for case in alone} | splits
+        failed |= alone
     same_scale = cohort.scale_settings == about.scale_settings
     cases = []
     for case in _chosen([*ready, *failed], selection, splits, cohort.folder):
