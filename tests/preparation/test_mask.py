@@ -8,7 +8,7 @@ from scipy import ndimage
 from tests.preparation.conftest import SIGNALS, signal, tissue
 
 from recontrast.errors import IntensityError
-from recontrast.preparation.mask import fill_holes, find_head, head_mask, require_signal
+from recontrast.preparation.mask import bounding_box, fill_holes, find_head, head_mask, require_signal
 from recontrast.volume import Volume
 
 SHAPE = (40, 44, 36)
@@ -121,3 +121,23 @@ def test_holes_are_filled_slice_by_slice():
     cup[2:5, 2:5, 2:] = False  # open at the top: not a hole in space, but one in every slice
     assert fill_holes(cup)[3, 3, 4]
     assert not fill_holes(cup)[0, 0, 0]
+
+
+@pytest.mark.parametrize("margin", [0, 1, 9])
+def test_a_box_holds_the_mask_and_what_is_around_it(rng, margin):
+    mask = np.zeros((9, 12, 15), bool)
+    assert mask[bounding_box(mask, margin)].size == 0
+    mask[3:5, 0:2, 14] = mask[4, 6, 11] = True
+    sides = bounding_box(mask, margin)
+    assert sides == (
+        slice(max(0, 3 - margin), min(9, 5 + margin)), slice(0, min(12, 7 + margin)), slice(max(0, 11 - margin), 15),
+    )  # fmt: skip
+    assert bounding_box(np.asfortranarray(mask), margin) == sides
+
+
+def test_holes_do_not_depend_on_the_air_around(rng):
+    for _ in range(20):
+        mask = rng.random((8, 9, 10)) < 0.6
+        around = np.pad(mask, ((5, 0), (2, 7), (1, 1)))
+        assert np.array_equal(fill_holes(around)[5:, 2:-7, 1:-1], fill_holes(mask))
+        assert fill_holes(around).sum() == fill_holes(mask).sum() > mask.sum()

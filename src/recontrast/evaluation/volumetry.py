@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import label
 
 from recontrast.metrics.overlap import asd, dice, hd95
+from recontrast.preparation.mask import bounding_box
 
 OK = "ok"
 
@@ -129,7 +130,8 @@ def compare_structure(
     overlap, reason = dice.score(reference, synthetic)
     far, near = math.nan, math.nan
     if not reason:
-        box = _box(reference | synthetic)
+        # The edge of an image is a surface, and so is the edge of the box: a margin keeps them apart.
+        box = bounding_box(reference | synthetic, margin=1)
         cut = (reference[box], synthetic[box])
         far, reason = hd95.score(*cut, spacing=tuple(spacing))
         near = asd(*cut, spacing=tuple(spacing))
@@ -247,12 +249,3 @@ def count_lesions(lesions: Sequence[Lesion], size: str = "") -> Detection:
     """
     chosen = [lesion.found for lesion in lesions if not size or lesion.size == size]
     return Detection(chosen.count("both"), chosen.count("only reference"), chosen.count("only synthetic"))
-
-
-def _box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
-    sides = []
-    for axis in range(mask.ndim):
-        inside = np.flatnonzero(mask.any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
-        # The edge of an image is a surface, and so is the edge of the box: a margin keeps them apart.
-        sides.append(slice(max(0, int(inside[0]) - 1), int(inside[-1]) + 2))
-    return tuple(sides)

@@ -107,11 +107,32 @@ def fill_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         True
     """
     filled = mask.copy()
+    part = filled[bounding_box(mask, margin=1)]
     for axis in range(3):
-        if min(n for other, n in enumerate(mask.shape) if other != axis) < 3:
+        if min(n for other, n in enumerate(part.shape) if other != axis) < 3:
             continue  # a slice one or two voxels wide encloses nothing
-        filled |= ~_open_background(filled, axis)
+        part |= ~_open_background(part, axis)
     return filled
+
+
+def bounding_box(mask: NDArray[np.bool_], margin: int = 0) -> tuple[slice, ...]:
+    """The smallest box that holds a mask and `margin` voxels around it, within the array; nothing for an empty mask.
+
+    Args:
+        mask: Boolean array.
+        margin: Voxels.
+
+    Example:
+        >>> bounding_box(np.pad(np.ones((1, 1, 1), bool), 3), margin=1)
+        (slice(2, 5, None), slice(2, 5, None), slice(2, 5, None))
+    """
+    sides = []
+    for axis, length in enumerate(mask.shape):
+        inside = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
+        if not inside.size:
+            return (slice(0, 0),) * mask.ndim
+        sides.append(slice(max(0, int(inside[0]) - margin), min(length, int(inside[-1]) + 1 + margin)))
+    return tuple(sides)
 
 
 def _open_background(mask: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
@@ -133,12 +154,15 @@ def _open_background(mask: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
 
 def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The largest part connected through faces; an empty mask stays empty."""
-    labels, count = ndimage.label(mask)
+    box = bounding_box(mask)
+    labels, count = ndimage.label(mask[box])
     if count < 2:
         return mask
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    return labels == int(sizes.argmax())
+    largest = np.zeros_like(mask)
+    largest[box] = labels == int(sizes.argmax())
+    return largest
 
 
 def _tissue(data: NDArray[np.float32], spacing: tuple[float, float, float]) -> NDArray[np.bool_]:
@@ -160,7 +184,10 @@ def _tissue(data: NDArray[np.float32], spacing: tuple[float, float, float]) -> N
         max(1, min(round(_CLOSING_MM / step), (n - 1) // 4)) if n > 8 else 0
         for step, n in zip(spacing, data.shape, strict=True)
     ]
-    return fill_holes(_closed(_largest(above), steps))
+    tissue = _largest(above).copy()
+    box = bounding_box(tissue)
+    tissue[box] = _closed(tissue[box], steps)
+    return fill_holes(tissue)
 
 
 def _closed(mask: NDArray[np.bool_], steps: list[int]) -> NDArray[np.bool_]:

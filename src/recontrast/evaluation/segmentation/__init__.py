@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,17 +127,3 @@ def brain_of(given: SegmentationInput) -> NDArray[np.bool_]:
     if not brain.any():
         raise DataError(f"{given.what}: the brain mask is empty")
     return brain
-
-
-def bounding_box(mask: NDArray[Any], margin: int = 1) -> tuple[slice, slice, slice]:
-    """Smallest box that holds the true voxels of a mask and `margin` voxels around them, within the array.
-
-    Example:
-        >>> bounding_box(np.pad(np.ones((1, 1, 1), bool), 3))
-        (slice(2, 5, None), slice(2, 5, None), slice(2, 5, None))
-    """
-    sides = []
-    for axis in range(3):
-        inside = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        sides.append(slice(max(0, int(inside[0]) - margin), min(mask.shape[axis], int(inside[-1]) + 1 + margin)))
-    return (sides[0], sides[1], sides[2])

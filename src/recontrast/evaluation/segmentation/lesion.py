@@ -15,12 +15,12 @@ from recontrast.evaluation.segmentation import (
     Segmentation,
     SegmentationInput,
     Segmenter,
-    bounding_box,
     brain_of,
     require_contrast,
 )
 from recontrast.evaluation.segmentation.mixture import start_gain
 from recontrast.evaluation.segmentation.tissue import LABELS, Tissue
+from recontrast.preparation.mask import bounding_box
 
 _CLIPS, _CLIP_AT = 10, 2.5
 _AROUND_MM = 3.0
@@ -101,7 +101,7 @@ def find_lesions(given: SegmentationInput, rules: Rules, tissues: NDArray[Any] |
         DataError: No brain mask, or the brain is constant.
     """
     brain = brain_of(given)
-    box = bounding_box(brain)
+    box = bounding_box(brain, margin=1)
     inside = brain[box] & (given.image.data[box] != 0)
     spacing = given.image.spacing
     own = None if tissues is None else np.asarray(tissues[box])

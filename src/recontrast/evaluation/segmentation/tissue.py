@@ -10,11 +10,11 @@ from recontrast.evaluation.segmentation import (
     Segmentation,
     SegmentationInput,
     Segmenter,
-    bounding_box,
     brain_of,
     require_contrast,
 )
 from recontrast.evaluation.segmentation.mixture import CSF, GM, WM, Fit, Settings, fit_mixture
+from recontrast.preparation.mask import bounding_box
 from recontrast.volume import Volume
 
 LABELS = {"GM": 1, "WM": 2, "CSF": 3}
@@ -64,7 +64,7 @@ def fit_tissues(
         DataError: No brain mask, too few voxels, or they all have one intensity.
     """
     brain = brain_of(given)
-    box = bounding_box(brain)
+    box = bounding_box(brain, margin=1)
     data = np.asarray(given.image.data[box], dtype=np.float32)
     mask = brain[box]
     # What is exactly zero was cut away: skull-stripping, or a field of view that ends.
