@@ -57,7 +57,7 @@ class Tissue(Segmenter):
 
 def fit_tissues(
     given: SegmentationInput, order: tuple[int, int, int], settings: Settings | None = None
-) -> tuple[Fit, tuple[slice, slice, slice]]:
+) -> tuple[Fit, tuple[slice, ...]]:
     """Fit the mixture in the box around the brain; returns it with the box.
 
     Raises:
