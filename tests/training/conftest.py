@@ -15,6 +15,7 @@ from recontrast.io.bids import BidsName, Case, write_sidecar
 from recontrast.io.nifti import write_volume
 from recontrast.io.tables import write_table
 from recontrast.preparation.normalize import fit_scale
+from recontrast.training.command import TrainSettings
 from recontrast.volume import Volume
 
 TINY = (
@@ -29,6 +30,7 @@ TINY = (
 )
 
 MakePrepared = Callable[..., Path]
+MakeSettings = Callable[..., TrainSettings]
 
 
 class Stopped(Exception):
@@ -100,5 +102,14 @@ def make_prepared(tmp_path: Path, oblique_affine: np.ndarray) -> MakePrepared:
         write_table(folder / "cases.tsv", cases)
         (folder / "provenance.json").write_text(json.dumps({"stage": "prepare", "settings": {"scale": {}}}))
         return folder
+
+    return make
+
+
+@pytest.fixture
+def settings(tmp_path: Path, tiny: tuple[str, ...]) -> MakeSettings:
+    def make(prepared: Path, *overrides: str, **others: object) -> TrainSettings:
+        values = {"run": tmp_path / "run", "source": ("T1w",), "target": "T2w", "preset": "osman2022", **others}
+        return TrainSettings(prepared=prepared, set=(*tiny, "loop.steps=3", *overrides), **values)  # type: ignore[arg-type]
 
     return make

@@ -78,9 +78,8 @@ def context_channels(
     if not widths:
         return []
     jobs = list(product(sources, range(len(widths))))
-    with ThreadPoolExecutor(
-        min(threads_of_process(), _THREADS, len(jobs))
-    ) as pool:  # the filters let other threads run
+    threads = min(threads_of_process(), _THREADS, len(jobs))
+    with ThreadPoolExecutor(threads) as pool:  # the filters let other threads run
         places = pool.submit(_places, sources[0])
         made = list(pool.map(lambda job: _around(job[0], widths[job[1]], with_steepness=job[1] < steep), jobs))
     images: list[NDArray[np.float32]] = []
