@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 
 import pytest
+from torch import nn
 
 from recontrast.training.memory import PROCESS_BYTES, TrainingMemory, memory_line, training_memory
 from recontrast.training.plan import preset_paths, read_plan
@@ -40,6 +42,17 @@ def test_every_preset_at_cpu_scale_can_be_asked(preset: str) -> None:
     found = training_memory(read_plan(preset, "cpu"), precision="fp32")
     assert found.most > PROCESS_BYTES
     assert dataclasses.replace(found, most=1.0).parameters > 0
+
+
+def test_where_objects_lie_does_not_change_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = read_plan("osman2022", "cpu", ["data.batch=2", "data.size=[64,64]", "loop.ema=0"])
+    salts = random.Random(0)
+    found = set()
+    for _ in range(4):  # a set of parameters would have another order each time
+        salt = salts.getrandbits(60)
+        monkeypatch.setattr(nn.Parameter, "__hash__", lambda p, salt=salt: hash((id(p), salt)))
+        found.add(training_memory(plan, precision="fp32").most)
+    assert len(found) == 1
 
 
 @pytest.mark.slow

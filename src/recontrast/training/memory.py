@@ -91,7 +91,8 @@ def training_memory(plan: Plan, contrasts: int = 1, precision: str = "") -> Trai
         _reorder(recipe, layout_of(len(size), plan.loop.channels_last))
         if plan.loop.recompute:
             recompute_levels(network)
-        learned = {p for modules in recipe.optimized().values() for m in modules for p in m.parameters()}
+        # in the order of the networks: that of a set hangs on addresses, and where blocks lie on that
+        learned = dict.fromkeys(p for modules in recipe.optimized().values() for m in modules for p in m.parameters())
         kept = [torch.zeros_like(p) for p in learned for _ in ("first moment", "second moment")]
         if plan.loop.ema:
             kept += [torch.zeros_like(p) for p in network.parameters()]
