@@ -27,7 +27,7 @@ from recontrast.evaluation.cases import CaseJob, evaluate_case
 from recontrast.evaluation.command import EvaluateSettings, evaluate
 from recontrast.evaluation.fitting import fit_controls
 from recontrast.evaluation.matching import read_reference, read_synthetic
-from recontrast.execution.local import end_processes
+from recontrast.execution.processes import end_processes
 from recontrast.io.bids import write_sidecar
 from recontrast.io.nifti import write_volume
 from recontrast.io.tables import write_table

@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from recontrast.execution.local import end_processes
+from recontrast.execution.processes import end_processes
 from recontrast.phantom.cohort import SimulateSettings, simulate
 
 ONE_SUBJECT_S = 5.0

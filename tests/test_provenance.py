@@ -18,6 +18,8 @@ from recontrast.provenance import earlier_result, refuse_other_settings, sha256_
 class Settings:
     out: Path
     seed: int = 3
+    scans: Path | None = None
+    masks: tuple[Path, ...] = ()
 
 
 def test_provenance_holds_what_is_needed_to_make_it_again(tmp_path: Path) -> None:
@@ -26,7 +28,7 @@ def test_provenance_holds_what_is_needed_to_make_it_again(tmp_path: Path) -> Non
     write_provenance(tmp_path, "prepare", Settings(out=tmp_path), inputs=[scan], extra={"translator": "abc"})
     content = json.loads((tmp_path / "provenance.json").read_text())
     assert content["stage"] == "prepare"
-    assert content["settings"] == {"out": str(tmp_path), "seed": 3}
+    assert content["settings"] == {"out": str(tmp_path), "seed": 3, "masks": []}
     assert content["inputs"] == {str(scan): hashlib.sha256(b"voxels").hexdigest()}
     assert content["translator"] == "abc"
     assert content["versions"]["recontrast"]
@@ -88,5 +90,18 @@ def test_an_output_folder_holds_the_result_of_one_set_of_settings(tmp_path: Path
     refuse_other_settings(tmp_path, older, Settings(out=tmp_path))
     with pytest.raises(ConfigError, match="settings differ: seed"):
         refuse_other_settings(tmp_path, older, Settings(out=tmp_path, seed=4))
-    with pytest.raises(ConfigError, match="settings differ: seed"):
+    with pytest.raises(ConfigError, match="settings differ: masks, seed"):
         refuse_other_settings(tmp_path, {"settings": None}, Settings(out=tmp_path))
+
+
+def test_a_place_may_be_named_in_two_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_provenance(
+        tmp_path, "evaluate", Settings(out=tmp_path, scans=tmp_path / "scans", masks=(tmp_path / "a", tmp_path / "b"))
+    )
+    before = earlier_result(tmp_path, "evaluate")
+    monkeypatch.chdir(tmp_path)
+    same = (Path("scans"), (tmp_path / "x" / ".." / "a", Path("b")))
+    refuse_other_settings(tmp_path, before, Settings(out=tmp_path, scans=same[0], masks=same[1]))
+    for scans, masks in ((Path("other"), same[1]), (None, same[1]), (same[0], same[1][:1]), (same[0], same[1][::-1])):
+        with pytest.raises(ConfigError, match=r"settings differ: (scans|masks)\)"):
+            refuse_other_settings(tmp_path, before, Settings(out=tmp_path, scans=scans, masks=masks))

@@ -133,6 +133,8 @@ def refuse_other_settings(
 ) -> None:
     """Refuse to write over an earlier result of the same command that was made with other settings.
 
+    A file or folder that is named in another way is the same one.
+
     Args:
         folder: Output folder.
         before: Provenance of what it holds, as `earlier_result` gives it; None: nothing.
@@ -153,7 +155,20 @@ def refuse_other_settings(
     elif old:  # of an older version, which knows fewer settings: these had their defaults
         fields = dataclasses.fields(settings)
         old = to_plain({f.name: f.default for f in fields if f.default is not dataclasses.MISSING}) | old
-    different = [key for key in sorted(set(old) | set(now)) if key not in free and old.get(key) != now.get(key)]
+    different = [
+        key
+        for key in sorted(set(old) | set(now))
+        if key not in free
+        and old.get(key) != now.get(key)
+        and not _one_place(old.get(key), getattr(settings, key, None))
+    ]
     if different:
         what = f"settings differ: {', '.join(different)}"
         raise ConfigError(f"{folder}: holds other results ({what}); choose another folder, or remove this one")
+
+
+def _one_place(old: Any, now: Any) -> bool:
+    """Whether two settings name one file or folder, or one list of them, in two ways."""
+    if isinstance(now, tuple) and isinstance(old, list) and len(now) == len(old):
+        return all(_one_place(before, after) for before, after in zip(old, now, strict=True))
+    return isinstance(now, Path) and isinstance(old, str) and Path(old).resolve() == now.resolve()

@@ -35,6 +35,18 @@ def test_cases_without_the_contrast_are_named(make_prepared, tmp_path: Path) -> 
     ]
 
 
+def test_what_was_copied_of_a_case_that_lost_it_is_removed(make_prepared, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    cases, out = read_cohort(make_prepared()).cases[:3], tmp_path / "out"
+    write_as_is(cases, "T1w", "T2w", "scanner", out, ScaleSettings())
+    other = out / cases[1].case.folder / "anat" / "notes.txt"
+    other.write_text("not ours")
+    lacking = replace(cases[1], images={label: path for label, path in cases[1].images.items() if label != "T1w"})
+    assert write_as_is((cases[0], lacking), "T1w", "T2w", "scanner", out, ScaleSettings()) == [lacking.key]
+    left = {path.name for path in out.rglob("*") if path.is_file() and path.name.startswith("sub-")}
+    assert left == {f"{cases[0].key}_desc-scanner_T2w{extension}" for extension in (".nii.gz", ".json")}
+    assert other.is_file()
+
+
 def test_an_evaluation_of_images_on_another_scale_is_not_kept(
     make_prepared,
     tmp_path: Path,

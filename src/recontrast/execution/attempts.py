@@ -8,7 +8,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,9 @@ from typing import Any
 from recontrast.errors import OutputError, RecontrastError, RecontrastWarning
 
 log = logging.getLogger(__name__)
+
+Cases = Mapping[str, tuple[Any, ...]]
+"""Case key to the arguments of a function."""
 
 
 @dataclass(frozen=True)

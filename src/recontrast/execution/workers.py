@@ -10,6 +10,7 @@ from typing import Any
 
 from recontrast.errors import ConfigError
 from recontrast.execution.attempts import Outcome
+from recontrast.execution.here import in_threads, in_turn
 
 __all__ = ["Outcome", "Summary", "failures", "progress", "run_cases"]
 
@@ -96,7 +97,7 @@ def start_workers(
         >>> start_workers(abs, -1, workers=1)
     """
     if workers > 1 and not scheduler and _is_limit(memory_gb):
-        from recontrast.execution.local import start_processes
+        from recontrast.execution.processes import start_processes
 
         start_processes(function, arguments, workers, memory_gb)
 
@@ -104,7 +105,7 @@ def start_workers(
 def preload_workers(*modules: str, workers: int, scheduler: str = "") -> None:
     """Import what the cases need once, in a process of its own, from which the later worker processes are forked.
 
-    Only for a program that owns its process (see `recontrast.execution.local.start_server`).
+    Only for a program that owns its process (see `recontrast.execution.processes.start_server`).
 
     Args:
         modules: Names of modules.
@@ -115,7 +116,7 @@ def preload_workers(*modules: str, workers: int, scheduler: str = "") -> None:
         >>> preload_workers("recontrast.evaluation.ready", workers=1)
     """
     if workers > 1 and not scheduler:
-        from recontrast.execution.local import start_server
+        from recontrast.execution.processes import start_server
 
         start_server(modules, workers)
 
@@ -160,10 +161,10 @@ def _outcomes(
         from recontrast.execution.cluster import on_cluster
 
         return on_cluster(function, cases, scheduler)
-    from recontrast.execution.local import in_processes, in_threads, in_turn
-
     if threads and workers > 1:
         return in_threads(function, cases, workers)
     if not threads and (workers > 1 or memory_gb):
+        from recontrast.execution.processes import in_processes
+
         return in_processes(function, cases, max(1, workers), memory_gb)
     return in_turn(function, cases)

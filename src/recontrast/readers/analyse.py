@@ -46,7 +46,7 @@ NOTES = {
     "confusion": "The same cases in both arms: rows are the grades of the acquired image, columns those of the other.",
     "agreement": "Weighted kappa, ICC(2,1) and Fleiss' kappa with 95 % intervals. Where a case has two sides, the "
     "bootstrap over subjects is the interval to use. An interval of kappa that reached beyond -1 or 1 was cut "
-    "there, as the method says.",
+    "there, as the method says; where readers agree on every case it has no width, which is not certainty.",
     "comparison": "Mean, SD and Wilcoxon's signed-rank test over subjects, each reader (as Hagiwara 2019); p is not "
     "adjusted for the number of questions.",
     "multireader": "Difference from the acquired images over all readers and cases; both are random, so the result "

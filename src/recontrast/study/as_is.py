@@ -8,7 +8,7 @@ from pathlib import Path
 
 from recontrast.atomic import make_folder
 from recontrast.config import to_plain
-from recontrast.io.bids import BidsName, write_description, write_sidecar
+from recontrast.io.bids import BidsName, sidecar_path, write_description, write_sidecar
 from recontrast.preparation.cohort import PreparedCase, PreparedCohort
 from recontrast.preparation.normalize import ScaleSettings
 from recontrast.provenance import version
@@ -20,7 +20,8 @@ def write_as_is(
     """Copy one contrast of each case under the target's name, with the scale that the case has for it.
 
     Evaluated like a translator's images, they give what no control of the scores has: numbers that no gain was fitted
-    to, and volumes of tissue as a segmentation sees them there.
+    to, and volumes of tissue as a segmentation sees them there. What an earlier call left of cases that are not given,
+    or lack a contrast now, is removed.
 
     Args:
         cases: Test cases.
@@ -37,7 +38,7 @@ def write_as_is(
         >>> write_as_is((), "T1w", "T2w", "untranslated", Path("out"), ScaleSettings())  # doctest: +SKIP
         []
     """
-    absent = []
+    absent, made = [], set[Path]()
     make_folder(folder)
     write_description(folder, f"{label} images as they are, not translated", version=version(), derivative=True)
     for case in cases:
@@ -56,6 +57,10 @@ def write_as_is(
                 "ScaleSettings": to_plain(settings),
             },
         )
+        made |= {path, sidecar_path(path)}
+    for path in sorted(folder.rglob(f"sub-*_desc-{name}_*")):
+        if path not in made:
+            path.unlink()
     return absent
 
 

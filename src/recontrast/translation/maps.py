@@ -31,12 +31,19 @@ def uncertainty_path(image: Path) -> Path:
     return image.with_name(f"{beginning}_{UNCERTAINTY}{image.name[len(beginning) :]}")
 
 
-def write_uncertainty(image: Path, made: Translation, about: TranslatorDescription) -> None:
-    """Half of each voxel's interval beside its image, float32, with what it was calibrated on; nothing without one."""
+def write_uncertainty(image: Path, made: Translation, about: TranslatorDescription, like: Path) -> None:
+    """Half of each voxel's interval beside its image, float32, with what it was calibrated on; nothing without one.
+
+    Args:
+        image: The synthetic image, which need not be there yet.
+        made: What was made.
+        about: By which translator.
+        like: The source whose header the image follows.
+    """
     if made.uncertainty is None or about.calibration is None:
         return
     path, level = uncertainty_path(image), 100 * about.calibration.level
-    write_volume(path, made.uncertainty, np.float32, like=image, description=f"half width of a {level:g} % interval")
+    write_volume(path, made.uncertainty, np.float32, like=like, description=f"half width of a {level:g} % interval")
     content = {
         "Units": "those of the image: the reference, on the scale below, lies within image - this and image + this",
         "Scale": about.target_scale.to_dict(),
@@ -79,8 +86,13 @@ def rarity_path(image: Path) -> Path | None:
     return None if path == image else path
 
 
-def write_rarity(image: Path, made: Translation) -> None:
+def write_rarity(image: Path, made: Translation, like: Path) -> None:
     """The map of where a voxel-wise translator guesses, beside its image and on its grid; nothing without one.
+
+    Args:
+        image: The synthetic image, which need not be there yet.
+        made: What was made.
+        like: The source whose header the image follows.
 
     Raises:
         GeometryError: It lies on another grid.
@@ -89,5 +101,5 @@ def write_rarity(image: Path, made: Translation) -> None:
     if made.rarity is None or path is None:
         return
     require_same_grid(made.rarity, made.volume, f"{image.name}: image and map of rarity")
-    write_volume(path, made.rarity, np.float32, like=image, description="share of training voxels as rare as this")
+    write_volume(path, made.rarity, np.float32, like=like, description="share of training voxels as rare as this")
     write_sidecar(path, {"Units": "share of training voxels", "Sources": [image.name], "Synthetic": False})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,16 +107,16 @@ def translate_case(case: TranslationCase, job: Job) -> CaseReport:
     else:
         scales, stripped = _scales(case, volumes, translator)
         made = translator.run(volumes, scales=scales, where=case.key)
-    write_volume(
-        image,
-        made.volume,
-        np.float32 if job.settings.dtype == "float32" else stored_type(read_header(case.sources[first]).dtype),
-        like=case.sources[first],
-        description=f"synthetic {translator.description.target}, recontrast, not for diagnosis",
-    )
-    if not case.harmonised:  # the error bars are of another kind of input
-        write_uncertainty(image, made, translator.description)
-    write_rarity(image, made)
+    like = case.sources[first]
+    stored = np.float32 if job.settings.dtype == "float32" else stored_type(read_header(like).dtype)
+    words = f"synthetic {translator.description.target}, recontrast, not for diagnosis"
+    with ThreadPoolExecutor(2) as pool:  # most of the time is zlib's, which lets other threads run
+        writing = [pool.submit(write_volume, image, made.volume, stored, like=like, description=words)]
+        if not case.harmonised:  # the error bars are of another kind of input
+            writing.append(pool.submit(write_uncertainty, image, made, translator.description, like))
+        writing.append(pool.submit(write_rarity, image, made, like))
+    for written in writing:
+        written.result()
     stated = image_sidecar(made, translator.description, case.harmonised)
     if translator.training is not None:
         stated.setdefault(DISTANCE, None)  # nothing in it can be measured: it need not be tried again

@@ -12,6 +12,7 @@ from statsmodels.stats.inter_rater import fleiss_kappa as statsmodels_fleiss
 
 from recontrast.errors import ConfigError, StatisticsError
 from recontrast.metrics.agreement import cohen_kappa, fleiss_kappa
+from recontrast.metrics.agreement.kappa import KappaInterval
 
 GRADES = range(5)
 WEIGHTS = ["none", "linear", "quadratic"]
@@ -48,6 +49,18 @@ def test_quadratic_kappa_by_hand() -> None:
     """Grades 0 1 2 2 and 0 1 2 1: po 15/16; rows .25 .25 .5, columns .25 .5 .25: pe 11/16; kappa 0.8."""
     found = cohen_kappa([0, 1, 2, 2], [0, 1, 2, 1])
     assert found.value == pytest.approx((15 / 16 - 11 / 16) / (1 - 11 / 16))
+
+
+@pytest.mark.parametrize("interval", ["analytic", "bootstrap"])
+@pytest.mark.parametrize("repeats", [1, 7, 33])
+def test_an_interval_without_width_says_so(interval: KappaInterval, repeats: int) -> None:
+    grades = [0, 1, 1, 2, 3] * repeats
+    found = cohen_kappa(grades, grades, interval=interval, resamples=200)
+    assert (found.value, found.low, found.high) == pytest.approx((1, 1, 1))
+    assert "without width" in found.method
+    assert "without width" in fleiss_kappa(np.column_stack([grades] * 3), resamples=200).method
+    other = [*grades[:-1], 2]
+    assert "without width" not in cohen_kappa(grades, other, interval=interval, resamples=200).method
 
 
 def test_an_interval_that_is_cut_where_kappa_ends_says_so(ratings) -> None:

@@ -20,6 +20,9 @@ KappaInterval = Literal["analytic", "bootstrap", "psych-2.2.9"]
 BOUNDS = (-1.0, 1.0)
 """Lowest and highest value of kappa."""
 
+_NO_WIDTH = 1e-6
+"""An interval of kappa that begins nearer to 1 than this is a point; rounding keeps it from being exactly one."""
+
 
 def cohen_kappa(
     first: Sequence[float] | Array,
@@ -44,7 +47,8 @@ def cohen_kappa(
         second: The other rating of the same items.
         weights: `none` (only equal categories agree), `linear` or `quadratic`.
         interval: `analytic`: normal, with the standard error of Fleiss, Cohen and Everitt 1969, Psychol Bull 72:323;
-            what lies beyond -1 and 1, which no kappa reaches, is cut off, and `method` says so.
+            what lies beyond -1 and 1, which no kappa reaches, is cut off, and `method` says so. Of raters who agree on
+            every item no interval has any width, and `method` says that, too.
             `bootstrap`: percentiles over subjects; the one to use when subjects have several items (two sides).
             `psych-2.2.9`: what R's psych 2.2.9 prints, to check published numbers only: its weighted interval mixes up
             the marginals and is far too narrow (its quadratic one covered 0.4 % in 2,000 simulations of 193 items).
@@ -85,13 +89,13 @@ def cohen_kappa(
             lambda counts: _kappa(counts @ cells, agreement),
             n, subjects=subjects, confidence=confidence, resamples=resamples, seed=seed,
         )  # fmt: skip
-        return Agreement(value, low, high, n, 2, f"{name}; {how}")
+        return Agreement(value, low, high, n, 2, f"{name}; {how}{_without_width(low)}")
     table = cells.sum(axis=0).reshape(grades.size, grades.size)
     error = _standard_error(table, agreement, as_psych=interval == "psych-2.2.9" and weights != "none")
     half = float(scipy.stats.norm.ppf((1 + confidence) / 2)) * error
     how = "normal interval (Fleiss, Cohen, Everitt 1969)" if interval == "analytic" else "interval as R psych 2.2.9"
     low, high, cut = cut_at(value - half, value + half, BOUNDS)
-    return Agreement(value, low, high, n, 2, f"{name}; {how}{cut}")
+    return Agreement(value, low, high, n, 2, f"{name}; {how}{cut}{_without_width(low)}")
 
 
 def fleiss_kappa(
@@ -134,7 +138,12 @@ def fleiss_kappa(
     low, high, how = resample(
         of_counts, n, subjects=subjects, confidence=confidence, resamples=resamples, seed=seed
     )  # fmt: skip
-    return Agreement(value, low, high, n, raters, f"Fleiss' kappa; {how}")
+    return Agreement(value, low, high, n, raters, f"Fleiss' kappa; {how}{_without_width(low)}")
+
+
+def _without_width(low: float) -> str:
+    """What is to be said of the interval of raters who agree on every item."""
+    return ", without width: no item tells how often raters would disagree" if low > 1 - _NO_WIDTH else ""
 
 
 def _grades(ratings: Array, categories: Sequence[float] | None) -> tuple[Array, NDArray[np.int64]]:

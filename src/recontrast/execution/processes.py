@@ -1,4 +1,4 @@
-"""Cases on this machine: one after the other, in threads, or in processes of which any may die."""
+"""Cases on this machine in processes of which any may die."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from multiprocessing import forkserver
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 from joblib.externals.loky import ProcessPoolExecutor, process_executor
 from joblib.externals.loky.process_executor import ShutdownExecutorError, TerminatedWorkerError
 
-from recontrast.execution.attempts import Outcome, attempt, died_twice
+from recontrast.execution.attempts import Cases, Outcome, attempt, died_twice
 from recontrast.execution.runtime import available_cores
 
 log = logging.getLogger(__name__)
@@ -39,44 +39,6 @@ _kept: dict[tuple[int, float], tuple[float, list[ProcessPoolExecutor]]] = {}
 
 _server: list[str] = []
 """Modules of the process that worker processes are forked from; empty: each is started, and imports, by itself."""
-
-Cases = Mapping[str, tuple[Any, ...]]
-
-
-def in_turn(function: Callable[..., Any], cases: Cases) -> Iterator[Outcome]:
-    """One case after the other, in this process.
-
-    >>> [outcome.value for outcome in in_turn(abs, {"sub-01": (-1,)})]
-    [1]
-    """
-    for key, arguments in cases.items():
-        yield attempt(function, key, arguments)
-
-
-def in_threads(function: Callable[..., Any], cases: Cases, workers: int) -> Iterator[Outcome]:
-    """Several cases at a time in threads of this process, which share what the function holds (a network).
-
-    When it is stopped, by an `OutputError` or by its caller, running cases are finished and no other is started.
-
-    Args:
-        function: Called with the arguments of a case, by several threads at once.
-        cases: Case key to arguments.
-        workers: Number of threads.
-
-    Raises:
-        OutputError: A result cannot be written.
-    """
-    waiting = iter(cases.items())
-    running: set[Future[Outcome]] = set()
-    with ThreadPoolExecutor(workers) as pool:
-        while True:
-            for _, (key, arguments) in zip(range(workers - len(running)), waiting, strict=False):
-                running.add(pool.submit(attempt, function, key, arguments))
-            if not running:
-                return
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
 
 
 def in_processes(function: Callable[..., Any], cases: Cases, workers: int, memory_gb: float = 0.0) -> Iterator[Outcome]:
@@ -247,8 +209,8 @@ def _process(workers: int, memory_gb: float) -> ProcessPoolExecutor:
 
 
 def _threads(workers: int) -> dict[str, str]:
-    """Threads for numerical libraries in one of several worker processes; what the user has set stays."""
-    share = str(max(1, available_cores() // workers))
+    """Threads for numerical libraries in one of several worker processes; what the user has set stays, for all."""
+    share = os.environ.get("OMP_NUM_THREADS", str(max(1, available_cores() // workers)))
     return {name: os.environ.get(name, share) for name in _THREAD_VARIABLES}
 
 

@@ -1,4 +1,4 @@
-"""Cases on this machine: threads, processes, processes that die, processes that want too much memory."""
+"""Cases on this machine: processes, those that die, and those that want too much memory."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from types import SimpleNamespace
 
 import pytest
 
 from recontrast.errors import OutputError
-from recontrast.execution import local
-from recontrast.execution.local import end_processes, in_processes, in_threads, in_turn, start_processes
+from recontrast.execution import processes
+from recontrast.execution.processes import end_processes, in_processes, start_processes
 
 
 def jobs():
@@ -100,40 +99,9 @@ def test_processes_kept_too_long_are_not_given_another_case(monkeypatch):
         return os.getpid()
 
     (first,) = in_processes(me, {"a": (1,)}, workers=1)
-    monkeypatch.setattr(local, "_REUSED_S", 0.0)
+    monkeypatch.setattr(processes, "_REUSED_S", 0.0)
     (other,) = in_processes(me, {"a": (1,)}, workers=1)
     assert other.value != first.value
-
-
-def test_in_turn_is_lazy():
-    done = []
-    outcomes = in_turn(done.append, {"a": (1,), "b": (2,)})
-    assert next(outcomes).case == "a"
-    assert done == [1]
-
-
-def test_threads_share_the_process_and_keep_to_their_number():
-    busy, most, lock = 0, 0, threading.Lock()
-
-    def work(_):
-        nonlocal busy, most
-        with lock:
-            busy += 1
-            most = max(most, busy)
-        time.sleep(0.02)
-        with lock:
-            busy -= 1
-        return os.getpid()
-
-    outcomes = list(in_threads(work, {str(i): (i,) for i in range(6)}, workers=2))
-    assert {outcome.value for outcome in outcomes} == {os.getpid()}
-    assert most == 2
-
-
-def test_a_full_disk_lets_running_threads_finish_and_starts_no_other(tmp_path):
-    with pytest.raises(OutputError, match="full"):
-        list(in_threads(JOBS.full, {str(i): (i, tmp_path) for i in range(8)}, workers=2))
-    assert {path.name for path in tmp_path.iterdir()} == {"0"}
 
 
 @pytest.mark.slow
@@ -164,7 +132,7 @@ def test_a_full_disk_stops_processes(tmp_path):
 
 SCRIPT = """
 import os, sys, time
-from recontrast.execution.local import in_processes, start_server
+from recontrast.execution.processes import in_processes, start_server
 if SERVED:
     start_server(["colorsys"], 1)
 def work(n):
@@ -193,7 +161,7 @@ def test_workers_end_when_the_command_is_killed(served):
 
 DYING = """
 import os, signal, sys
-from recontrast.execution.local import in_processes, start_server
+from recontrast.execution.processes import in_processes, start_server
 start_server(["colorsys"], 2)
 def work(number, tried):
     if number == 1 and not os.path.exists(tried):
