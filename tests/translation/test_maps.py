@@ -16,7 +16,7 @@ from recontrast.preparation.placement import Placement
 from recontrast.translation.command import TranslateSettings, translate
 from recontrast.translation.conformal import Calibration
 from recontrast.translation.description import TranslatorDescription
-from recontrast.translation.maps import error_bar_words, uncertainty_path
+from recontrast.translation.maps import error_bar_words, rounded_up, uncertainty_path
 from recontrast.translation.raw import _widths_of_source
 from recontrast.translation.translator import save_translator
 from recontrast.translation.uncertainty import ONLY, ErrorBars
@@ -41,7 +41,8 @@ def test_each_image_has_its_map_and_what_it_promises(run: Path, data_set: Path, 
     path = uncertainty_path(image)
     there = read_volume(path)
     assert same_grid(there, read_volume(image), 0)
-    assert np.allclose(there.data, 50)
+    assert np.allclose(there.data, 50, rtol=1e-3)
+    assert (there.data >= 50 * (1 - 1e-6)).all()
     facts = read_sidecar(path)
     assert (facts["Level"], facts["CalibratedOn"], facts["CalibrationSubjects"]) == (0.9, "subjects", 2)
     assert facts["CoverageOfSubjectsLeftOut"] == [0.88, 0.93]
@@ -93,3 +94,12 @@ def test_beyond_the_prepared_grid_nothing_is_known(tmp_path: Path) -> None:
     assert np.isinf(back.data[4:]).all()
     write_volume(tmp_path / "x.nii.gz", back)
     assert np.isinf(read_volume(tmp_path / "x.nii.gz").data[4:]).all()
+
+
+def test_half_widths_are_rounded_up_and_hardly(rng: np.random.Generator) -> None:
+    half = np.concatenate([[0, np.inf], 10 ** rng.uniform(-6, 6, 10_000)]).astype(np.float32)
+    rounded = rounded_up(half)
+    assert (rounded >= half).all()
+    np.testing.assert_allclose(rounded, half, rtol=1e-3)
+    np.testing.assert_array_equal(rounded_up(rounded), rounded)
+    assert len(np.unique(rounded.view(np.uint32) % 2**13)) == 1

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recontrast.io.bids import write_sidecar
 from recontrast.io.nifti import write_volume
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 UNCERTAINTY = "uncertainty"
 """Last part of the name of a map of error bars."""
+
+_BITS = 13
+"""Of the 23 bits behind the point of a half width, so many are set to zero: what is left holds it to a thousandth."""
 
 
 def uncertainty_path(image: Path) -> Path:
@@ -43,7 +47,8 @@ def write_uncertainty(image: Path, made: Translation, about: TranslatorDescripti
     if made.uncertainty is None or about.calibration is None:
         return
     path, level = uncertainty_path(image), 100 * about.calibration.level
-    write_volume(path, made.uncertainty, np.float32, like=like, description=f"half width of a {level:g} % interval")
+    half = made.uncertainty.with_data(rounded_up(made.uncertainty.data))
+    write_volume(path, half, np.float32, like=like, description=f"half width of a {level:g} % interval")
     content = {
         "Units": "those of the image: the reference, on the scale below, lies within image - this and image + this",
         "Scale": about.target_scale.to_dict(),
@@ -53,6 +58,19 @@ def write_uncertainty(image: Path, made: Translation, about: TranslatorDescripti
         "Synthetic": False,
     }
     write_sidecar(path, content)
+
+
+def rounded_up(half: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Half widths, at most a thousandth larger: files of them are half as large, and no interval holds less.
+
+    Args:
+        half: Half of each interval, not below zero; infinity stays.
+
+    Example:
+        >>> rounded_up(np.array([0, 1, 1.0001], np.float32))
+        array([0.        , 1.        , 1.0009766], dtype=float32)
+    """
+    return ((half.view(np.uint32) + np.uint32((1 << _BITS) - 1)) >> _BITS << _BITS).view(np.float32)
 
 
 def error_bar_words(asked: Sequence[TranslatorDescription], wanted: bool) -> list[str]:
