@@ -180,7 +180,7 @@ def test_a_forked_process_that_dies_takes_only_its_own_case(tmp_path, monkeypatc
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
     done = subprocess.run(
-        [sys.executable, "-c", DYING, tmp_path / "tried"], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", DYING, tmp_path / "tried"], capture_output=True, text=True, timeout=300, check=True
     )
     *outcomes, environment = done.stdout.splitlines()
     assert sorted(outcomes) == [f"{number} True 7 None" for number in range(3)]

@@ -13,7 +13,7 @@ import pytest
 def test_damaged_files_give_errors_of_ours(tmp_path):
     script = Path(__file__).with_name("fuzz_readers.py")
     code = "import sys; sys.path.insert(0, sys.argv[1]); import fuzz_readers; "
-    code += "sys.exit(fuzz_readers.fuzz(1.0, rounds=600))"
+    code += "sys.exit(fuzz_readers.fuzz(9.0, rounds=600))"
     done = subprocess.run(
         [sys.executable, "-c", code, str(script.parent)], cwd=tmp_path, capture_output=True, text=True, check=False
     )

@@ -20,7 +20,7 @@ HEAD = b"GET /api/state HTTP/1.1\r\nHost: localhost\r\n"
 
 @pytest.fixture(scope="module")
 def room(make_study: Any, serving: Any) -> Iterator[Any]:
-    with serving(make_study(), "--patience-s", "1.5") as server:
+    with serving(make_study(), "--patience-s", "3") as server:
         yield server
 
 
@@ -66,7 +66,7 @@ def test_a_connection_may_rest_between_whole_requests(room: Any) -> None:
     for _ in range(2):
         connection.request("GET", "/api/state", headers={"Authorization": f"Bearer {room.study.secret('A')}"})
         assert connection.getresponse().read().startswith(b"{")
-        time.sleep(1.8)  # longer than the patience with requests that have begun
+        time.sleep(3.3)  # longer than the patience with requests that have begun
     assert connection.sock is first
     connection.close()
 

@@ -25,6 +25,7 @@ from recontrast.training.learner import Learner
 from recontrast.training.plan import preset_paths, read_plan
 from recontrast.training.planning import gives_source_back, model_options
 from recontrast.translation.description import read_description
+from recontrast.translation.engines.choice import EngineSettings
 from recontrast.translation.translator import load_translator
 
 MakePrepared = Callable[..., Path]
@@ -39,6 +40,7 @@ def settings(
 ) -> Callable[..., TrainSettings]:
     monkeypatch.setattr(pace, "seconds_of_step", lambda *_: 10.0)
     monkeypatch.setattr(pace, "seconds_of_beginning", lambda *_: 0.0)
+    monkeypatch.setattr(pace, "seconds_of_slices", lambda *_: 0.0)
     prepared = make_prepared({"01": "train", "02": "train", "04": "test"})
 
     def make(**changes: object) -> TrainSettings:
@@ -75,7 +77,7 @@ def test_the_default_plans_trains_and_translates(settings: Callable[..., TrainSe
     assert set(about.source_levels) == {"T1w", "FLAIR"}
     case = read_cohort(given.prepared).split("test")[0]
     sources = {label: read_volume(case.images[label]) for label in about.sources}
-    translator = load_translator(given.run)
+    translator = load_translator(given.run, EngineSettings(engine="torch", precision="fp32"))
     made = translator.translate(sources)
     brighter = {label: volume.with_data(3 * volume.data) for label, volume in sources.items()}
     assert np.allclose(translator.translate(brighter).data, made.data, rtol=1e-3, atol=0.5)

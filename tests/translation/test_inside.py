@@ -55,6 +55,7 @@ def test_without_detail_a_module_hands_on_its_mean() -> None:
 
 
 def test_a_cut_skip_connection_changes_the_output_and_comes_back() -> None:
+    torch.manual_seed(0)
     network = UNet(width=4, depth=2).eval()
     source = torch.rand(1, 1, 16, 16)
     assert skips_of(network) == ["skips.0", "skips.1"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,16 @@ from tests.translation.conftest import TORCH, contents
 from recontrast.translation.command import TranslateSettings, translate
 
 distributed = pytest.importorskip("distributed", reason="Dask is not installed")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_is_left_to_collect():
+    """Dask leaves sockets to the garbage collector; in a later file, what it says of them would be an error."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()
+
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
@@ -24,7 +36,9 @@ def test_the_same_bytes_as_on_this_machine(
 ) -> None:
     run = save()
     here = translate(TranslateSettings(run=run, input=data_set, out=tmp_path / "here", **TORCH))
-    options = {"processes": False, "n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
+    options = {"processes": False, "n_workers": 1, "threads_per_worker": 1}
+    # Port 0: without a dashboard the scheduler still opens port 8787, and warns where another has it.
+    options["scheduler_kwargs"] = {"dashboard": False, "dashboard_address": ":0"}
     monkeypatch.chdir(tmp_path)
     with distributed.LocalCluster(host="tcp://127.0.0.1", silence_logs=50, **options) as cluster:
         there = translate(

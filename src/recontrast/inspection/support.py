@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from scipy.stats import rankdata
+from threadpoolctl import threadpool_limits
 
 from recontrast.inspection.bench import Array, InspectedCase, Mask
 
@@ -89,8 +90,9 @@ def fit_safe(
     inputs, outputs = np.concatenate(seen), np.concatenate(made)
     half = rng.random(len(outputs)) < 0.6
     model = HistGradientBoostingRegressor(max_iter=80, max_leaf_nodes=63, learning_rate=0.15, random_state=0)
-    model.fit(inputs[half], outputs[half])
-    predicted = model.predict(inputs[~half])
+    with threadpool_limits(limits=1):  # sums of several threads depend on their number
+        model.fit(inputs[half], outputs[half])
+        predicted = model.predict(inputs[~half])
     away = np.abs(outputs[~half] - predicted)
     edges = np.unique(np.quantile(predicted, np.linspace(0, 1, _BINS + 1)[1:-1]))
     place = np.searchsorted(edges, predicted)

@@ -381,7 +381,7 @@ def image_sidecar(made: Translation, about: TranslatorDescription, harmonised: s
         "EngineVersion": engine.version,
         "Precision": engine.precision,
         "DifferenceFromFp32": {
-            "rms": float(f"{made.choice.rms:.3g}"),
+            "rms": round(made.choice.rms, 5),  # further digits hang on the number of threads
             "tolerance": TOLERANCE,
             "slices": min(PROBE_SLICES, made.slices),
         },

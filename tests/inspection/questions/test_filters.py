@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import torch
 
 from recontrast.inspection import NotAsked
 from recontrast.inspection.bench import Bench
@@ -33,6 +34,7 @@ def test_the_last_level_is_needed(make_bench: Callable[..., Bench]) -> None:
 
 @pytest.mark.slow
 def test_levels_and_skip_connections_of_a_u_net_are_told_apart(make_bench: Callable[..., Bench]) -> None:
+    torch.manual_seed(0)
     answer = Filters().ask(make_bench(UNet(width=4, depth=2), cases=1))
     levels = [f.note for f in answer.findings if f.name == "change without the detail of a level"]
     assert levels == ["down.0, full resolution", "down.1, 1/2 of the resolution", "down.2, 1/4 of the resolution",
