@@ -140,8 +140,8 @@ def test_a_second_run_may_start_from_a_first_without_discriminator(batch: Batch,
     save_file({f"recipe.{k}": v for k, v in first.state_dict().items()}, folder / "one.safetensors")
     (folder / "state.json").write_text(json.dumps({"step": 9, "tensors": "one.safetensors"}))
     plain, second = build(first_steps=0), build(first_steps=0, start=str(tmp_path))
-    assert second.started
-    assert not plain.started
+    assert second.started_from is not None
+    assert plain.started_from is None
     for name, value in first.network.state_dict().items():
         assert torch.equal(second.network.state_dict()[name], value)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -159,3 +160,27 @@ def test_levels_and_acquisitions_are_those_that_the_network_learned() -> None:
     beginning.check(("T1w", "T2w"), ("FLAIR",), told)
     with pytest.raises(ConfigError, match=r"data.acquisition was True, is False here"):
         beginning.check(("T1w", "T2w"), ("FLAIR",), DataSettings(level_sources=True))
+
+
+def test_who_the_run_learned_from_that_a_recipe_starts_from_is_not_forgotten(
+    make_prepared: MakePrepared, tmp_path: Path
+) -> None:
+    def learn(prepared: Path, name: str, *overrides: str) -> Path:
+        small = (
+            "model.options.width=4", "recipe.options.discriminator=none", "recipe.options.first_steps=2",
+            "loop.steps=2", "loop.accelerator=cpu", "data.size=[32,32]",
+        )  # fmt: skip
+        train(auto(prepared, tmp_path / name, *small, *overrides, preset="hagiwara2019"))
+        return tmp_path / name
+
+    one = learn(make_prepared({"01": "train", "02": "train", "03": "validation"}, name="others"), "one")
+    prepared = make_prepared({"04": "train", "05": "validation", "01": "test"})
+    two = learn(prepared, "two", f'recipe.options.start="{one}"')
+    about = read_description(two)
+    assert about.training_subjects == tuple(sorted(subject_hash(s) for s in ("01", "02", "04")))
+    assert set(read_description(one).training_images) < set(about.training_images)
+    shutil.rmtree(one / "translator")
+    with pytest.raises(ConfigError, match=r"must name a run that has ended.*--resume") as error:
+        learn(prepared, "three", f'recipe.options.start="{one}"')
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "three").exists()

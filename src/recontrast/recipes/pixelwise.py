@@ -113,9 +113,9 @@ class PixelwiseRecipe(nn.Module):
         first, second = second_betas
         self.second_betas = (float(first), float(second))
         self.register_buffer("steps_taken", torch.zeros((), dtype=torch.int64))
-        self.started = bool(start)
-        if start:
-            _start_from(self, Path(start))
+        self.started_from = Path(start) if start else None
+        if self.started_from is not None:
+            _start_from(self, self.started_from)
 
     @property
     def last_stage(self) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recontrast.datasets.settings import DataSettings
-from recontrast.errors import ConfigError, RecontrastWarning
+from recontrast.errors import CheckpointError, ConfigError, RecontrastWarning
 from recontrast.preparation.cohort import Preparation
 from recontrast.preparation.normalize import ScaleSettings
 from recontrast.training.plan import Plan
@@ -28,6 +28,30 @@ _OF_THE_DATA = (
     "in_channels", "out_channels", "spatial_dims", "contrasts", "slices", "context", "targets", "acquisition", "share",
 )  # fmt: skip
 """Options of a network that follow from sources and slices, or from what was learned."""
+
+
+def former_of_recipe(recipe: nn.Module) -> TranslatorDescription | None:
+    """The translator of the run that a recipe starts from (`recipe.options.start`): who it learned from, this one did.
+
+    Args:
+        recipe: The recipe, built.
+
+    Returns:
+        None where it starts from no run.
+
+    Raises:
+        ConfigError: The run has no translator, which alone says who it learned from.
+    """
+    run = getattr(recipe, "started_from", None)
+    if run is None:
+        return None
+    try:
+        return read_description(run)
+    except CheckpointError as error:
+        raise ConfigError(
+            f"{run}: recipe.options.start must name a run that has ended, whose translator says which subjects it "
+            f"learned from ({error}); let it end with `recontrast train … --resume`"
+        ) from error
 
 
 @dataclass(frozen=True)

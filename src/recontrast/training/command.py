@@ -23,7 +23,7 @@ from recontrast.preparation.cohort import PreparedCohort, read_cohort
 from recontrast.preparation.normalize import Scale
 from recontrast.provenance import FILE_NAME, write_provenance
 from recontrast.training.automatic import AUTO
-from recontrast.training.beginning import Beginning, read_beginning
+from recontrast.training.beginning import Beginning, former_of_recipe, read_beginning
 from recontrast.training.former import (
     MASKS,
     PERCEPTUAL_WEIGHTS,
@@ -261,8 +261,8 @@ def _job(
 def _checked(job: Job) -> tuple[Job, dict[str, list[str]]]:
     """The job, once network and recipe were built without memory: a wrong option is answered before any writing.
 
-    Its translator then also knows the subjects that the segmenters of its losses learned from. With it: hashes of the
-    weights that its losses look through.
+    Its translator then also knows the subjects that the segmenters of its losses learned from, and the run that its
+    recipe starts from. With it: hashes of the weights that its losses look through.
     """
     import torch
 
@@ -328,8 +328,13 @@ def _checked(job: Job) -> tuple[Job, dict[str, list[str]]]:
             f"set data.paired={wanted}"
         )
     about, planes = job.description, plan.data.learned_planes if plan.data.spatial_dims == 2 else (plan.data.plane,)
+    before = former_of_recipe(recipe)
     seen = {*about.training_subjects, *subjects_of_segmenters(recipe, about.target, planes)}
-    about = dataclasses.replace(about, training_subjects=tuple(sorted(seen)))
+    about = dataclasses.replace(
+        about,
+        training_subjects=tuple(sorted(seen.union(before.training_subjects if before else ()))),
+        training_images=tuple(sorted({*about.training_images, *(before.training_images if before else ())})),
+    )
     weights = {SEGMENTERS: weights_of_segmenters(recipe), PERCEPTUAL_WEIGHTS: weights_of_perceptual(recipe)}
     return dataclasses.replace(job, description=about), weights
 

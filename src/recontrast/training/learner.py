@@ -99,7 +99,7 @@ class Learner:
     @property
     def starts_from_control(self) -> bool:
         """Whether the network is fitted to training slices before the first step (`fit`): not when it has weights."""
-        return hasattr(self.recipe.network, "fit") and not getattr(self.recipe, "started", False)
+        return hasattr(self.recipe.network, "fit") and getattr(self.recipe, "started_from", None) is None
 
     @property
     def adds_to_control(self) -> bool:
