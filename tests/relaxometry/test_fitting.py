@@ -26,6 +26,21 @@ def test_synthetic_mri_without_noise_is_exact(raw: np.ndarray, tissue: Relaxatio
     assert maps.misfit.max() < 1e-5
 
 
+def test_small_negative_values_of_interpolation_make_no_signed_images(
+    raw: np.ndarray, tissue: Relaxation, rng: np.random.Generator
+) -> None:
+    images = np.abs(np.repeat(raw, 50, axis=0))
+    ringing = 0.005 * images.max()
+    images += ringing * rng.standard_normal(images.shape)
+    images[0, images[0].argmin()] = -ringing
+    air = ringing * rng.standard_normal((500, images.shape[1]))  # as often below zero as above
+    maps = fit_maps(np.concatenate([images, air]), SERIES)
+    expected = fit_maps(np.abs(images), SERIES, kind="magnitude")
+    np.testing.assert_allclose(maps.t1_s[: len(images)], expected.t1_s, rtol=1e-5)
+    np.testing.assert_allclose(np.median(maps.t1_s[:50]), tissue.t1_s[0], rtol=0.05)
+    np.testing.assert_allclose(np.median(maps.t1_s[50:100]), tissue.t1_s[1], rtol=0.05)
+
+
 @pytest.mark.parametrize("place", range(3), ids=["GM", "WM", "CSF"])
 def test_at_snr_50_it_is_unbiased_and_its_standard_errors_are_true(
     raw: np.ndarray, tissue: Relaxation, place: int, rng: np.random.Generator

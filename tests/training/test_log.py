@@ -87,3 +87,12 @@ def test_elsewhere_each_validation_is_a_line(caplog: pytest.LogCaptureFixture) -
     with caplog.at_level(logging.INFO), LiveLine(enabled=False) as line:
         line.validation(2, 0.5, "psnr", 20.0, False, 0.2, 2.0)
     assert caplog.records == []
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_tensorboard_loses_no_step_of_a_run_that_goes_on(tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    fill(tmp_path, range(1, 7), tensorboard=True)
+    fill(tmp_path, range(5, 8), tensorboard=True, resumed_at=4)
+    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("training/loss")] == list(range(1, 8))

@@ -24,6 +24,12 @@ from recontrast.relaxometry.separable import Search, Solution, Values, refine, s
 
 Kind = Literal["auto", "complex", "magnitude", "signed"]
 
+_CLEAR = 0.1
+"""A voxel has clear signal from this part of the brightest ones on, and is clearly negative from this part of its own."""
+
+_TURNED = 0.01
+"""Images are signed where more than this part of the voxels with clear signal is clearly negative in one of them."""
+
 T1_RANGE_S = (0.02, 10.0)
 T2_RANGE_S = (0.003, 5.0)
 B1_RANGE = (0.5, 1.5)
@@ -71,7 +77,9 @@ def fit_maps(
             degrees, and three T1-weightings or more).
         noise: Standard deviation of the noise in real and imaginary part, in units of the images; None: from the
             misfit of each voxel. It sets the standard errors only.
-        kind: What the images are; auto: complex when complex, signed when any value is negative, magnitude otherwise.
+        kind: What the images are; auto: complex when complex, signed when more than a hundredth of the voxels with
+            clear signal are clearly negative in an image, magnitude otherwise: interpolation leaves small negative
+            values in magnitudes, which then count without their sign.
 
     Raises:
         ConfigError: Number of images and sequences differ, or the sequences cannot be fitted together.
@@ -88,13 +96,13 @@ def fit_maps(
         (0.84, 0.7)
     """
     design = read_design(sequences)
-    chosen = _kind_of(images, kind)
     _check(images, sequences, mask, b1)
     inside = (images != 0).any(axis=-1) if mask is None else np.asarray(mask, dtype=bool)
     if not inside.any():
         raise IntensityError("relaxometry: no voxel has signal (empty mask, or images that are zero everywhere)")
     _check_b1(design, b1, inside)
-    signals = images[inside]
+    chosen = _kind_of(images, kind, inside)
+    signals = np.abs(images[inside]) if chosen == "magnitude" else images[inside]
     factors = np.broadcast_to(np.asarray(b1, np.float64), inside.shape)[inside] if not isinstance(b1, str) else None
     parts = [
         _fit_chunk(
@@ -244,7 +252,7 @@ def _assembled(parts: Many[_Fitted], inside: NDArray[np.bool_]) -> ParameterMaps
     )
 
 
-def _kind_of(images: NDArray[Any], kind: Kind) -> str:
+def _kind_of(images: NDArray[Any], kind: Kind, inside: NDArray[np.bool_]) -> str:
     """What the images are, checked against what they hold."""
     if not np.isfinite(images).all():
         bad = int(images.size - np.count_nonzero(np.isfinite(images)))
@@ -260,10 +268,17 @@ def _kind_of(images: NDArray[Any], kind: Kind) -> str:
         return "complex"
     if kind == "complex":
         raise ConfigError("kind is complex, but the images are real; give real and imaginary part, or kind magnitude")
-    negative = bool((images < 0).any())
-    if kind == "magnitude" and negative:
+    if kind == "magnitude" and (images < 0).any():
         raise IntensityError("kind is magnitude, but some values are negative; give kind signed if the sign is true")
-    return ("signed" if negative else "magnitude") if kind == "auto" else kind
+    return ("signed" if _is_signed(images[inside]) else "magnitude") if kind == "auto" else kind
+
+
+def _is_signed(signals: NDArray[Any]) -> bool:
+    """Whether the sign of real signals (V, N) is true: an inversion turns the signal of whole tissues."""
+    largest = np.abs(signals).max(axis=-1)
+    clear = largest > _CLEAR * np.percentile(largest, 99)
+    turned = signals.min(axis=-1) < -_CLEAR * largest
+    return bool(turned[clear].mean() > _TURNED) if clear.any() else False
 
 
 def _check(images: NDArray[Any], sequences: Many[Sequence], mask: NDArray[Any] | None, b1: Any) -> None:

@@ -159,4 +159,5 @@ def _board(folder: Path, resumed_at: int | None) -> Any:
             "loop.tensorboard needs the package tensorboard: pip install 'recontrast[tensorboard]', or leave it off; "
             "log.jsonl holds the same numbers"
         ) from error
-    return SummaryWriter(str(folder), purge_step=resumed_at)
+    # What is logged from this step on is dropped there.
+    return SummaryWriter(str(folder), purge_step=None if resumed_at is None else resumed_at + 1)
