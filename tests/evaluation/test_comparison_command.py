@@ -12,7 +12,7 @@ import pytest
 from tests.evaluation.test_comparison import BASE, subjects, write
 
 from recontrast.cli import run
-from recontrast.errors import ConfigError, LayoutError
+from recontrast.errors import ConfigError, LayoutError, UnknownNameError
 from recontrast.evaluation.comparison_command import CompareSettings, compare, read_names
 from recontrast.evaluation.statistics import holm, paired_test
 from recontrast.io.tables import read_table, write_table
@@ -71,6 +71,14 @@ def test_volumes_are_compared_with_the_structure_as_region(folders: tuple[str, .
     settings = CompareSettings(out=tmp_path / "c", evaluations=folders[:2], metrics=("dice",), regions=("GM",))
     summary = compare(settings)
     assert "dice in GM: unet is better than gan" in " ".join(summary.done)
+    # Of several metrics and regions those pairs count that were measured.
+    several = {"metrics": ("psnr", "dice"), "regions": ("brain", "GM")}
+    compare(CompareSettings(out=tmp_path / "several", evaluations=folders[:2], **several))
+    pairs = read_table(tmp_path / "several" / "comparison_pairs.tsv")
+    assert list(zip(pairs["metric"], pairs["region"], strict=True)) == [("psnr", "brain"), ("dice", "GM")]
+    for metrics, regions in ((("dice",), ("brain",)), (("psnr", "dice"), ("brain", "head"))):
+        with pytest.raises(UnknownNameError, match=r"region of dice in the evaluation of unet 'brain': there is: GM"):
+            compare(CompareSettings(out=tmp_path / "c2", evaluations=folders[:2], metrics=metrics, regions=regions))
 
 
 def test_what_cannot_be_compared_is_refused(folders: tuple[str, ...], tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ Metrics are those of `scores.tsv`; those of `volumes.tsv` (Dice, AVD …) are co
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -147,6 +147,32 @@ def compare_evaluations(
     leaks = {name: _leak_status(one) for name, one in facts.items()}
     sentences += [*_leaks_in_words(leaks), *_warnings_in_words(facts)]
     return Comparison(protocol, metric, region, complete, left_out, found, pairs, tuple(sentences), leaks)
+
+
+def measured(folders: Mapping[str, Path], metrics: Sequence[str], regions: Sequence[str]) -> list[tuple[str, str]]:
+    """Pairs of metric and region that can be compared: of all pairs those that every evaluation has.
+
+    Not every metric is measured in every region (Dice in the brain). A metric or region that would be left without any
+    pair stays in its first one, so that `compare_evaluations` says what is wrong with it.
+
+    Args:
+        folders: Name of each translator to its evaluation folder.
+        metrics: Labels of metrics.
+        regions: Regions.
+
+    Raises:
+        LayoutError: A folder holds no evaluation.
+        FormatError: Its files cannot be read.
+    """
+    tables = [_scores(folder) for folder in folders.values()]
+    found = [set(zip(table["metric"], table["region"], strict=True)) for table in tables]
+    there = set.intersection(*found) if found else set()
+    pairs = [(metric, region) for region in regions for metric in metrics]
+    kept = [pair for pair in pairs if pair in there]
+    for pair in pairs:
+        if pair[0] not in {metric for metric, _ in kept} or pair[1] not in {region for _, region in kept}:
+            kept.append(pair)
+    return kept
 
 
 def _facts(folder: Path) -> dict[str, Any]:
@@ -298,6 +324,11 @@ def _values(
                 raise UnknownNameError.among(
                     f"{kind} in the evaluation of {name}", wanted, map(str, table[kind].unique())
                 )
+        regions = table.loc[table["metric"] == metric, "region"]
+        if region not in set(regions):
+            raise UnknownNameError.among(
+                f"region of {metric} in the evaluation of {name}", region, map(str, regions.unique())
+            )
         rows = table[(table["metric"] == metric) & (table["region"] == region) & (table["status"] == OK)]
         keys = pd.MultiIndex.from_arrays([rows["subject"].astype(str), rows["session"].fillna("").astype(str)])
         columns[name] = pd.Series(pd.to_numeric(rows["value"]).to_numpy(), index=keys)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from recontrast.atomic import make_folder, write_json
 from recontrast.errors import ConfigError
-from recontrast.evaluation.comparison import Comparison, compare_evaluations
+from recontrast.evaluation.comparison import Comparison, compare_evaluations, measured
 from recontrast.evaluation.leaks import PASSED
 from recontrast.evaluation.settings import PairedTest
 from recontrast.evaluation.statistics import adjust
@@ -43,7 +43,8 @@ class CompareSettings:
     evaluations: tuple[str, ...]
     """Evaluation folders, two or more, best with names: `unet=out/unet/evaluation gan=out/gan/evaluation`."""
     metrics: tuple[str, ...] = ()
-    """Metrics to compare (psnr, ssim …; dice, avd … of volumes); left out: the protocol's primary one."""
+    """Metrics to compare (psnr, ssim …; dice, avd … of volumes), in the regions that have them; left out: the
+    protocol's primary one."""
     regions: tuple[str, ...] = ()
     """Regions (brain, lesion …; GM, WM … of volumes); left out: the primary one."""
     post_hoc: PostHoc = "wilcoxon"
@@ -69,12 +70,14 @@ def compare(settings: CompareSettings) -> Summary:
     """
     folders = read_names(settings.evaluations)
     refuse_other_settings(settings.out, earlier_result(settings.out, "compare"), settings)
+    asked = [(metric, region) for region in settings.regions or ("",) for metric in settings.metrics or ("",)]
+    if len(settings.metrics) > 1 and len(settings.regions) > 1:
+        asked = measured(folders, settings.metrics, settings.regions)
     found = [
         compare_evaluations(
             folders, metric=metric, region=region, method=settings.post_hoc, test=settings.test, seed=settings.seed
         )
-        for region in settings.regions or ("",)
-        for metric in settings.metrics or ("",)
+        for metric, region in asked
     ]
     make_folder(settings.out)
     pairs = pd.concat([_pairs(one) for one in found], ignore_index=True)
