@@ -25,7 +25,7 @@ from recontrast.relaxometry.separable import Search, Solution, Values, refine, s
 Kind = Literal["auto", "complex", "magnitude", "signed"]
 
 _CLEAR = 0.1
-"""Clear signal: this part of the brightest voxels or more. Clearly negative: below minus this part of its own largest."""
+"""Clear signal: this part of the brightest voxels or more. Clearly negative: below minus this part of its largest."""
 
 _TURNED = 0.01
 """Images are signed where more than this part of the voxels with clear signal is clearly negative in one of them."""
