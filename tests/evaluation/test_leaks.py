@@ -22,7 +22,8 @@ def translator(tmp_path: Path) -> Path:
     description = TranslatorDescription(
         preset="osman2022", sources=("T1w",), target="T2w", model=Member(name="unet"),
         recipe=Member(name="supervised"), target_scale=Scale("percentile", 0.0, 900.0), spacing_mm=(1, 1, 1),
-        training_subjects=(subject_hash("01"), subject_hash("02")), weights_sha256="abc",
+        training_subjects=(subject_hash("01"), subject_hash("02")), validation_subjects=(subject_hash("03"),),
+        weights_sha256="abc",
     )  # fmt: skip
     (folder / "translator.json").write_text(json.dumps(description_to_json(description)))
     return folder
@@ -48,6 +49,18 @@ def test_training_subjects_are_refused(translator: Path, write_synthetic, tmp_pa
     check = check_leaks(images, tmp_path / "synthetic", allow=True)
     assert check.status == "TRAINING SUBJECTS INCLUDED: sub-02"
     assert check.leaked == ("sub-02",)
+
+
+def test_validation_subjects_may_be_evaluated_and_stand_in_the_status(
+    translator: Path, write_synthetic: Callable[..., Path], tmp_path: Path
+) -> None:
+    images = {Case(s): write_synthetic(s, facts=facts(translator)) for s in ("03", "04")}
+    check = check_leaks(images, tmp_path / "synthetic", allow=False)
+    assert (check.status, check.validated, check.leaked) == ("VALIDATION SUBJECTS INCLUDED: sub-03", ("sub-03",), ())
+    images[Case("01")] = write_synthetic("01", facts=facts(translator))
+    check = check_leaks(images, tmp_path / "synthetic", allow=True)
+    assert check.status == "TRAINING SUBJECTS INCLUDED: sub-01"
+    assert (check.validated, check.leaked) == (("sub-03",), ("sub-01",))
 
 
 def test_what_cannot_be_checked_is_said(translator: Path, write_synthetic, tmp_path: Path) -> None:

@@ -201,6 +201,7 @@ def test_held_out_is_only_said_when_it_was_checked(example: Any) -> None:
     for check, words, outcome in (
         ({"status": "passed"}, "2 held-out subjects", None),
         ({"status": "not possible", "reasons": ["no translator"]}, "2 subjects", "not"),
+        ({"status": "VALIDATION SUBJECTS INCLUDED: sub-01"}, "2 subjects", "not"),
         ({"status": "TRAINING SUBJECTS INCLUDED: sub-01"}, "2 subjects", "worse"),
     ):
         path.write_text(json.dumps({**facts, "leak_check": check}), encoding="utf-8")

@@ -178,6 +178,7 @@ def test_who_the_run_learned_from_that_a_recipe_starts_from_is_not_forgotten(
     two = learn(prepared, "two", f'recipe.options.start="{one}"')
     about = read_description(two)
     assert about.training_subjects == tuple(sorted(subject_hash(s) for s in ("01", "02", "04")))
+    assert about.validation_subjects == tuple(sorted(subject_hash(s) for s in ("03", "05")))
     assert set(read_description(one).training_images) < set(about.training_images)
     shutil.rmtree(one / "translator")
     with pytest.raises(ConfigError, match=r"must name a run that has ended.*--resume") as error:

@@ -47,6 +47,7 @@ def test_a_run_holds_a_translator_that_works(make_prepared: MakePrepared, settin
     assert (description.sources, description.target, description.preset) == (("T1w",), "T2w", "osman2022")
     assert description.target_scale.factor == pytest.approx(np.median(scales))
     assert description.training_subjects == tuple(sorted(subject_hash(s) for s in ("01", "02")))
+    assert description.validation_subjects == (subject_hash("03"),)
     assert len(description.training_images) == 4
     assert description.clip_output
     assert description.trained_steps == 3

@@ -305,6 +305,7 @@ def _write(
         "leak_check": {
             "status": leak.status,
             "training_subjects_evaluated": list(leak.leaked),
+            "validation_subjects_evaluated": list(leak.validated),
             "reasons": list(leak.reasons),
         },
         "made_from_the_target": [image.name.filename for image in work.synthetic.copies],

@@ -10,7 +10,7 @@ import pandas as pd
 
 from recontrast.errors import UnknownNameError
 from recontrast.evaluation.controls import is_oracle
-from recontrast.evaluation.leaks import NOT_POSSIBLE, PASSED
+from recontrast.evaluation.leaks import NOT_POSSIBLE, PASSED, VALIDATED
 from recontrast.evaluation.scores import SYNTHETIC
 from recontrast.evaluation.statistics import at_odds, needed_in_words, odds_in_words, sample_in_words
 from recontrast.evaluation.statistics.intervals import WITHIN
@@ -225,13 +225,13 @@ def what_may_be_said(evaluation: Evaluation, primary: Primary) -> list[str]:
 
 
 def leak_status(evaluation: Evaluation) -> str:
-    """The evaluation's own words on training subjects among those evaluated; empty when it says nothing."""
+    """The evaluation's own words on subjects that the translator knows; empty when it says nothing."""
     check = evaluation.facts.get("leak_check")
     return str(check.get("status", "") if isinstance(check, Mapping) else check or "")
 
 
 def leak_warning(evaluation: Evaluation) -> tuple[str, str] | None:
-    """What the headline must say of training subjects among those evaluated, as outcome and sentence; None: nothing."""
+    """What the headline must say of subjects that the translator knows, as outcome and sentence; None: nothing."""
     status = leak_status(evaluation)
     if status in (PASSED, ""):
         return None
@@ -240,6 +240,8 @@ def leak_warning(evaluation: Evaluation) -> tuple[str, str] | None:
     why = f": {'; '.join(map(str, reasons))}" if isinstance(reasons, list) and reasons else ""
     if status.startswith(NOT_POSSIBLE):
         return "not", f"Whether the translator was trained on these subjects could not be checked ({status}{why})."
+    if status.startswith(VALIDATED):
+        return "not", f"{status}{why}. They chose which weights were kept: scores of new subjects may be lower."
     return "worse", f"{status}{why}. These scores are no evidence of how the translator does on new subjects."
 
 
@@ -252,7 +254,7 @@ def doubts_of(evaluation: Evaluation) -> list[str]:
 def leak_remark(evaluation: Evaluation) -> str:
     """The same for captions, with a space before it; empty when the check passed."""
     status = leak_status(evaluation)
-    return "" if status in (PASSED, "") else f" Check for training subjects: {status}."
+    return "" if status in (PASSED, "") else f" Check for training and validation subjects: {status}."
 
 
 def subjects_in_words(evaluation: Evaluation, amount: int) -> str:

@@ -238,6 +238,7 @@ def _job(
                 | set(before.training_subjects if before else ())
             )
         ),
+        validation_subjects=tuple(sorted({subject_hash(case.case.subject) for case in validation})),
         training_images=before.training_images if before else (),
         begun_with=before.weights_sha256 if before else "",
         bank=bank if several else None,
@@ -329,10 +330,13 @@ def _checked(job: Job) -> tuple[Job, dict[str, list[str]]]:
         )
     about, planes = job.description, plan.data.learned_planes if plan.data.spatial_dims == 2 else (plan.data.plane,)
     before = former_of_recipe(recipe)
+    former = [one for one in (before, job.beginning.description if job.beginning else None) if one is not None]
+    chosen = {*about.validation_subjects, *(subject for one in former for subject in one.validation_subjects)}
     seen = {*about.training_subjects, *subjects_of_segmenters(recipe, about.target, planes)}
     about = dataclasses.replace(
         about,
         training_subjects=tuple(sorted(seen.union(before.training_subjects if before else ()))),
+        validation_subjects=tuple(sorted(chosen)),
         training_images=tuple(sorted({*about.training_images, *(before.training_images if before else ())})),
     )
     weights = {SEGMENTERS: weights_of_segmenters(recipe), PERCEPTUAL_WEIGHTS: weights_of_perceptual(recipe)}

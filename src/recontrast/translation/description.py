@@ -131,6 +131,10 @@ class TranslatorDescription:
     training_subjects: tuple[str, ...] = ()
     """Hashes of the training subjects' labels (`subject_hash`); evaluation refuses these subjects."""
 
+    validation_subjects: tuple[str, ...] = ()
+    """Hashes of subjects that were not learned from, but chose its weights or calibrated its error bars; an evaluation
+    of them says so."""
+
     training_images: tuple[str, ...] = ()
     """SHA-256 of the training images."""
 
