@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -64,19 +65,46 @@ def test_each_slice_has_its_own_slope(make_series: Callable[..., Path], values: 
         np.testing.assert_allclose(data[:, :, k], values[:, :, k].T * (k + 0.5) - k, rtol=1e-6)
 
 
-def test_the_private_scale_of_philips_is_applied(make_series: Callable[..., Path], values: np.ndarray) -> None:
+PHILIPS = "Philips MR Imaging DD 001"
+
+
+@pytest.mark.parametrize(
+    ("syntax", "vr", "creator"),
+    [("ExplicitVRLittleEndian", "FL", PHILIPS), ("ImplicitVRLittleEndian", "FL", PHILIPS),
+     ("ExplicitVRLittleEndian", "UN", PHILIPS), ("ExplicitVRLittleEndian", "UN", None),
+     ("ImplicitVRLittleEndian", "FL", None)],
+)  # fmt: skip
+def test_the_private_scale_of_philips_is_applied(
+    syntax: str, vr: str, creator: str | None, make_series: Callable[..., Path], values: np.ndarray
+) -> None:
     folder = make_series(values=values, Manufacturer="Philips", RescaleSlope=2, RescaleIntercept=-10)
-    for path in folder.iterdir():
-        data = pydicom.dcmread(path)
-        data.private_block(0x2005, "Philips MR Imaging DD 001", create=True)
-        data.add_new((0x2005, 0x100D), "FL", 0.0)
-        data.add_new((0x2005, 0x100E), "FL", 0.25)
-        data.save_as(path)
+    with_private_scale(folder, syntax, vr, creator)
     stack = only(folder)
     assert rescaling(stack.frames[0]) == (4.0, -20.0)  # (2 s - 10) / (2 x 0.25)
     np.testing.assert_allclose(read_stack(stack).data, values.transpose(1, 0, 2) * 4.0 - 20, rtol=1e-6)
     np.testing.assert_allclose(read_stack(stack, "display").data, values.transpose(1, 0, 2) * 2.0 - 10, rtol=1e-6)
     np.testing.assert_array_equal(read_stack(stack, "stored").data, values.transpose(1, 0, 2))
+
+
+@pytest.mark.parametrize("syntax", ["ExplicitVRLittleEndian", "ImplicitVRLittleEndian"])
+def test_what_others_keep_at_the_place_of_the_private_scale_is_no_scale(
+    syntax: str, make_series: Callable[..., Path], values: np.ndarray
+) -> None:
+    folder = make_series(values=values, Manufacturer="Philips", RescaleSlope=2, RescaleIntercept=-10)
+    with_private_scale(folder, syntax, "FL", "Philips MR Imaging DD 005")
+    assert rescaling(only(folder).frames[0]) == (2.0, -10.0)
+
+
+def with_private_scale(folder: Path, syntax: str, vr: str, creator: str | None) -> None:
+    """Put the scale slope 0.25 and the intercept 0 into all files of a folder; without creator: as de-identifiers do."""
+    for path in folder.iterdir():
+        data = pydicom.dcmread(path)
+        if creator:
+            data.private_block(0x2005, creator, create=True)
+        for tag, value in (((0x2005, 0x100D), 0.0), ((0x2005, 0x100E), 0.25)):
+            data.add_new(tag, vr, value if vr == "FL" else struct.pack("<f", value))
+        data.file_meta.TransferSyntaxUID = getattr(pydicom.uid, syntax)
+        data.save_as(path)
 
 
 def test_negative_values_stay_negative(make_series: Callable[..., Path]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
@@ -57,6 +58,8 @@ TELLS = (
 """Attributes that may tell frames at one position apart, the surest first."""
 
 _PHILIPS_SLOPE, _PHILIPS_INTERCEPT = (0x2005, 0x100E), (0x2005, 0x100D)
+_PHILIPS_CREATOR, _PHILIPS = (0x2005, 0x0010), "philips mr imaging dd 001"
+"""Where it is said whose these are. Without it, pydicom does not know their type where the file does not say it."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +207,7 @@ def read_header(path: Path) -> FileHeader:
     pydicom = load_pydicom()
     with lenient(path):
         _check_deflated(path)
-        tags = [pydicom.tag.Tag(name) for name in (*_TAGS, _PHILIPS_SLOPE, _PHILIPS_INTERCEPT)]
+        tags = [pydicom.tag.Tag(name) for name in (*_TAGS, _PHILIPS_CREATOR, _PHILIPS_SLOPE, _PHILIPS_INTERCEPT)]
         with path.open("rb") as file:
             data = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=tags, force=True)
             left = path.stat().st_size - file.tell()
@@ -292,11 +295,6 @@ def _frame(path: Path, index: int, data: Dataset, sop_class: str, look: _Lookup)
     component = look.text("ComplexImageComponent")
     words = [component] if component else [*kind[2:]]
     part = next((_PARTS[word] for word in words if word in _PARTS), "mag")
-    private = None
-    if _PHILIPS_SLOPE in data or any(_PHILIPS_SLOPE in place for place in look.places):
-        slope = next((_plain(p[_PHILIPS_SLOPE].value) for p in look.places if _PHILIPS_SLOPE in p), None)
-        offset = next((_plain(p[_PHILIPS_INTERCEPT].value) for p in look.places if _PHILIPS_INTERCEPT in p), 0.0)
-        private = (slope, offset or 0.0) if slope and math.isfinite(slope) else None
     slope, intercept = look.number("RescaleSlope"), look.number("RescaleIntercept")
     return Frame(
         path=path,
@@ -321,10 +319,26 @@ def _frame(path: Path, index: int, data: Dataset, sop_class: str, look: _Lookup)
         tells=tuple((name, value) for name in TELLS if (value := look.text(name)) != ""),
         slope=1.0 if slope is None or slope == 0 else slope,
         intercept=intercept or 0.0,
-        private=private,
+        private=_private_scale(look.places),
         signed=int(data.get("PixelRepresentation") or 0) == 1,
         bits=int(data.get("BitsStored") or data.get("BitsAllocated") or 16),
     )
+
+
+def _private_scale(places: Sequence[Any]) -> tuple[float, float] | None:
+    """Philips' scale slope and intercept, from the first place that has them."""
+    for place in places:
+        creator = str(place[_PHILIPS_CREATOR].value).strip().lower() if _PHILIPS_CREATOR in place else _PHILIPS
+        if _PHILIPS_SLOPE in place and creator == _PHILIPS:
+            slope, intercept = (_float(place[tag].value) if tag in place else None
+                                for tag in (_PHILIPS_SLOPE, _PHILIPS_INTERCEPT))  # fmt: skip
+            return (slope, intercept or 0.0) if slope else None
+    return None
+
+
+def _float(value: Any) -> float | None:
+    """A number, also one that came as four bytes because neither the file nor pydicom knew its type."""
+    return _plain(struct.unpack("<f", value)[0] if isinstance(value, bytes) and len(value) == 4 else value)
 
 
 class _Lookup:
