@@ -91,3 +91,11 @@ def test_keys_hold_no_identifier(make_series: Callable[..., Path]) -> None:
     key = series_key(series)
     assert len(key) == 8
     assert series.uid not in key
+
+
+def test_a_mosaic_fails_whatever_it_is_called(make_series: Callable[..., Path]) -> None:
+    folder = make_series(count=1, ImageType=["ORIGINAL", "PRIMARY", "M", "MOSAIC"])
+    for overrides in ((), ("4=T2w",)):
+        (entry,) = plan(folder, overrides)
+        assert (entry.outcome, entry.target) == ("failed", None)
+        assert entry.reason.startswith("each file holds several slices in one picture")

@@ -253,6 +253,27 @@ def test_a_single_series_that_is_no_anatomical_scan_is_not_translated(
     assert dict(translate(asked).failed) == {}
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"ImageType": ["ORIGINAL", "PRIMARY", "M", "MOSAIC"]}, "several slices in one picture"),
+     ({"SeriesDescription": "SpinEchoFieldMap_AP"}, "parameter map"),
+     ({"SeriesDescription": "se_AP"}, "echo-planar spin echo")],
+)  # fmt: skip
+def test_mosaics_and_echo_planar_spin_echoes_are_not_translated(
+    changes: dict[str, Any], message: str, make_series: Callable[..., Path], save: Callable[..., Path],
+    head: np.ndarray, tmp_path: Path,
+) -> None:  # fmt: skip
+    planar = {"ScanningSequence": ["EP", "SE"], "InversionTime": None, "RepetitionTime": 8000, "EchoTime": 66}
+    folder, run = make_series(values=head, **{**planar, **changes}), save(sources=("T2w",), target="T1w")
+    (reason,) = translate(settings(run, folder, tmp_path / "out")).failed.values()
+    assert message in reason
+    named = translate(settings(run, folder, tmp_path / "named", contrast=("4=T2w",)))
+    assert bool(named.failed) == ("mosaic" in reason)
+    make_series(folder, values=head, SeriesInstanceUID="1.2.3.5", SeriesNumber=5, SeriesDescription="t1", prefix="b")
+    with pytest.raises(LayoutError, match="no series is T2w"):
+        translate(settings(run, folder, tmp_path / "several"))
+
+
 def test_patients_with_the_same_uids_are_not_mixed(
     make_series: Callable[..., Path], save: Callable[..., Path], head: np.ndarray, tmp_path: Path
 ) -> None:

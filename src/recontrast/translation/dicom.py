@@ -20,6 +20,7 @@ from recontrast.execution.workers import Summary, failures, run_cases
 from recontrast.importing.plan import Entry, plan_series, series_key
 from recontrast.importing.subjects import patient_of
 from recontrast.io.bids import Case, holds_images, is_bids, read_sidecar, sidecar_path, write_sidecar
+from recontrast.io.dicom.contrast import facts_of
 from recontrast.io.dicom.find import Inventory, Series, find_series, holds_dicom
 from recontrast.io.dicom.pixels import read_stack
 from recontrast.io.dicom.write import Derivation, write_series
@@ -199,7 +200,11 @@ def find_dicom_cases(
 
 
 def _alone(entry: Entry, label: str) -> DicomCase:
-    if entry.outcome == "skipped":
+    if entry.stack.problem and entry.outcome != "skipped":
+        return DicomCase(_key(entry), {label: entry}, entry.stack.problem)
+    # an echo-planar series of no name is a field map or the like far more often than a scan of the anatomy
+    nameless = entry.contrast is None and facts_of(entry.series, entry.stack).planar
+    if entry.outcome == "skipped" or nameless:
         key = series_key(entry.series)
         problem = f"{_what(entry)}; where it is {label} all the same, say so with --contrast {key}={label}"
         return DicomCase(_key(entry), {label: entry}, problem)
@@ -212,7 +217,7 @@ def _alone(entry: Entry, label: str) -> DicomCase:
             RecontrastWarning,
             stacklevel=3,
         )
-    return DicomCase(_key(entry), {label: entry}, entry.stack.problem)
+    return DicomCase(_key(entry), {label: entry})
 
 
 def _of_study(entries: Sequence[Entry], about: TranslatorDescription) -> list[DicomCase]:

@@ -30,6 +30,7 @@ SPIN, GRADIENT = {"spin": True}, {"gradient": True}
         ({**SPIN, "tr": 500, "te": 10, "words": "t1 tse km"}, "ce-gadolinium_T1w"),
         ({**SPIN, "tr": 500, "te": 10, "agent": "NONE", "words": "t1 pre"}, "T1w"),
         ({"words": "anat t1"}, "T1w"),
+        ({**SPIN, "planar": True, "tr": 5000, "te": 90, "words": "ep2d se t2 tra"}, "T2w"),
     ],
 )
 def test_names(facts: dict[str, Any], label: str) -> None:
@@ -48,6 +49,9 @@ def test_names(facts: dict[str, Any], label: str) -> None:
         ({**SPIN, "tr": 1300, "te": 50, "flip": 90}, "spin echo with TR 1300 ms, TE 50 ms, flip angle 90"),
         ({**SPIN, "tr": 500, "te": 10, "agent": "Dotarem", "words": "t1 pre"}, "before or after contrast agent"),
         ({**GRADIENT, "tr": 5, "te": 2, "flip": 6, "words": "x"}, "fits no rule"),
+        ({**SPIN, "planar": True, "tr": 8000, "te": 66, "flip": 90, "words": "se ap"}, "echo-planar spin echo with TR"),
+        ({**SPIN, "planar": True, "tr": 3000, "te": 30, "flip": 90, "words": "se ap"}, "echo-planar spin echo with TR"),
+        ({**SPIN, "planar": True, "tr": 900, "te": 30, "flip": 90, "words": "se ap"}, "echo-planar spin echo with TR"),
     ],
 )
 def test_doubt_is_said_and_what_would_decide(facts: dict[str, Any], reason: str) -> None:
@@ -66,6 +70,7 @@ def test_doubt_is_said_and_what_would_decide(facts: dict[str, Any], reason: str)
         ({"gradient": True, "planar": True, "times": 200, "words": "task"}, "functional"),
         ({"words": "synthetic t2w of x"}, "made by Recontrast"),
         ({"words": "t1 map"}, "parameter map"),
+        ({**SPIN, "planar": True, "tr": 8000, "te": 66, "words": "spinechofieldmap ap"}, "parameter map"),
     ],
 )
 def test_what_is_no_anatomical_scan_is_left_out(facts: dict[str, Any], reason: str) -> None:
@@ -103,3 +108,15 @@ def test_facts_come_from_the_headers(make_series: Callable[..., Path]) -> None:
     naming = name_contrast(facts)
     assert str(naming.contrast) == "ce-gadolinium_T1w"
     assert "contrast agent in the header: 'Gadovist'" in naming.evidence
+
+
+@pytest.mark.parametrize(
+    "changes", [{"ScanningSequence": ["EP", "SE"]}, {"EchoPulseSequence": "SPIN", "EchoPlanarPulseSequence": "YES"}]
+)
+def test_echo_planar_spin_echoes_are_known_by_either_attribute(
+    changes: dict[str, Any], make_series: Callable[..., Path]
+) -> None:
+    timing = {"RepetitionTime": 8000, "EchoTime": 66, "InversionTime": None, "SeriesDescription": "se AP"}
+    (series,) = find_series(make_series(**{"ScanningSequence": None, **timing, **changes})).series
+    facts = facts_of(series, series.stacks[0])
+    assert (facts.spin, facts.planar, name_contrast(facts).contrast) == (True, True, None)

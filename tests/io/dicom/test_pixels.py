@@ -96,7 +96,7 @@ def test_what_others_keep_at_the_place_of_the_private_scale_is_no_scale(
 
 
 def with_private_scale(folder: Path, syntax: str, vr: str, creator: str | None) -> None:
-    """Put the scale slope 0.25 and the intercept 0 into all files of a folder; without creator: as de-identifiers do."""
+    """Put the scale slope 0.25 and the intercept 0 into all files; without creator: as de-identifiers do."""
     for path in folder.iterdir():
         data = pydicom.dcmread(path)
         if creator:

@@ -164,3 +164,9 @@ def test_a_gap_is_noted(make_series: Callable[..., Path]) -> None:
     assert stack.grid is not None
     assert stack.grid.missing == (2,)
     assert "1 of 5 slices are missing (number 3" in stack.notes[0]
+
+
+def test_a_mosaic_is_a_problem(make_series: Callable[..., Path]) -> None:
+    (stack,) = stacks(make_series(count=1, ImageType=["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]))
+    assert stack.grid is None
+    assert "several slices in one picture" in stack.problem

@@ -88,12 +88,12 @@ PHYSICS = (
          and _between(f.ti, 350, 1500) and _between(f.te, 0.5, 12)),
     Rule("T1w", "spin echo after inversion {ti:g} ms, TE {te:g} ms", lambda f: f.spin
          and _between(f.ti, 350, 1300) and _between(f.te, 2, 40)),
-    Rule("T2w", "spin echo, TR {tr:g} ms, TE {te:g} ms", lambda f: f.spin and f.ti is None and not f.inversion
-         and _between(f.tr, 1500, 20000) and _between(f.te, 60, 700)),
-    Rule("PDw", "spin echo, TR {tr:g} ms, TE {te:g} ms", lambda f: f.spin and f.ti is None and not f.inversion
-         and _between(f.tr, 1500, 20000) and _between(f.te, 2, 40)),
-    Rule("T1w", "spin echo, TR {tr:g} ms, TE {te:g} ms", lambda f: f.spin and f.ti is None and not f.inversion
-         and _between(f.tr, 200, 1100) and _between(f.te, 2, 35)),
+    Rule("T2w", "spin echo, TR {tr:g} ms, TE {te:g} ms", lambda f: f.spin and not f.planar
+         and f.ti is None and not f.inversion and _between(f.tr, 1500, 20000) and _between(f.te, 60, 700)),
+    Rule("PDw", "spin echo, TR {tr:g} ms, TE {te:g} ms", lambda f: f.spin and not f.planar
+         and f.ti is None and not f.inversion and _between(f.tr, 1500, 20000) and _between(f.te, 2, 40)),
+    Rule("T1w", "spin echo, TR {tr:g} ms, TE {te:g} ms", lambda f: f.spin and not f.planar
+         and f.ti is None and not f.inversion and _between(f.tr, 200, 1100) and _between(f.te, 2, 35)),
     Rule("T2starw", "gradient echo, TE {te:g} ms", lambda f: f.gradient and not f.planar and f.ti is None
          and _between(f.te, 12, 80)),
     Rule("T1w", "short gradient echo, TR {tr:g} ms, flip angle {flip:g} degrees", lambda f: f.gradient
@@ -131,7 +131,7 @@ EXCLUDED = (
     ("projection, subtraction or report, not a scan", lambda f: {"MIP", "MINIP", "PROJECTION IMAGE", "SUB", "SUBTRACT",
      "CSA REPORT", "SCREEN SAVE", "POSDISP"} & set(f.image_type)),
     ("parameter map; its units are not in the header", lambda f: bool({"T1 MAP", "T2 MAP", "T2_STAR MAP", "DENSITY MAP"}
-     & set(f.image_type)) or re.search(r"\bt[12] ?\*? ?map\b|\bb[01] ?map|\bfield ?map", f.words)),
+     & set(f.image_type)) or re.search(r"\bt[12] ?\*? ?map\b|\bb[01] ?map|field ?map", f.words)),
     ("functional, perfusion or flow series", lambda f: re.search(
      r"\b(?:bold|fmri|asl|pcasl|perf\w*|dsc|rest|resting\w*)\b", f.words) or (f.planar and f.gradient and f.times > 1)),
 )  # fmt: skip
@@ -148,7 +148,7 @@ def facts_of(series: Series, stack: Stack) -> Facts:
         gradient="GR" in sequence or echo_pulse in ("GRADIENT", "BOTH"),
         spin="SE" in sequence or echo_pulse in ("SPIN", "BOTH"),
         inversion="IR" in sequence or texts.get("InversionRecovery") == "YES" or ti is not None,
-        planar="EP" in sequence,
+        planar="EP" in sequence or texts.get("EchoPlanarPulseSequence") == "YES",
         tr=frame.repetition_time_ms or None,
         te=frame.echo_time_ms or None,
         ti=ti,
@@ -258,6 +258,7 @@ def _lacking(facts: Facts) -> str:
     if absent:
         return f"the header lacks {', '.join(absent)} and the description names no contrast"
     kind = "gradient echo" if facts.gradient else "spin echo" if facts.spin else "sequence"
+    kind = f"echo-planar {kind}" if facts.planar else kind
     timing = ", ".join(
         f"{name} {value:g} ms" for name, value in (("TR", facts.tr), ("TE", facts.te), ("TI", facts.ti)) if value
     )

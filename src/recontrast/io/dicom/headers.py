@@ -36,8 +36,8 @@ TEXTS = (
     "MagneticFieldStrength", "SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName", "SeriesNumber",
     "ScanningSequence", "SequenceVariant", "ScanOptions", "MRAcquisitionType", "ContrastBolusAgent", "ImageType",
     "BodyPartExamined", "PatientPosition", "StudyDate", "StudyTime", "EchoTrainLength", "ImagesInAcquisition",
-    "RepetitionTime", "EchoPulseSequence", "InversionRecovery", "Spoiling", "PixelBandwidth", "PatientName",
-    "PatientBirthDate", "OtherPatientIDs", "AccessionNumber",
+    "RepetitionTime", "EchoPulseSequence", "EchoPlanarPulseSequence", "InversionRecovery", "Spoiling", "PixelBandwidth",
+    "PatientName", "PatientBirthDate", "OtherPatientIDs", "AccessionNumber",
 )  # fmt: skip
 """Attributes kept as text for naming and sidecars (the last four only to keep them out of what is written)."""
 

@@ -58,6 +58,11 @@ _TRAITS: dict[str, Callable[[Frame], object]] = {
 }
 """What no two slices of one volume may differ in."""
 
+_MOSAIC = (
+    "each file holds several slices in one picture (a mosaic of Siemens); export the series as Enhanced MR or as "
+    "single images"
+)
+
 
 def take_apart(frames: Sequence[Frame]) -> list[Stack]:
     """Split the frames of one series into stacks.
@@ -139,6 +144,8 @@ def _by_time(frames: Sequence[Frame], traits: dict[str, str]) -> list[Stack]:
 
 
 def _stack(frames: tuple[Frame, ...], traits: dict[str, str]) -> Stack:
+    if any("MOSAIC" in frame.image_type for frame in frames):
+        return Stack(frames, None, traits, _MOSAIC)
     try:
         grid = grid_of(frames)
     except GeometryError as error:
