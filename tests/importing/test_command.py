@@ -159,6 +159,19 @@ def test_patients_who_share_a_study_stay_apart(make_series: Callable[..., Path],
     assert sums == {int(head.sum()) for head in heads}
 
 
+def test_one_patient_id_with_two_birth_dates_is_refused_unless_asked(
+    make_series: Callable[..., Path], tmp_path: Path
+) -> None:
+    make_series(tmp_path / "scans" / "one")
+    make_series(tmp_path / "scans" / "two", SeriesInstanceUID="1.4.1", StudyInstanceUID="1.4",
+                PatientBirthDate="19800202")  # fmt: skip
+    with pytest.raises(LayoutError, match="2 birth dates"):
+        bring(tmp_path / "scans", tmp_path / "bids")
+    assert not (tmp_path / "bids").exists()
+    assert bring(tmp_path / "scans", tmp_path / "bids", mixed_patients=True) == {}
+    assert len(list((tmp_path / "bids").glob("sub-*/ses-*"))) == 2
+
+
 def test_a_series_that_can_no_longer_be_read_leaves_no_former_image(scans: Path, tmp_path: Path) -> None:
     out = tmp_path / "bids"
     bring(scans, out)

@@ -4,6 +4,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+import pydicom
 import pytest
 
 from recontrast.errors import ConfigError, LayoutError
@@ -73,6 +74,24 @@ def test_one_study_of_two_patients_is_refused(make_series: Callable[..., Path], 
     make_series(tmp_path / "x" / "two", SeriesInstanceUID="1.2.3.5", PatientID="PAT-78")
     with pytest.raises(LayoutError, match="its series name 2 different patients"):
         require_apart(find_series(tmp_path / "x"))
+
+
+def test_one_patient_id_of_several_persons_is_refused(make_series: Callable[..., Path], tmp_path: Path) -> None:
+    """Birth dates tell them apart; absent ones tell nothing, and a date may be written in two ways."""
+    root = tmp_path / "x"
+    make_series(root / "one")
+    with pydicom.config.disable_value_validation():
+        for n, date in enumerate((None, "", "1970.01.01")):
+            make_series(root / f"same{n}", SeriesInstanceUID=f"1.3.{n}.1", StudyInstanceUID=f"1.3.{n}",
+                        PatientBirthDate=date)  # fmt: skip
+    require_apart(find_series(root))
+    make_series(root / "two", SeriesInstanceUID="1.4.1", StudyInstanceUID="1.4", PatientName="Doe^J",
+                PatientBirthDate="19800202")  # fmt: skip
+    with pytest.raises(LayoutError, match=r"one Patient ID has 2 birth dates.*--mixed-patients") as caught:
+        require_apart(find_series(root))
+    message = str(caught.value)
+    assert message.startswith(f"{root / 'two'}: ")
+    assert not [told for told in ("PAT", "Roe", "Doe", "1970", "1980") if told in message]
 
 
 def test_identifiers_are_taken_out_of_texts() -> None:

@@ -69,7 +69,7 @@ class ImportSettings:
     """auto (numbered by date where a patient has several studies), always"""
 
     mixed_patients: bool = False
-    """accept images of several patients side by side in one folder"""
+    """accept images of several patients side by side in one folder, and one Patient ID with several birth dates"""
 
     missing: Missing = "refuse"
     """slices missing between others: refuse (the series fails), fill (zeros, named in the sidecar)"""
@@ -93,7 +93,7 @@ def import_dicom(settings: ImportSettings) -> Summary:
 
     Raises:
         FormatError: The folder does not exist.
-        LayoutError: It holds no MR image, or images of several patients side by side.
+        LayoutError: It holds no MR image, or images of several patients side by side or under one ID.
         ConfigError: A setting is wrong, or OUT holds something else.
         DependencyError: The extra `dicom` is not installed.
         OutputError: OUT cannot be written.

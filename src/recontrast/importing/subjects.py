@@ -33,15 +33,20 @@ def patient_of(series: Series) -> str:
 
 
 def require_apart(inventory: Inventory) -> None:
-    """Refuse a folder in which the images of several patients lie side by side, and a study of two patients.
+    """Refuse images of several patients side by side in a folder, a study of two patients, and two persons of one ID.
+
+    Persons of one Patient ID are told apart by their birth dates: they would become one subject.
 
     Raises:
         LayoutError: There is one; the folder is named, the patients are not.
     """
     folders: dict[Path, dict[str, int]] = {}
     studies: dict[str, set[str]] = {}
+    births: dict[str, dict[str, Path]] = {}
     for series in inventory.series:
         patient = patient_of(series)
+        if date := re.sub(r"\D", "", series.texts.get("PatientBirthDate", "")):  # old files write 1970.01.01
+            births.setdefault(patient, {}).setdefault(date, series.stacks[0].frames[0].path.parent)
         studies.setdefault(series.study, set()).add(patient)
         for stack in series.stacks:
             for frame in stack.frames:
@@ -55,6 +60,12 @@ def require_apart(inventory: Inventory) -> None:
     for study, patients in studies.items():
         if len(patients) > 1:
             raise LayoutError(f"study {study}: its series name {len(patients)} different patients; {advice}")
+    for dates in births.values():
+        if len(dates) > 1:
+            *_, where = dates.values()
+            raise LayoutError(
+                f"{where}: one Patient ID has {len(dates)} birth dates, as if several persons shared it; {advice}"
+            )
 
 
 def label_subjects(patients: Iterable[str], table: Path | None, key_file: Path) -> dict[str, str]:
