@@ -198,6 +198,69 @@ def test_out_must_be_free_and_apart(scans: Path, tmp_path: Path) -> None:
         bring(scans, tmp_path / "bids")
 
 
+def test_a_second_visit_takes_no_image_away(make_series: Callable[..., Path], tmp_path: Path) -> None:
+    out = tmp_path / "bids"
+    bring(make_series(tmp_path / "one"), out)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    second = make_series(tmp_path / "two", SeriesInstanceUID="1.9.1", StudyInstanceUID="1.9", StudyDate="20210101")
+    with pytest.raises(
+        ConfigError, match=r"bids: holds 1 images of series that are not in .*two \(sub-.*_T1w.nii.gz\)"
+    ):
+        bring(second, out)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    bring(make_series(tmp_path / "three", SeriesInstanceUID="1.9.2", ScanningSequence="SE", RepetitionTime=5000,
+                      StudyInstanceUID="1.9", EchoTime=90, InversionTime=None, SeriesDescription="t2"),
+          tmp_path / "other")  # fmt: skip
+    (out / "series.tsv").unlink()  # as where an import was killed
+    with pytest.raises(ConfigError, match="holds 1 images of series that are not in"):
+        bring(tmp_path / "three", out)
+
+
+def test_runs_may_be_numbered_anew(make_series: Callable[..., Path], tmp_path: Path) -> None:
+    """Another series of the same input takes the first number, as one that could not be named before."""
+    out = tmp_path / "bids"
+    for number, uid in ((4, "1.3.1"), (6, "1.3.2")):
+        make_series(SeriesInstanceUID=uid, SeriesNumber=number, prefix=f"s{number}")
+    folder = make_series(SeriesInstanceUID="1.3.3", SeriesNumber=2, SeriesDescription="t2", prefix="s2")
+    bring(folder, out)
+    assert bring(folder, out, contrast=("2=T1w",)) == {}
+    images = sorted(out.rglob("*.nii.gz"))
+    assert [read_sidecar(path)["SeriesNumber"] for path in images] == [2, 4, 6]
+
+
+def test_an_import_that_was_killed_leaves_no_image_beside_that_of_another_choice(
+    make_series: Callable[..., Path], tmp_path: Path
+) -> None:
+    """The table is written at the end: a killed import has images, and none."""
+    folder, out = make_series(), tmp_path / "bids"
+    bring(folder, out, contrast=("4=PDw",))
+    (out / "series.tsv").unlink()
+    with pytest.raises(ConfigError, match=r"holds 1 images that this import would not make \(sub-.*_PDw.nii.gz\)"):
+        bring(folder, out)
+    (image,) = out.rglob("*.nii.gz")
+    mask = image.with_name(image.name.replace("_PDw", "_label-L_mask"))
+    mask.write_bytes(image.read_bytes())  # not ours: it stays, and hinders nothing
+    assert bring(folder, out, contrast=("4=PDw",)) == {}
+    assert sorted(out.rglob("*.nii.gz")) == sorted([image, mask])
+
+
+def test_the_sidecar_is_written_first_and_does_not_stay_alone(
+    make_series: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between the two files: an image without the word where it is from would be taken for a stranger's."""
+    out, seen = tmp_path / "bids", []
+
+    def fail(image: Path, *arguments: object, **more: object) -> None:
+        seen.append(read_sidecar(image)["SourceImages"])
+        raise OutputError("the disk is full")
+
+    monkeypatch.setattr("recontrast.importing.command.write_volume", fail)
+    with pytest.raises(OutputError, match="the disk is full"):
+        bring(make_series(), out)
+    assert seen == [5]
+    assert not list(out.rglob("anat/*"))
+
+
 def test_a_series_without_positions_is_listed_by_name(make_series: Callable[..., Path], tmp_path: Path) -> None:
     folder = make_series(each=lambda k: {"ImagePositionPatient": None})
     failed = bring(folder, tmp_path / "bids")

@@ -94,7 +94,7 @@ def import_dicom(settings: ImportSettings) -> Summary:
     Raises:
         FormatError: The folder does not exist.
         LayoutError: It holds no MR image, or images of several patients side by side or under one ID.
-        ConfigError: A setting is wrong, or OUT holds something else.
+        ConfigError: A setting is wrong, or OUT holds something else, as images of other series.
         DependencyError: The extra `dicom` is not installed.
         OutputError: OUT cannot be written.
 
@@ -107,7 +107,9 @@ def import_dicom(settings: ImportSettings) -> Summary:
         raise LayoutError(_nothing(settings.dicom, inventory))
     if not settings.mixed_patients:
         require_apart(inventory)
-    earlier = _open(settings)
+    _open(settings)
+    earlier = _earlier(settings.out)
+    _refuse_other_series(settings, earlier, inventory)
     key = settings.key or settings.out.with_name(f"{settings.out.name}.key")
     labels = label_subjects(map(patient_of, inventory.series), settings.subjects, key)
     cases = label_sessions(inventory.series, labels, settings.sessions == "always")
@@ -142,14 +144,14 @@ def _check(settings: ImportSettings) -> None:
         raise ConfigError(f"{settings.out}: the data set and the DICOM folder must not lie in each other")
 
 
-def _open(settings: ImportSettings) -> list[str]:
-    """Make or take over OUT; return the images that an earlier import made."""
+def _open(settings: ImportSettings) -> None:
+    """Make or take over OUT."""
     make_folder(settings.out)
     path = settings.out / provenance.FILE_NAME
     if not path.is_file():
         if any(not item.name.startswith(".") for item in settings.out.iterdir()):
             raise ConfigError(f"{settings.out}: holds other files and was not made by `recontrast import`")
-        return []
+        return
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
         stage, values = before["stage"], dict(before["settings"])
@@ -162,10 +164,36 @@ def _open(settings: ImportSettings) -> list[str]:
                if values.get(name) != now[name]]  # fmt: skip
     if changed:
         raise ConfigError(f"{settings.out}: was imported with other settings ({'; '.join(changed)}); name another")
-    if not (settings.out / TABLE).is_file():
-        return []
-    table = read_table(settings.out / TABLE, text_columns=COLUMNS)
-    return [str(file) for file, outcome in zip(table["file"], table["outcome"], strict=True) if outcome == "imported"]
+
+
+def _earlier(out: Path) -> dict[str, str]:
+    """Images that an earlier import made: path below OUT to the key of their series, empty where it is not said.
+
+    The images themselves are looked at: the table of an import that was killed was never written.
+    """
+    found: dict[str, str] = {}
+    if (out / TABLE).is_file():
+        table = read_table(out / TABLE, text_columns=COLUMNS)
+        found = {str(file): "" for file in table["file"].dropna() if (out / str(file)).is_file()}
+    for image in out.glob("sub-*/**/*.nii.gz"):
+        try:
+            source = read_sidecar(image).get("SourceSeries")
+        except DataError:
+            continue  # damaged: the image is made again where it is one of these
+        if isinstance(source, str):
+            found[image.relative_to(out).as_posix()] = source
+    return found
+
+
+def _refuse_other_series(settings: ImportSettings, earlier: Mapping[str, str], inventory: Inventory) -> None:
+    """Refuse images of series that are not in the input: those of another visit would take their places."""
+    known = {series_key(series) for series in inventory.series}
+    others = sorted(file for file, source in earlier.items() if source and source.partition("_")[0] not in known)
+    if others:
+        raise ConfigError(
+            f"{settings.out}: holds {len(others)} images of series that are not in {settings.dicom} ({others[0]}); "
+            "name another folder, or import all of them together into a new one"
+        )
 
 
 def _describe(settings: ImportSettings, entries: Sequence[Entry], scrubber: Scrubber) -> None:
@@ -200,8 +228,12 @@ def _convert(entry: Entry, settings: ImportSettings, scrubber: Scrubber) -> bool
     for outdated in (sidecar_path(image), image):  # it must not stand for the new one when that cannot be read
         outdated.unlink(missing_ok=True)
     volume = read_stack(entry.stack, settings.scaling, fill_missing=settings.missing == "fill")
-    write_volume(image, volume, np.dtype(volume.data.dtype), description="imported by recontrast")
-    write_sidecar(image, content)
+    write_sidecar(image, content)  # first: an image without it could not be told from a stranger's
+    try:
+        write_volume(image, volume, np.dtype(volume.data.dtype), description="imported by recontrast")
+    except BaseException:
+        sidecar_path(image).unlink(missing_ok=True)
+        raise
     return False
 
 
