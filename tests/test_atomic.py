@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from pathlib import Path
 
@@ -27,6 +28,15 @@ def test_new_content_replaces_old(tmp_path):
     write_text(tmp_path / "a.txt", "new")
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
     assert (tmp_path / "a.txt").read_text() == "new"
+
+
+def test_names_that_are_not_utf8_are_written_and_json_reads_back_the_same(tmp_path):
+    name = os.fsdecode(b"scan\xe9.dcm")  # a name of Latin-1, as file systems keep it
+    write_text(tmp_path / "a.txt", f"{name} é\n")
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "scan\\udce9.dcm é\n"
+    content = {name: [f"\\{name}", "é"]}
+    write_json(tmp_path / "a.json", content)
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == content
 
 
 def test_a_failure_in_the_middle_keeps_the_old_file(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,12 @@ def test_written_settings_read_back_equal(tmp_path: Path) -> None:
     settings = Outer(out=Path("somewhere"), names=("T1w", "T2w"), inner=Inner(rate=0.5))
     write_settings(tmp_path / "config.toml", settings)
     assert build_settings(Outer, read_toml(tmp_path / "config.toml"), "config.toml") == settings
+
+
+def test_a_name_that_toml_cannot_hold_is_refused_and_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"a\.toml: cannot hold the name 'scan\\udce9'.*rename it"):
+        write_settings(tmp_path / "a.toml", {"data": {"folder": Path(os.fsdecode(b"scan\xe9"))}})
+    assert not (tmp_path / "a.toml").exists()
 
 
 def test_merge_lets_the_second_win_at_depth() -> None:

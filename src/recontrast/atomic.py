@@ -132,13 +132,16 @@ def _exchange(first: Path, second: Path) -> bool:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8, atomically."""
+    r"""Write a text file in UTF-8, atomically; what UTF-8 cannot hold (bytes of file names) is written as `\udce9`."""
     with atomic_file(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON with two spaces of indentation, atomically; values that are not finite are refused."""
+    """Write JSON with two spaces of indentation, atomically; values that are not finite are refused.
+
+    File names that are not UTF-8 read back as they were: what `write_text` writes for them is how JSON writes it.
+    """
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TextIO
 
 from recontrast.errors import ConfigError, RecontrastError, RecontrastWarning, UnknownNameError
 
@@ -206,7 +206,7 @@ def _run_command(name: str, arguments: list[str], alone: bool) -> int:
     module = importlib.import_module(f"recontrast.{command.module}")
     summary: Summary = getattr(module, command.function)(settings)
     for line in summary.done:
-        print(line)
+        _say(line, sys.stdout)
     for case, reason in summary.failed.items():
         _say(f"failed: {case}: {reason.removeprefix(f'{case}: ')}")
     return PARTLY if summary.failed else DONE
@@ -367,8 +367,9 @@ def _first_line(member: Any) -> str:
     return str(text).strip().splitlines()[0] if str(text).strip() else ""
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)
+def _say(line: str, where: TextIO | None = None) -> None:
+    """Print a line, on stderr unless told otherwise; file names in it may hold bytes that are not UTF-8."""
+    print(line.encode("utf-8", "backslashreplace").decode("utf-8"), file=where or sys.stderr)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 import tomllib
 import types
 import typing
@@ -170,5 +171,12 @@ def to_plain(value: Any) -> Any:
 
 
 def write_settings(path: Path, settings: Any) -> None:
-    """Write resolved settings as TOML, atomically."""
-    write_text(path, tomli_w.dumps(to_plain(settings)))
+    """Write resolved settings as TOML, atomically.
+
+    Raises:
+        ConfigError: A setting holds a file name that is not UTF-8; TOML has no way to write it.
+    """
+    text = tomli_w.dumps(to_plain(settings))
+    if strange := re.search(r'[^"\n]*[\ud800-\udfff][^"\n]*', text):
+        raise ConfigError(f"{path}: cannot hold the name {strange[0]!r}, which is not UTF-8; rename it")
+    write_text(path, text)

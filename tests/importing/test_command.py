@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 
+from recontrast import cli
 from recontrast.atomic import PARTIAL
 from recontrast.errors import ConfigError, FormatError, LayoutError, OutputError
 from recontrast.importing.command import ImportSettings, import_dicom
@@ -281,3 +283,19 @@ def test_a_full_disk_is_one_line_and_a_second_start_finishes(
     assert bring(scans, out) == {}
     assert bring(scans, tmp_path / "undisturbed") == {}
     assert len(list(out.rglob("*.nii.gz"))) == len(list((tmp_path / "undisturbed").rglob("*.nii.gz"))) > 1
+
+
+def test_names_that_are_not_utf8_break_nothing(scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, out = tmp_path / os.fsdecode(b"scan\xe9"), tmp_path / os.fsdecode(b"bids\xe9")
+    try:
+        scans.rename(folder)
+    except OSError:
+        pytest.skip("this file system has names of UTF-8 only")
+    (folder / os.fsdecode(b"\xe9.dcm")).write_text("no image")
+    for kept in (False, True):
+        assert cli.run(["import", str(folder), str(out), "--workers", "1"]) == cli.PARTLY
+        told = capsys.readouterr()
+        assert ("4 of them were there before" in told.out) is kept
+        assert r"bids\udce9" in told.out
+        assert "is called .dcm and is not DICOM" in told.err
+    assert read_table(out / "series.tsv")["outcome"].tolist().count("failed") == 1

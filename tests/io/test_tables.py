@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pandas as pd
 import pytest
 
@@ -17,6 +19,17 @@ def test_labels_keep_their_zeros_and_absence_is_absent(tmp_path):
     assert back["subject"].tolist() == ["01", "02"]
     assert back["value"].isna().tolist() == [False, True]
     assert back["note"].tolist()[1] == "NA"
+
+
+def test_names_that_are_not_utf8_are_written_and_text_columns_read_back_the_same(tmp_path):
+    name = os.fsdecode(b"scan\xe9\xff.dcm")  # a name of Latin-1, as file systems keep it
+    table = pd.DataFrame({"case": [name, "é \\u"], "note": [None, name], "other": ["x", name]})
+    write_table(tmp_path / "a.tsv", table)
+    assert "scan\\udce9\\udcff.dcm" in (tmp_path / "a.tsv").read_text(encoding="utf-8")
+    back = read_table(tmp_path / "a.tsv", text_columns=("case", "note", "absent"))
+    assert back["case"].tolist() == [name, "é \\u"]
+    assert back["note"].tolist()[1] == name
+    assert back["note"].isna().tolist() == [True, False]
 
 
 def test_absent_or_empty_tables(tmp_path):

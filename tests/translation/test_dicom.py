@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import importlib.util
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -282,6 +283,19 @@ def test_patients_with_the_same_uids_are_not_mixed(
     summary = translate(settings(save(), tmp_path / "scans", tmp_path / "out"))
     assert "another patient's images have the same study and series UIDs" in next(iter(summary.failed.values()))
     assert read_table(tmp_path / "out" / "cases.tsv")["status"].tolist() == ["failed", "failed"]
+
+
+def test_names_that_are_not_utf8_break_nothing(
+    make_series: Callable[..., Path], save: Callable[..., Path], head: np.ndarray, tmp_path: Path
+) -> None:
+    folder, run = tmp_path / os.fsdecode(b"scan\xe9"), save()
+    try:
+        make_series(values=head).rename(folder)
+    except OSError:
+        pytest.skip("this file system has names of UTF-8 only")
+    assert dict(translate(settings(run, folder, tmp_path / "out")).failed) == {}
+    assert "1 were finished before" in translate(settings(run, folder, tmp_path / "out")).done[0]
+    assert len(read_table(tmp_path / "out" / "cases.tsv")) == 1
 
 
 def test_an_image_without_a_position_fails_alone(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +12,10 @@ import numpy as np
 import pytest
 from tests.translation.conftest import TORCH
 
+from recontrast.errors import OutputError
 from recontrast.io.bids import read_sidecar
 from recontrast.io.nifti import read_header, read_volume, write_volume
+from recontrast.io.tables import read_table
 from recontrast.preparation.normalize import fit_scale
 from recontrast.provenance import sha256_of
 from recontrast.relaxometry.coverage import fit_coverage
@@ -41,6 +44,20 @@ def test_the_sidecar_says_from_what_by_what_and_how(save: Callable[..., Path], d
     assert "Not for diagnosis" in sidecar["SyntheticStatement"]
     assert (sidecar["Engine"], sidecar["Precision"], sidecar["DifferenceFromFp32"]["rms"]) == ("torch", "fp32", 0)
     assert sidecar["SkullStripped"] is False
+
+
+def test_a_name_that_is_not_utf8_breaks_nothing(
+    save: Callable[..., Path], make_volume: Callable[..., Volume], tmp_path: Path
+) -> None:
+    run, out = save(), tmp_path / "out"
+    try:
+        write_volume(tmp_path / "in" / os.fsdecode(b"scan\xe9.nii.gz"), make_volume())
+    except (OSError, OutputError):
+        pytest.skip("this file system has names of UTF-8 only")
+    settings = TranslateSettings(run=run, input=tmp_path / "in", out=out, **TORCH)
+    assert dict(translate(settings).failed) == {}
+    assert "1 were finished before" in "; ".join(translate(settings).done)
+    assert len(read_table(out / "cases.tsv")) == 1
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "float32"])
