@@ -126,6 +126,33 @@ def test_copies_are_left_out_and_counted(make_series: Callable[..., Path], tmp_p
     assert "5 copies" in stack.notes[0]
 
 
+def test_images_that_share_one_identifier_are_kept(make_series: Callable[..., Path]) -> None:
+    """As a de-identifier leaves them that gives every image one UID."""
+    folder = make_series(SOPInstanceUID="1.2.3")
+    shutil.copytree(folder, folder / "again")
+    (stack,) = stacks(folder)
+    assert (len(stack.frames), stack.problem) == (5, "")
+    assert stack.notes[-2:] == (
+        "5 copies of images that are there already were left out",
+        "5 images share their SOP Instance UID and differ in their headers: taken as different images",
+    )
+
+
+@pytest.mark.parametrize(
+    "told_by", ["TemporalPositionIdentifier", "EchoTime", "InstanceNumber", "ImageOrientationPatient"]
+)
+def test_images_at_one_place_that_share_one_identifier_are_kept(told_by: str, make_series: Callable[..., Path]) -> None:
+    values = np.random.default_rng(4).integers(0, 99, (2, 6, 8, 3)).astype(np.uint16)
+    for n in (1, 2):
+        own = {"InstanceNumber": 3 * n if told_by == "InstanceNumber" else 1}
+        if told_by == "ImageOrientationPatient":
+            own[told_by] = list(AXIAL if n == 1 else CORONAL)  # type: ignore[assignment]
+        elif told_by != "InstanceNumber":
+            own[told_by] = n
+        folder = make_series(values=values[n - 1], prefix=f"{n}", each=lambda k, own=own: own, SOPInstanceUID="1.2.3")
+    assert [len(stack.frames) for stack in stacks(folder)] == [3, 3]
+
+
 def test_copies_under_new_identifiers_are_left_out(make_series: Callable[..., Path]) -> None:
     values = np.random.default_rng(4).integers(0, 99, (6, 8, 3)).astype(np.uint16)
     for n in (0, 1):

@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -85,9 +86,11 @@ def take_apart(frames: Sequence[Frame]) -> list[Stack]:
     for plane, group in zip(planes, groups, strict=True):
         traits = {"plane": plane} if len(groups) > 1 else {}
         stacks += _by_traits(group, traits)
-    if copies and stacks:
-        note = f"{copies} copies of images that are there already were left out"
-        stacks = [replace(stack, notes=(*stack.notes, note)) for stack in stacks]
+    shared = _sharing_a_uid(unique)
+    notes = [f"{copies} copies of images that are there already were left out"] if copies else []
+    notes += [f"{shared} images share their SOP Instance UID and differ in their headers: taken as different images"
+              ] if shared else []  # fmt: skip
+    stacks = [replace(stack, notes=(*stack.notes, *notes)) for stack in stacks]
     return _compared(stacks)
 
 
@@ -204,11 +207,20 @@ def _plane_names(frames: Sequence[Frame]) -> list[str]:
 
 
 def _without_copies(frames: Sequence[Frame]) -> tuple[list[Frame], int]:
-    """Frames with different identifiers; the file that sorts first is kept."""
-    kept: dict[tuple[str, int], Frame] = {}
+    """Frames that differ in more than their file; the file that sorts first is kept.
+
+    The SOP Instance UID alone does not do: some de-identifiers give every image the same one.
+    """
+    kept: dict[Frame, Frame] = {}
     for frame in sorted(frames, key=lambda frame: (str(frame.path), frame.index)):
-        kept.setdefault((frame.sop_uid or str(frame.path), frame.index), frame)
+        kept.setdefault(replace(frame, path=Path()) if frame.sop_uid else frame, frame)
     return list(kept.values()), len(frames) - len(kept)
+
+
+def _sharing_a_uid(frames: Sequence[Frame]) -> int:
+    """Number of frames, none of them copies, that have the SOP Instance UID of another."""
+    counts = Counter((frame.sop_uid, frame.index) for frame in frames if frame.sop_uid)
+    return sum(count for count in counts.values() if count > 1)
 
 
 def _without_equal_pixels(frames: Sequence[Frame], positions: Sequence[int]) -> tuple[list[Frame], int]:
