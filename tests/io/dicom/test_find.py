@@ -10,6 +10,7 @@ import pytest
 
 from recontrast.errors import FormatError
 from recontrast.io.dicom.find import find_series, holds_dicom, match_series
+from recontrast.io.dicom.headers import FileHeader, read_header
 
 
 def test_mixed_nested_renamed_files(make_series: Callable[..., Path], tmp_path: Path) -> None:
@@ -86,6 +87,23 @@ def test_a_folder_the_system_refuses_is_listed(
 
     monkeypatch.setattr(os, "scandir", refuse)
     assert find_series(folder).problems == {folder / "closed": "the folder cannot be read (Permission denied)"}
+
+
+def test_a_header_that_is_too_large_for_the_memory_is_listed(
+    make_series: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_series()
+    path = sorted(folder.iterdir())[1]
+
+    def read(file: Path) -> FileHeader:
+        if file == path:
+            raise MemoryError
+        return read_header(file)
+
+    monkeypatch.setattr("recontrast.io.dicom.find.read_header", read)
+    assert find_series(folder).problems == {
+        path: "its header needs more memory than there is: it is damaged, or this machine is too small"
+    }
 
 
 def test_series_are_found_by_uid_number_and_description(make_series: Callable[..., Path]) -> None:

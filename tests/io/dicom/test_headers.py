@@ -11,7 +11,7 @@ import pydicom
 import pytest
 
 from recontrast.errors import FormatError, RecontrastError
-from recontrast.io.dicom.headers import looks_like_dicom, read_header
+from recontrast.io.dicom.headers import lenient, looks_like_dicom, read_header
 
 
 def first(folder: Path) -> Path:
@@ -87,6 +87,13 @@ def test_several_frames_without_positions_are_refused(make_series: Callable[...,
     data.save_as(path)
     assert re.search("does not say where they lie", read_header(path).damage)
     assert read_header(path).frames == ()
+
+
+def test_too_little_memory_is_not_called_a_damaged_file() -> None:
+    with pytest.raises(MemoryError), lenient(Path("x")):
+        raise MemoryError
+    with pytest.raises(FormatError, match=r"x: the DICOM file is truncated or damaged \(odd\)"), lenient(Path("x")):
+        raise ValueError("odd")
 
 
 def test_colour_is_refused(make_series: Callable[..., Path]) -> None:

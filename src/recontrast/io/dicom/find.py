@@ -103,6 +103,9 @@ def find_series(folder: Path) -> Inventory:
         except FormatError as error:
             problems[path] = str(error).removeprefix(f"{path}: ")
             continue
+        except MemoryError:  # the length of an attribute may be any number in a damaged file
+            problems[path] = "its header needs more memory than there is: it is damaged, or this machine is too small"
+            continue
         outside = [name for name in header.references if _leaves(name)]
         if outside:
             problems[path] = f"refers to '{outside[0]}', outside its folder; not followed"

@@ -166,12 +166,12 @@ def lenient(path: Path) -> Iterator[None]:
     """Read quietly; what cannot be read is one clear line.
 
     Raises:
-        FormatError: pydicom failed on `path`.
+        FormatError: pydicom failed on `path`; too little memory stays a MemoryError.
     """
     try:
         with quiet():
             yield
-    except RecontrastError:
+    except (RecontrastError, MemoryError):
         raise
     except Exception as error:  # a parser fed with damaged bytes fails in any way there is
         lines = str(error).strip().splitlines()
