@@ -89,6 +89,33 @@ def test_a_folder_the_system_refuses_is_listed(
     assert find_series(folder).problems == {folder / "closed": "the folder cannot be read (Permission denied)"}
 
 
+@pytest.mark.parametrize(
+    ("stated", "where", "noted"),
+    [(7, None, True), (5, None, False), (10, None, False), (2, None, False), (None, None, False), ("", None, False),
+     (7, [0, 1, 3, 4, 6], False), (8, [0, 1, 3, 4, 6], True)],
+)  # fmt: skip
+def test_fewer_images_than_the_header_says_are_noted(
+    stated: int | str | None, where: list[int] | None, noted: bool, make_series: Callable[..., Path]
+) -> None:
+    """At the end of a stack positions do not show it; twice as many may lie in two series, as parts do."""
+    values = np.ones((6, 8, 7 if where else 5), np.uint16)
+    (series,) = find_series(make_series(values=values, where=where, ImagesInAcquisition=stated)).series
+    notes = [note for note in series.stacks[0].notes if "Images in Acquisition" in note]
+    there = "5 images" if where is None else "7 images, missing ones counted"
+    note = f"the series has {there}, its header says {stated} (Images in Acquisition): slices may be lost at an end"
+    assert notes == [f"{note}, unless the scanner counts otherwise"] * noted
+
+
+def test_the_stacks_of_a_series_are_counted_together(make_series: Callable[..., Path]) -> None:
+    for n, stated in ((1, 6), (2, 7)):
+        for echo in (1, 2):
+            root = make_series(count=3, prefix=f"{n}{echo}", EchoTime=10 * echo, SeriesInstanceUID=f"1.2.{n}",
+                               ImagesInAcquisition=stated)  # fmt: skip
+    notes = [[stack.notes for stack in series.stacks] for series in find_series(root).series]
+    assert notes[0] == [(), ()]
+    assert ["the series has 6 images, its header says 7" in found[0] for found in notes[1]] == [True, True]
+
+
 def test_a_header_that_is_too_large_for_the_memory_is_listed(
     make_series: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -203,7 +203,25 @@ def _series(headers: Sequence[FileHeader]) -> Series:
         names = f"{damaged[0].path.name}{' …' if len(damaged) > 1 else ''}"
         problem = f"{len(damaged)} of its {len(headers)} files cannot be used ({names}): copy the series again"
         stacks = [replace(stack, problem=stack.problem or problem) for stack in stacks]
+    elif lacking := _lacking(first.texts, stacks):
+        stacks = [replace(stack, notes=(*stack.notes, lacking)) for stack in stacks]
     return Series(first.series, first.study, first.patient, first.texts, tuple(stacks))
+
+
+def _lacking(texts: Mapping[str, str], stacks: Sequence[Stack]) -> str:
+    """A note where the header counts more images than the series has; empty elsewhere.
+
+    Vendors count differently. Whole multiples say nothing: the other images may lie in other series (parts, echoes).
+    """
+    stated = texts.get("ImagesInAcquisition", "")
+    missing = sum(len(stack.grid.missing) for stack in stacks if stack.grid is not None)
+    there = sum(len(stack.frames) for stack in stacks) + missing
+    if not stated.isdecimal() or int(stated) <= there or int(stated) % there == 0:
+        return ""
+    return (
+        f"the series has {there} images{', missing ones counted' if missing else ''}, its header says {stated} (Images "
+        "in Acquisition): slices may be lost at an end, unless the scanner counts otherwise"
+    )
 
 
 def _other(headers: Sequence[FileHeader]) -> Other:
