@@ -220,7 +220,7 @@ def test_negative_intensities_are_scored_as_they_are(make_job, write_synthetic) 
 def test_the_oracle_sees_the_reference_and_is_better_than_the_fitted_table(make_job, prepared: Path) -> None:
     training = read_reference(prepared, "T2w", "test").training
     samples = {
-        case.case.key: sample_training_case(case, "T2w", ("T1w",), "recontrast", True, 5000, (0, n))
+        case.case.key: sample_training_case(case, "T2w", ("T1w",), "recontrast", True, 5000, (0, n), True)
         for n, case in enumerate(training)
     }
     fitted, absent = fit_controls(("lut", "lut-oracle", "bloch"), samples, 0)
@@ -253,7 +253,9 @@ def test_bloch_is_scored_where_maps_exist(make_job, prepared: Path) -> None:
         write_volume(images["T2w"], reference.with_data((5000 * signal).astype(np.float32)))
         write_sidecar(images["T2w"], {"RepetitionTime": 3.0, "EchoTime": 0.08})
         cases_with_maps.append(dataclasses.replace(case, images=images, scales={}))
-    samples = {"sub-01": sample_training_case(cases_with_maps[1], "T2w", ("T1w",), "recontrast", False, 5000, (0, 0))}
+    taken = ("T2w", ("T1w",), "recontrast", False, 5000, (0, 0))
+    assert sample_training_case(cases_with_maps[1], *taken)["brain"].signal is None  # nobody asked for it
+    samples = {"sub-01": sample_training_case(cases_with_maps[1], *taken, True)}
     fitted, absent = fit_controls(("bloch", "identity"), samples, 0)
     assert absent == {}
     result = evaluate_case(dataclasses.replace(job, expected=cases_with_maps[0], controls=fitted))

@@ -16,6 +16,7 @@ import pytest
 
 from recontrast.errors import ConfigError, FormatError, RecontrastWarning, UnknownNameError
 from recontrast.evaluation.command import EvaluateSettings, evaluate
+from recontrast.io.bids import read_sidecar, write_sidecar
 from recontrast.io.nifti import read_volume, write_volume
 from recontrast.io.tables import read_table
 from recontrast.volume import Volume
@@ -369,5 +370,23 @@ def test_a_control_that_cannot_be_fitted_has_its_own_reason(settings: EvaluateSe
     assert summary.failed == {}
     controls = described(settings)["controls"]
     assert controls["ridge"]["scored"] is True
-    reason = "no T1map, T2map and PDmap beside the images of every training subject"
+    reason = "no signal for every training subject: sub-01: no T1map, T2map, PDmap beside the reference (T1w, T2w)"
     assert controls["bloch"] == {"scored": False, "reason": reason}
+
+
+@pytest.mark.parametrize("asked", [("ridge",), ("ridge", "bloch")])
+def test_maps_of_no_use_take_away_the_control_from_maps_and_no_other(settings: EvaluateSettings, asked) -> None:
+    impossible = {"RepetitionTime": 2.0, "EchoTime": 0.1, "InversionTime": 2.5, "ScanningSequence": ["SE", "IR"]}
+    for path in sorted(settings.reference.glob("sub-*/anat/*_T2w.nii.gz")):
+        write_sidecar(path, {**read_sidecar(path), **impossible})
+        volume = read_volume(path)
+        for label in ("T1map", "T2map", "PDmap"):
+            made = path.with_name(path.name.replace("T2w", label))
+            write_volume(made, volume.with_data(np.ones_like(volume.data)))
+            write_sidecar(made, {"Scale": {"name": "percentile", "offset": 0.0, "factor": 1.0}, "Contrast": label})
+    assert evaluate(dataclasses.replace(settings, controls=asked)).failed == {}
+    controls = described(settings)["controls"]
+    assert controls["ridge"]["training_cases"] == ["sub-01", "sub-02"]
+    if "bloch" in asked:
+        assert controls["bloch"]["scored"] is False
+        assert "training subject: sub-01: turbo spin echo: TI 2.5 s" in controls["bloch"]["reason"]

@@ -26,6 +26,7 @@ from recontrast.evaluation.scales import declared_scale
 from recontrast.evaluation.scores import SYNTHETIC, Blocks, CaseScorer, Record
 from recontrast.evaluation.segmentation import SegmentationInput
 from recontrast.evaluation.stages import regions_taken
+from recontrast.execution.attempts import without_case
 from recontrast.io.bids import Case, read_sidecar
 from recontrast.io.nifti import read_volume
 from recontrast.preparation.mask import head_mask
@@ -129,9 +130,19 @@ def evaluate_case(job: CaseJob) -> CaseResult:
 
 def sample_training_case(
     expected: ExpectedCase, target: str, sources: tuple[str, ...], protocol: str, stored_scales: bool,
-    voxels: int, seed: tuple[int, ...],
+    voxels: int, seed: tuple[int, ...], maps: bool = False,
 ) -> dict[str, Sample]:  # fmt: skip
     """Training voxels of one case, on the protocol's scale.
+
+    Args:
+        expected: Files of the case.
+        target: Label of the target contrast.
+        sources: Labels of the sources.
+        protocol: Name of the protocol.
+        stored_scales: Whether the scales stored with the case are the protocol's.
+        voxels: At most this many in each compartment.
+        seed: Seed; must differ between cases.
+        maps: Compute the target's signal from maps as well; where that cannot be done, the samples say why.
 
     Raises:
         MissingContrastError: A source or the target is not there.
@@ -143,8 +154,13 @@ def sample_training_case(
     wanted = _reference_scale(expected, target, reference, found, stored_scales).apply(reference.data)
     regions = case_regions(expected, reference)
     masks = compartments(regions["head"], regions.get("brain"))
-    signal = _signal_of_maps(expected, target, reference) if set(NEEDED) <= set(expected.images) else None
-    return sample_case(scaled, wanted, masks, voxels, seed, signal)
+    signal, no_signal = None, ""
+    if maps:
+        try:
+            signal = _signal_of_maps(expected, target, reference)
+        except RecontrastError as reason:
+            no_signal = f"{expected.case.key}: {without_case(str(reason), expected.case.key)}"
+    return sample_case(scaled, wanted, masks, voxels, seed, signal, no_signal)
 
 
 def case_regions(expected: ExpectedCase, reference: Volume) -> dict[str, NDArray[np.bool_]]:

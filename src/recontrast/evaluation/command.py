@@ -194,10 +194,11 @@ def _controls(work: _Work) -> tuple[dict[str, FittedControl], dict[str, str], st
     why = "no training subjects to fit it on"
     if training and any(CONTROLS.get(name).learns for name in settings.controls):
         share = max(1, VOXELS // len(training))
+        maps = any(CONTROLS.get(name).from_maps for name in settings.controls)
         arguments = {
             case.case.key: (
                 case, work.synthetic.target, work.sources, work.protocol.name, work.stored_scales,
-                share, (settings.seed, number),
+                share, (settings.seed, number), maps,
             )
             for number, case in enumerate(training)
         }  # fmt: skip

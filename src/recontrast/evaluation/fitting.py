@@ -34,12 +34,14 @@ class Sample:
     Attributes:
         sources: Scaled intensities, shape (voxels, sources), float32.
         target: Scaled intensities, shape (voxels,), float32.
-        signal: Signal computed from maps, shape (voxels,), float32; None for cases without maps.
+        signal: Signal computed from maps, shape (voxels,), float32; None where there is none.
+        no_signal: Why there is none; "" where none was asked for.
     """
 
     sources: Array
     target: Array
     signal: Array | None = None
+    no_signal: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ def sample_case(
     voxels: int,
     seed: Sequence[int],
     signal: Array | None = None,
+    no_signal: str = "",
 ) -> dict[str, Sample]:
     """Draw training voxels of one case, without replacement.
 
@@ -124,7 +127,8 @@ def sample_case(
         masks: Compartment masks.
         voxels: At most this many in each compartment.
         seed: Seed; must differ between cases.
-        signal: Signal computed from maps, same shape; None where there are none.
+        signal: Signal computed from maps, same shape; None where there is none.
+        no_signal: Why there is none.
     """
     rng = np.random.default_rng(list(seed))
     samples = {}
@@ -135,7 +139,7 @@ def sample_case(
         columns = [np.asarray(source, dtype=np.float32).reshape(-1)[index] for source in sources]
         computed = None if signal is None else np.asarray(signal, np.float32).reshape(-1)[index]
         wanted = np.asarray(target, np.float32).reshape(-1)[index]
-        samples[name] = Sample(np.stack(columns, axis=1), wanted, computed)
+        samples[name] = Sample(np.stack(columns, axis=1), wanted, computed, no_signal)
     return samples
 
 
@@ -170,7 +174,8 @@ def fit_controls(
             few = f"fewer than {_FEWEST} training voxels in the head"
             absent[name] = few if samples else "no training subjects to fit it on"
         elif member.from_maps and any(sample.signal is None for sample in pooled.values()):
-            absent[name] = "no T1map, T2map and PDmap beside the images of every training subject"
+            reason = next((sample.no_signal for sample in pooled.values() if sample.no_signal), "none was asked for")
+            absent[name] = f"no signal for every training subject: {reason}"
         else:
             fitted[name] = _fit(name, member, pooled, list(samples), merged, seed)
     return fitted, absent
@@ -230,4 +235,5 @@ def _join(parts: Sequence[Sample]) -> Sample:
         np.concatenate([part.sources for part in parts]),
         np.concatenate([part.target for part in parts]),
         np.concatenate(signals) if len(signals) == len(parts) else None,
+        next((part.no_signal for part in parts if part.no_signal), ""),
     )
