@@ -259,6 +259,12 @@ def test_bloch_is_scored_where_maps_exist(make_job, prepared: Path) -> None:
     fitted, absent = fit_controls(("bloch", "identity"), samples, 0)
     assert absent == {}
     result = evaluate_case(dataclasses.replace(job, expected=cases_with_maps[0], controls=fitted))
+    words = "turbo spin echo TR 3 s, TE 0.08 s (sidecar; a spin echo by its echo time)"
+    assert (
+        result.assumed == evaluate_case(dataclasses.replace(job, expected=cases_with_maps[0], controls=fitted)).assumed
+    )
+    assert result.assumed == {"bloch": words}
+    assert fitted["bloch"].facts["training_sequences"] == {words: ["sub-01"]}
     assert psnr(result, "bloch") > 30
     assert psnr(result, "identity") < 20
 

@@ -374,19 +374,37 @@ def test_a_control_that_cannot_be_fitted_has_its_own_reason(settings: EvaluateSe
     assert controls["bloch"] == {"scored": False, "reason": reason}
 
 
-@pytest.mark.parametrize("asked", [("ridge",), ("ridge", "bloch")])
-def test_maps_of_no_use_take_away_the_control_from_maps_and_no_other(settings: EvaluateSettings, asked) -> None:
-    impossible = {"RepetitionTime": 2.0, "EchoTime": 0.1, "InversionTime": 2.5, "ScanningSequence": ["SE", "IR"]}
-    for path in sorted(settings.reference.glob("sub-*/anat/*_T2w.nii.gz")):
-        write_sidecar(path, {**read_sidecar(path), **impossible})
+def give_maps(prepared: Path, acquired: dict[str, object]) -> None:
+    """Maps without contrast beside each T2w, and how it was acquired."""
+    for path in sorted(prepared.glob("sub-*/anat/*_T2w.nii.gz")):
+        write_sidecar(path, {**read_sidecar(path), **acquired})
         volume = read_volume(path)
         for label in ("T1map", "T2map", "PDmap"):
             made = path.with_name(path.name.replace("T2w", label))
             write_volume(made, volume.with_data(np.ones_like(volume.data)))
             write_sidecar(made, {"Scale": {"name": "percentile", "offset": 0.0, "factor": 1.0}, "Contrast": label})
+
+
+@pytest.mark.parametrize("asked", [("ridge",), ("ridge", "bloch")])
+def test_maps_of_no_use_take_away_the_control_from_maps_and_no_other(settings: EvaluateSettings, asked) -> None:
+    impossible = {"RepetitionTime": 2.0, "EchoTime": 0.1, "InversionTime": 2.5, "ScanningSequence": ["SE", "IR"]}
+    give_maps(settings.reference, impossible)
     assert evaluate(dataclasses.replace(settings, controls=asked)).failed == {}
     controls = described(settings)["controls"]
     assert controls["ridge"]["training_cases"] == ["sub-01", "sub-02"]
     if "bloch" in asked:
         assert controls["bloch"]["scored"] is False
         assert "training subject: sub-01: turbo spin echo: TI 2.5 s" in controls["bloch"]["reason"]
+
+
+def test_which_sequence_a_control_from_maps_assumed_is_said(settings: EvaluateSettings) -> None:
+    give_maps(settings.reference, {"RepetitionTime": 0.65, "EchoTime": 0.02, "FlipAngle": 20})
+    path = next(settings.reference.glob("sub-05/anat/*_T2w.json"))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "ScanningSequence": "GR"}))
+    summary = evaluate(dataclasses.replace(settings, controls=("bloch",)))
+    said = "spoiled gradient echo TR 0.65 s, TE 0.02 s, flip angle 20 degrees (sidecar)"
+    taken = said.replace(")", "; a gradient echo by its flip angle)")
+    assert described(settings)["controls"]["bloch"]["sequences"] == {taken: ["sub-04", "sub-06"], said: ["sub-05"]}
+    assert described(settings)["controls"]["bloch"]["training_sequences"] == {taken: ["sub-01", "sub-02"]}
+    assert f"control bloch computes {taken} in 2 of 3 cases (sub-04, sub-06)" in summary.done
+    assert f"control bloch computes {said} in 1 of 3 cases (sub-05)" in summary.done

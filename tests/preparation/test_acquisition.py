@@ -6,13 +6,22 @@ import math
 
 import pytest
 
-from recontrast.preparation.acquisition import NUMBERS, acquisition_of, told, usual_of
+from recontrast.preparation.acquisition import NUMBERS, acquisition_of, kept_of, told, usual_of
 
 
 def test_only_positive_numbers_are_parameters() -> None:
     sidecar = {"RepetitionTime": 2, "EchoTime": [0.1], "InversionTime": float("nan"), "FlipAngle": True, "Gain": 3.0}
     assert acquisition_of(sidecar) == {"RepetitionTime": 2.0}
     assert acquisition_of({"RepetitionTime": float("inf"), "EchoTime": -0.1, "FlipAngle": None}) == {}
+
+
+def test_what_is_kept_is_more_than_what_networks_are_told() -> None:
+    sidecar = {"EchoTime": 0.003, "ScanningSequence": ["GR", "IR"], "SaturationDelay": 0.1, "Manufacturer": "x"}
+    assert kept_of(sidecar) == {key: value for key, value in sidecar.items() if key != "Manufacturer"}
+    assert kept_of({"ScanningSequence": "GR_IR"}) == {"ScanningSequence": "GR_IR"}
+    assert acquisition_of(sidecar) == {"EchoTime": 0.003}
+    for odd in (None, 5, "", [], ["GR", 5], {"GR": 1}):
+        assert kept_of({"ScanningSequence": odd, "SaturationDelay": "long"}) == {}
 
 
 def test_the_usual_is_the_median_of_those_that_say_it() -> None:

@@ -89,6 +89,10 @@ def test_how_an_image_was_acquired_is_kept(request_of, tmp_path):
     sidecar = read_sidecar(made)
     assert sidecar["InversionTime"] == 0.9
     assert not {"FlipAngle", "Manufacturer"} & set(sidecar)
+    write_sidecar(raw, {"InversionTime": 0.9, "ScanningSequence": ["GR", "IR"]})
+    assert not prepare_case(request_of()).kept
+    assert read_sidecar(made)["ScanningSequence"] == ["GR", "IR"]
+    assert prepare_case(request_of()).kept
 
 
 def test_a_lost_file_or_a_damaged_ledger_is_made_again(request_of, tmp_path):

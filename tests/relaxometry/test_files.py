@@ -20,7 +20,7 @@ from recontrast.io.bids import write_sidecar
 from recontrast.io.nifti import write_volume
 from recontrast.phantom.sequences import SaturationRecovery, SpoiledGradientEcho, TurboSpinEcho
 from recontrast.relaxometry.design import synthetic_mri_sequences
-from recontrast.relaxometry.files import find_map_files, find_series, read_maps, read_series, sequence_of
+from recontrast.relaxometry.files import find_map_files, find_series, kinds_of, read_maps, read_series, sequence_of
 from recontrast.volume import Volume
 
 SHAPE = (4, 5, 3)
@@ -151,6 +151,12 @@ def test_phases_in_other_units_are_refused(raw_folder: Path, oblique_affine: np.
 )  # fmt: skip
 def test_a_sidecar_gives_the_sequence_back(sequence) -> None:
     assert sequence_of(sequence.sidecar(), "x.nii.gz") == sequence
+
+
+@pytest.mark.parametrize("said", ["SE_GR", "se\\gr", ["SE", "GR"], ["GR SE"]])
+def test_kinds_of_sequences_however_they_are_written(said) -> None:
+    assert kinds_of({"ScanningSequence": said}) == {"SE", "GR"}
+    assert kinds_of({"ScanningSequence": None}) == kinds_of({"ScanningSequence": [5]}) == kinds_of({}) == set()
 
 
 @pytest.mark.parametrize("said", [{}, {"ScanningSequence": "RM"}, {"ScanningSequence": 5}, {"InversionTime": 0}])

@@ -96,6 +96,7 @@ class CaseResult:
         scaled_by: The scale by which the synthetic image was judged in the end: `declared`, `converted` (declared,
             brought to other percentiles), `reference`, or `own`, which forgives a wrong brightness.
         regions_taken: See `stages.regions_taken`.
+        assumed: Control from maps to the sequence whose signal was computed, in words.
     """
 
     case: Case
@@ -108,6 +109,7 @@ class CaseResult:
     intervals: Intervals | None = None
     scaled_by: str = ""
     regions_taken: Mapping[str, str] = field(default_factory=dict)
+    assumed: Mapping[str, str] = field(default_factory=dict)
 
 
 def evaluate_case(job: CaseJob) -> CaseResult:
@@ -154,13 +156,13 @@ def sample_training_case(
     wanted = _reference_scale(expected, target, reference, found, stored_scales).apply(reference.data)
     regions = case_regions(expected, reference)
     masks = compartments(regions["head"], regions.get("brain"))
-    signal, no_signal = None, ""
+    signal, about = None, ""
     if maps:
         try:
-            signal = _signal_of_maps(expected, target, reference)
+            signal, about = _signal_of_maps(expected, target, reference)
         except RecontrastError as reason:
-            no_signal = f"{expected.case.key}: {without_case(str(reason), expected.case.key)}"
-    return sample_case(scaled, wanted, masks, voxels, seed, signal, no_signal)
+            about = f"{expected.case.key}: {without_case(str(reason), expected.case.key)}"
+    return sample_case(scaled, wanted, masks, voxels, seed, signal, about)
 
 
 def case_regions(expected: ExpectedCase, reference: Volume) -> dict[str, NDArray[np.bool_]]:
@@ -202,8 +204,10 @@ def _scored(job: CaseJob) -> CaseResult:
     notes += intensity_doubts(protocol, scaled, judged)
     records: dict[str, Sequence[Record]] = {SYNTHETIC: scorer.score(judged)}
     not_scored: dict[str, str] = {}
+    assumed: dict[str, str] = {}
     masks = compartments(regions["head"], regions.get("brain"))
-    for names, sources in _sources_of_controls(job, reference, protocol, not_scored):
+    for names, sources, sequence in _sources_of_controls(job, reference, protocol, not_scored):
+        assumed |= dict.fromkeys(names, sequence) if sequence else {}
         for name in names:
             try:
                 records[name] = scorer.score(job.controls[name].predict(sources, masks, scaled, job.seed))
@@ -215,7 +219,7 @@ def _scored(job: CaseJob) -> CaseResult:
     message = "; ".join([*notes, *([message] if message else [])])
     return CaseResult(
         expected.case, records, scale, synthetic_scale, message, not_scored,
-        intervals=intervals, scaled_by=scaled_by, regions_taken=regions_taken(protocol, regions),
+        intervals=intervals, scaled_by=scaled_by, regions_taken=regions_taken(protocol, regions), assumed=assumed,
     )  # fmt: skip
 
 
@@ -242,16 +246,21 @@ def _with_tissues(
 
 def _sources_of_controls(
     job: CaseJob, reference: Volume, protocol: Protocol, not_scored: dict[str, str]
-) -> Iterator[tuple[list[str], list[NDArray[np.float32]]]]:
-    """Names of controls with the volumes they start from; those without get a reason in `not_scored`."""
+) -> Iterator[tuple[list[str], list[NDArray[np.float32]], str]]:
+    """Names of controls with the volumes they start from, and the sequence where these were computed from maps.
+
+    Controls without such volumes get a reason in `not_scored`.
+    """
     expected = job.expected
     for from_maps in (False, True):
         names = [name for name, control in job.controls.items() if control.from_maps is from_maps]
         if not names:
             continue
+        sequence = ""
         try:
             if from_maps:
-                sources = [_signal_of_maps(expected, job.target, reference)]
+                signal, sequence = _signal_of_maps(expected, job.target, reference)
+                sources = [signal]
             else:
                 _require(expected, job.sources)
                 labels = job.sources
@@ -259,11 +268,11 @@ def _sources_of_controls(
         except RecontrastError as reason:
             not_scored.update(dict.fromkeys(names, str(reason)))
             continue
-        yield names, sources
+        yield names, sources, sequence
 
 
-def _signal_of_maps(expected: ExpectedCase, target: str, reference: Volume) -> NDArray[np.float32]:
-    """Signal of the target's sequence on the case's maps."""
+def _signal_of_maps(expected: ExpectedCase, target: str, reference: Volume) -> tuple[NDArray[np.float32], str]:
+    """Signal of the target's sequence on the case's maps, and in words which sequence that is."""
     _require(expected, NEEDED)
     maps = {}
     for label in (*NEEDED, "T2starmap"):
@@ -271,8 +280,8 @@ def _signal_of_maps(expected: ExpectedCase, target: str, reference: Volume) -> N
             volume = _read(expected.images[label])
             require_same_grid(reference, volume, f"{expected.case.key}: reference and {label}")
             maps[label] = volume.data
-    sequence, _ = target_sequence(read_sidecar(expected.images[target]), target)
-    return bloch_signal(maps, sequence)
+    sequence, words = target_sequence(read_sidecar(expected.images[target]), target)
+    return bloch_signal(maps, sequence), words
 
 
 def _read(path: Path) -> Volume:
@@ -384,6 +393,7 @@ def _read_part(path: Path, fingerprint: str) -> CaseResult | None:
         None if content["intervals"] is None else Intervals.from_json(content["intervals"]),
         content["scaled_by"],
         content["regions_taken"],
+        content["assumed"],
     )
 
 

@@ -22,7 +22,7 @@ from recontrast.config import to_plain
 from recontrast.errors import RecontrastWarning
 from recontrast.evaluation.cases import CaseJob, CaseResult, evaluate_case, sample_training_case
 from recontrast.evaluation.controls import CONTROLS
-from recontrast.evaluation.doubts import mixed_regions, partly_scored, undefined_values, warnings_of
+from recontrast.evaluation.doubts import mixed_regions, partly_scored, sequences_assumed, undefined_values, warnings_of
 from recontrast.evaluation.fidelity import (
     Fidelity,
     FidelitySettings,
@@ -30,7 +30,7 @@ from recontrast.evaluation.fidelity import (
     measure_fidelity,
     write_fidelity,
 )
-from recontrast.evaluation.fitting import VOXELS, FittedControl, Sample, fingerprint, fit_controls
+from recontrast.evaluation.fitting import VOXELS, FittedControl, Sample, cases_by_words, fingerprint, fit_controls
 from recontrast.evaluation.intervals import write_intervals
 from recontrast.evaluation.leaks import PASSED, LeakCheck, check_leaks
 from recontrast.evaluation.matching import (
@@ -338,6 +338,7 @@ def _told(work: _Work, content: Mapping[str, Any]) -> list[str]:
         )
     if leak.status != PASSED:
         lines.append("; ".join([f"leak check: {leak.status}", *leak.reasons]))
+    lines += sequences_assumed(content["controls"], counts["scored"])
     return [*lines, *content["undefined"], *(f"warning: {text}" for text in content["warnings"])]
 
 
@@ -393,6 +394,9 @@ def _describe_controls(
         described[name] = {"scored": scored, **fitted[name].facts}
         if reasons:
             described[name]["not_scored_in"] = reasons
+        assumed = {key: result.assumed[name] for key, result in results.items() if name in result.assumed}
+        if assumed:
+            described[name]["sequences"] = cases_by_words(assumed)
     return described
 
 

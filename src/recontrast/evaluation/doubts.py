@@ -149,6 +149,24 @@ def partly_scored(controls: Mapping[str, Mapping[str, Any]], cases: int) -> list
     return told
 
 
+def sequences_assumed(controls: Mapping[str, Mapping[str, Any]], cases: int) -> list[str]:
+    """A line for each sequence whose signal a control computed from maps: its scores are no better than that choice.
+
+    Args:
+        controls: The controls as `evaluation.json` describes them.
+        cases: Number of scored cases.
+
+    Example:
+        >>> sequences_assumed({"bloch": {"sequences": {"turbo spin echo TR 5 s (sidecar)": ["sub-01"]}}}, 1)
+        ['control bloch computes turbo spin echo TR 5 s (sidecar) in 1 of 1 cases (sub-01)']
+    """
+    return [
+        f"control {name} computes {words} in {len(keys)} of {cases} cases ({_some(dict.fromkeys(keys))})"
+        for name, facts in controls.items()
+        for words, keys in facts.get("sequences", {}).items()
+    ]
+
+
 def undefined_values(records: Mapping[str, Mapping[str, Sequence[Record]]]) -> list[str]:
     """Values that do not exist, one line for each region and reason; `scores.tsv` has every single one.
 

@@ -35,13 +35,13 @@ class Sample:
         sources: Scaled intensities, shape (voxels, sources), float32.
         target: Scaled intensities, shape (voxels,), float32.
         signal: Signal computed from maps, shape (voxels,), float32; None where there is none.
-        no_signal: Why there is none; "" where none was asked for.
+        about_signal: Its sequence in words, or why there is none; "" where none was asked for.
     """
 
     sources: Array
     target: Array
     signal: Array | None = None
-    no_signal: str = ""
+    about_signal: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def sample_case(
     voxels: int,
     seed: Sequence[int],
     signal: Array | None = None,
-    no_signal: str = "",
+    about_signal: str = "",
 ) -> dict[str, Sample]:
     """Draw training voxels of one case, without replacement.
 
@@ -128,7 +128,7 @@ def sample_case(
         voxels: At most this many in each compartment.
         seed: Seed; must differ between cases.
         signal: Signal computed from maps, same shape; None where there is none.
-        no_signal: Why there is none.
+        about_signal: Its sequence in words, or why there is none.
     """
     rng = np.random.default_rng(list(seed))
     samples = {}
@@ -139,7 +139,7 @@ def sample_case(
         columns = [np.asarray(source, dtype=np.float32).reshape(-1)[index] for source in sources]
         computed = None if signal is None else np.asarray(signal, np.float32).reshape(-1)[index]
         wanted = np.asarray(target, np.float32).reshape(-1)[index]
-        samples[name] = Sample(np.stack(columns, axis=1), wanted, computed, no_signal)
+        samples[name] = Sample(np.stack(columns, axis=1), wanted, computed, about_signal)
     return samples
 
 
@@ -174,11 +174,26 @@ def fit_controls(
             few = f"fewer than {_FEWEST} training voxels in the head"
             absent[name] = few if samples else "no training subjects to fit it on"
         elif member.from_maps and any(sample.signal is None for sample in pooled.values()):
-            reason = next((sample.no_signal for sample in pooled.values() if sample.no_signal), "none was asked for")
+            every = [part for parts in samples.values() for part in parts.values()]
+            reason = next(part.about_signal for part in every if part.signal is None) or "none was asked for"
             absent[name] = f"no signal for every training subject: {reason}"
         else:
-            fitted[name] = _fit(name, member, pooled, list(samples), merged, seed)
+            facts = _facts(member, samples, merged)
+            fitted[name] = _fit(name, member, pooled, facts, seed)
     return fitted, absent
+
+
+def cases_by_words(said: Mapping[str, str]) -> dict[str, list[str]]:
+    """What is said of cases, with the cases it is said of.
+
+    Example:
+        >>> cases_by_words({"sub-01": "spin echo", "sub-02": "gradient echo", "sub-03": "spin echo"})
+        {'spin echo': ['sub-01', 'sub-03'], 'gradient echo': ['sub-02']}
+    """
+    found: dict[str, list[str]] = {}
+    for key, words in said.items():
+        found.setdefault(words, []).append(key)
+    return found
 
 
 def fingerprint(samples: Mapping[str, Mapping[str, Sample]]) -> str:
@@ -193,8 +208,19 @@ def fingerprint(samples: Mapping[str, Mapping[str, Sample]]) -> str:
     return digest.hexdigest()
 
 
+def _facts(member: type[Control], samples: Mapping[str, Mapping[str, Sample]], merged: str) -> dict[str, Any]:
+    """What a learned control was fitted on."""
+    facts: dict[str, Any] = {"training_cases": list(samples)}
+    if member.from_maps:
+        said = {key: next(iter(parts.values())).about_signal for key, parts in samples.items()}
+        facts["training_sequences"] = cases_by_words(said)
+    if merged:
+        facts["note"] = merged
+    return facts
+
+
 def _fit(
-    name: str, member: type[Control], pooled: Mapping[str, Sample], cases: list[str], merged: str, seed: int
+    name: str, member: type[Control], pooled: Mapping[str, Sample], facts: Mapping[str, Any], seed: int
 ) -> FittedControl:
     models: dict[str, Control] = {}
     words: dict[str, str] = {}
@@ -204,10 +230,7 @@ def _fit(
         fit = model.fit(columns, sample.target, seed)
         models[compartment] = model
         words[compartment] = f"{fit}; {sample.target.size} training voxels"
-    facts: dict[str, Any] = {"title": member.title, "fit": words, "training_cases": cases}
-    if merged:
-        facts["note"] = merged
-    return FittedControl(name, models, facts)
+    return FittedControl(name, models, {"title": member.title, "fit": words, **facts})
 
 
 def _pool(samples: Mapping[str, Mapping[str, Sample]]) -> tuple[dict[str, Sample], str]:
@@ -235,5 +258,4 @@ def _join(parts: Sequence[Sample]) -> Sample:
         np.concatenate([part.sources for part in parts]),
         np.concatenate([part.target for part in parts]),
         np.concatenate(signals) if len(signals) == len(parts) else None,
-        next((part.no_signal for part in parts if part.no_signal), ""),
     )

@@ -14,6 +14,11 @@ from typing import Any
 PARAMETERS = ("RepetitionTime", "EchoTime", "InversionTime", "FlipAngle")
 """Names of BIDS; seconds and degrees."""
 
+_TEXTS, _MORE_NUMBERS = ("ScanningSequence",), ("SaturationDelay", "SaturationAngle")
+
+NOT_TOLD = (*_TEXTS, *_MORE_NUMBERS)
+"""What is kept beside them and no network is told: with it a signal can be computed (control `bloch`)."""
+
 NUMBERS = 2 * len(PARAMETERS)
 """Numbers in which a source's acquisition is told: of each parameter whether it is known, and its value."""
 
@@ -36,14 +41,17 @@ def acquisition_of(sidecar: Mapping[str, Any]) -> dict[str, float]:
     >>> acquisition_of({"EchoTime": 0.003, "FlipAngle": "9", "RepetitionTime": 0, "Manufacturer": "x"})
     {'EchoTime': 0.003}
     """
-    return {
-        name: float(value)
-        for name in PARAMETERS
-        if isinstance(value := sidecar.get(name), int | float)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-        and value > 0
-    }
+    return _positive(sidecar, PARAMETERS)
+
+
+def kept_of(sidecar: Mapping[str, Any]) -> dict[str, Any]:
+    """What a prepared image keeps of its raw sidecar: the parameters and `NOT_TOLD`; no other text or number.
+
+    >>> kept_of({"EchoTime": 0.003, "ScanningSequence": ["GR", "IR"], "Manufacturer": "x"})
+    {'EchoTime': 0.003, 'ScanningSequence': ['GR', 'IR']}
+    """
+    texts = {name: sidecar[name] for name in _TEXTS if _is_text(sidecar.get(name))}
+    return {**_positive(sidecar, (*PARAMETERS, *_MORE_NUMBERS)), **texts}
 
 
 def usual_of(scans: Iterable[Mapping[str, Acquisition]], contrasts: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -108,3 +116,20 @@ def told(
             else:
                 numbers += [0.0, 0.0]
     return tuple(numbers)
+
+
+def _positive(sidecar: Mapping[str, Any], names: Iterable[str]) -> dict[str, float]:
+    return {
+        name: float(value)
+        for name in names
+        if isinstance(value := sidecar.get(name), int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and value > 0
+    }
+
+
+def _is_text(value: Any) -> bool:
+    """Whether a value is a text or a list of texts, and not empty."""
+    texts = value if isinstance(value, list) else [value]
+    return bool(texts) and all(isinstance(text, str) and text for text in texts)

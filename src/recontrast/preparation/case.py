@@ -18,7 +18,7 @@ from recontrast.contrasts import Contrast
 from recontrast.execution.attempts import collected_warnings
 from recontrast.io.bids import BidsImage, BidsName, Case, read_sidecar, sidecar_path, write_sidecar
 from recontrast.io.nifti import read_volume, write_volume
-from recontrast.preparation.acquisition import acquisition_of
+from recontrast.preparation.acquisition import kept_of
 from recontrast.preparation.brain import BUILT_IN, find_brain
 from recontrast.preparation.cohort import PREPARED
 from recontrast.preparation.figures import image_figures, image_hash
@@ -105,7 +105,7 @@ def prepare_case(request: CaseRequest) -> CaseReport:
         inputs = _hashes(request.bids, sources, regions)
         ledger = request.out / LEDGER / f"{request.case.key}.json"
         sidecars = {label: read_sidecar(source.path) for label, source in sources.items()}
-        acquired = {label: acquisition_of(sidecar) for label, sidecar in sidecars.items()}
+        acquired = {label: kept_of(sidecar) for label, sidecar in sidecars.items()}
         fingerprint = _fingerprint(request, inputs, {label: known for label, known in acquired.items() if known})
         before = _read_ledger(ledger)
         if before is not None and _is_finished(before, fingerprint, request.out):
@@ -174,9 +174,9 @@ def _make(
         path = _path(request, label, PREPARED, _kept_entities(sources[label].name))
         write_volume(request.out / path, image.volume, np.float32, description="recontrast prepared")
         sidecar = _sidecar(request, sources[label], image, scale, label, stripped)
-        acquisition = acquisition_of(sidecars[label])
+        acquired = kept_of(sidecars[label])
         write_sidecar(
-            request.out / path, {**sidecar, **acquisition, **Placement.of(raw[label], image.transform).to_dict()}
+            request.out / path, {**sidecar, **acquired, **Placement.of(raw[label], image.transform).to_dict()}
         )
         outputs += [path, str(sidecar_path(Path(path)).as_posix())]
     return outputs, quality
@@ -266,7 +266,7 @@ def _hashes(bids: Path, sources: Mapping[str, BidsImage], regions: Sequence[Regi
     return {_relative(path, bids): sha256_of(path) for path in sorted(files)}
 
 
-def _fingerprint(request: CaseRequest, inputs: Mapping[str, str], acquired: Mapping[str, Mapping[str, float]]) -> str:
+def _fingerprint(request: CaseRequest, inputs: Mapping[str, str], acquired: Mapping[str, Mapping[str, Any]]) -> str:
     """Digest of what decides the result: settings of the case, input bytes, what sidecars say, format."""
     settings = {name: getattr(request, name) for name in _DECIDING}
     deciding = [_FORMAT, to_plain(settings), dict(inputs), *([acquired] if acquired else [])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -215,14 +216,25 @@ def sequence_of(sidecar: Mapping[str, Any], where: str, suffix: str = "") -> Seq
     repetition, echo = number("RepetitionTime"), number("EchoTime")
     if suffix in _GRADIENT:
         return SpoiledGradientEcho(repetition, echo, number("FlipAngle"))
-    kinds = sidecar.get("ScanningSequence")
-    kinds = kinds.split("\\") if isinstance(kinds, str) else kinds if isinstance(kinds, list) else []
+    kinds = kinds_of(sidecar)
     if "SaturationDelay" in sidecar:
         angles = number("SaturationAngle", 120.0), number("FlipAngle", 90.0)
         return SaturationRecovery(repetition, number("SaturationDelay"), echo, *angles)
     if "GR" in kinds and "InversionTime" not in sidecar:
         return SpoiledGradientEcho(repetition, echo, number("FlipAngle"))
     return TurboSpinEcho(repetition, echo, 0.0, 1, inversion_time_s=number("InversionTime", 0.0))
+
+
+def kinds_of(sidecar: Mapping[str, Any]) -> set[str]:
+    """Words of ScanningSequence: SE, GR, IR, EP, RM. Tools write a list, or one text with a sign between them.
+
+    Example:
+        >>> sorted(kinds_of({"ScanningSequence": "GR_IR"}))
+        ['GR', 'IR']
+    """
+    said = sidecar.get("ScanningSequence")
+    texts = [text for text in (said if isinstance(said, list) else [said]) if isinstance(text, str)]
+    return set(re.findall("[A-Z]+", " ".join(texts).upper()))
 
 
 def _series(case: Case, images: list[BidsImage]) -> RawSeries:

@@ -15,6 +15,7 @@ from recontrast.contrasts import Contrast
 from recontrast.errors import ConfigError, LayoutError, MissingContrastError, RecontrastWarning
 from recontrast.io.bids import read_sidecar
 from recontrast.io.tables import read_table
+from recontrast.preparation.acquisition import NOT_TOLD
 from recontrast.preparation.bank import makeable, usable
 from recontrast.preparation.cohort import PreparedCase, PreparedCohort
 from recontrast.provenance import sha256_of
@@ -129,7 +130,8 @@ def describe_prepared(
         for label in contrasts:
             if label in case.images:
                 sidecar = read_sidecar(case.images[label])
-                became = {name: value for name, value in sidecar.items() if name != "Sources"}  # a file may be renamed
+                # A file may be renamed, and what no network is told was not kept by older versions.
+                became = {name: value for name, value in sidecar.items() if name not in ("Sources", *NOT_TOLD)}
                 noted.append([label, raw.get((case.key, label)), became])
     return {
         "preparation": to_plain(cohort.preparation),
