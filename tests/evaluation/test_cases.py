@@ -247,7 +247,7 @@ def test_bloch_is_scored_where_maps_exist(make_job, prepared: Path) -> None:
             "PDmap": 0.5 + rng.random(shape) / 2,
         }  # fmt: skip
         for label, values in maps.items():
-            images[label] = images["T2w"].parent / f"map_{label}.nii.gz"
+            images[label] = images["T2w"].with_name(images["T2w"].name.replace("T2w", label))
             write_volume(images[label], reference.with_data(values.astype(np.float32)))
         signal = maps["PDmap"] * (1 - np.exp(-3 / maps["T1map"])) * np.exp(-0.08 / maps["T2map"])
         write_volume(images["T2w"], reference.with_data((5000 * signal).astype(np.float32)))
@@ -258,15 +258,30 @@ def test_bloch_is_scored_where_maps_exist(make_job, prepared: Path) -> None:
     samples = {"sub-01": sample_training_case(cases_with_maps[1], *taken, True)}
     fitted, absent = fit_controls(("bloch", "identity"), samples, 0)
     assert absent == {}
-    result = evaluate_case(dataclasses.replace(job, expected=cases_with_maps[0], controls=fitted))
+    job = dataclasses.replace(job, expected=cases_with_maps[0], controls=fitted)
+    result = evaluate_case(job)
     words = "turbo spin echo TR 3 s, TE 0.08 s (sidecar; a spin echo by its echo time)"
-    assert (
-        result.assumed == evaluate_case(dataclasses.replace(job, expected=cases_with_maps[0], controls=fitted)).assumed
-    )
+    assert evaluate_case(job).assumed == result.assumed  # taken from the file of the finished case
     assert result.assumed == {"bloch": words}
     assert fitted["bloch"].facts["training_sequences"] == {words: ["sub-01"]}
     assert psnr(result, "bloch") > 30
     assert psnr(result, "identity") < 20
+    maps = [job.expected.images[label] for label in ("T1map", "T2map")]
+    for path in maps:
+        write_volume(path, read_volume(path).with_data(1000 * read_volume(path).data))
+    guessed = evaluate_case(job)
+    assert psnr(guessed, "bloch") > 100
+    units = " on maps without Units (T1map, T2map taken as ms for their size)"
+    assert guessed.assumed == {"bloch": words + units}
+    for path in maps:
+        write_sidecar(path, {"Units": "ms"})
+    said = evaluate_case(dataclasses.replace(job, inputs="said"))
+    assert psnr(said, "bloch") == psnr(guessed, "bloch")
+    assert said.assumed == {"bloch": words}
+    write_sidecar(maps[0], {"Units": "s"})
+    wrong = evaluate_case(dataclasses.replace(job, inputs="wrong"))
+    assert "T1 reaches" in wrong.not_scored["bloch"]
+    assert "bloch" not in wrong.assumed
 
 
 def test_the_union_of_two_brains_is_a_region_of_its_own(make_job, prepared: Path, tmp_path: Path) -> None:

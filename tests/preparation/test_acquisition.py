@@ -16,7 +16,13 @@ def test_only_positive_numbers_are_parameters() -> None:
 
 
 def test_what_is_kept_is_more_than_what_networks_are_told() -> None:
-    sidecar = {"EchoTime": 0.003, "ScanningSequence": ["GR", "IR"], "SaturationDelay": 0.1, "Manufacturer": "x"}
+    sidecar = {
+        "EchoTime": 0.003,
+        "ScanningSequence": ["GR", "IR"],
+        "SaturationDelay": 0.1,
+        "Units": "ms",
+        "Manufacturer": "x",
+    }
     assert kept_of(sidecar) == {key: value for key, value in sidecar.items() if key != "Manufacturer"}
     assert kept_of({"ScanningSequence": "GR_IR"}) == {"ScanningSequence": "GR_IR"}
     assert acquisition_of(sidecar) == {"EchoTime": 0.003}

@@ -89,9 +89,10 @@ def test_how_an_image_was_acquired_is_kept(request_of, tmp_path):
     sidecar = read_sidecar(made)
     assert sidecar["InversionTime"] == 0.9
     assert not {"FlipAngle", "Manufacturer"} & set(sidecar)
-    write_sidecar(raw, {"InversionTime": 0.9, "ScanningSequence": ["GR", "IR"]})
+    write_sidecar(raw, {"InversionTime": 0.9, "ScanningSequence": ["GR", "IR"], "Units": "ms"})
     assert not prepare_case(request_of()).kept
     assert read_sidecar(made)["ScanningSequence"] == ["GR", "IR"]
+    assert read_sidecar(made)["Units"] == "ms"
     assert prepare_case(request_of()).kept
 
 

@@ -20,7 +20,15 @@ from recontrast.io.bids import write_sidecar
 from recontrast.io.nifti import write_volume
 from recontrast.phantom.sequences import SaturationRecovery, SpoiledGradientEcho, TurboSpinEcho
 from recontrast.relaxometry.design import synthetic_mri_sequences
-from recontrast.relaxometry.files import find_map_files, find_series, kinds_of, read_maps, read_series, sequence_of
+from recontrast.relaxometry.files import (
+    find_map_files,
+    find_series,
+    kinds_of,
+    read_maps,
+    read_series,
+    sequence_of,
+    times_of,
+)
 from recontrast.volume import Volume
 
 SHAPE = (4, 5, 3)
@@ -62,6 +70,20 @@ def test_without_units_milliseconds_are_recognised_with_a_warning(tmp_path: Path
     with pytest.warns(RecontrastWarning, match="taken as ms"):
         maps, _ = read_maps(files, ("T1", "PD"))
     assert maps.t1_s[0, 0, 0] == pytest.approx(0.9)
+
+
+def test_times_of_a_map_in_any_unit(tmp_path: Path, oblique_affine: np.ndarray) -> None:
+    path = tmp_path / "sub-02_T2starmap.nii.gz"
+    values = np.array([50.0, 0.0, 100.0])
+    write(path, 50.0, oblique_affine)
+    times, guessed = times_of(values, path, "T2")
+    assert times == pytest.approx([0.05, 0, 0.1])
+    assert guessed
+    write(path, 50.0, oblique_affine, "ms")
+    assert times_of(values, path, "T2")[1] is False
+    rates = tmp_path / "sub-02_R1map.nii.gz"
+    write(rates, 2.0, oblique_affine)
+    assert times_of(np.array([2.0, 0.0]), rates, "T1")[0] == pytest.approx([0.5, 0])
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ from recontrast.preparation.normalize import Scale, fit_scale
 from recontrast.preparation.regions import read_regions
 from recontrast.preparation.resample import resample
 from recontrast.provenance import sha256_of
+from recontrast.relaxometry.files import times_of
 from recontrast.translation.maps import uncertainty_path
 from recontrast.volume import Volume, require_same_grid, same_grid
 
@@ -274,14 +275,20 @@ def _sources_of_controls(
 def _signal_of_maps(expected: ExpectedCase, target: str, reference: Volume) -> tuple[NDArray[np.float32], str]:
     """Signal of the target's sequence on the case's maps, and in words which sequence that is."""
     _require(expected, NEEDED)
-    maps = {}
+    maps: dict[str, NDArray[Any]] = {}
+    guessed = []
     for label in (*NEEDED, "T2starmap"):
-        if label in expected.images:
-            volume = _read(expected.images[label])
-            require_same_grid(reference, volume, f"{expected.case.key}: reference and {label}")
-            maps[label] = volume.data
+        if label not in expected.images:
+            continue
+        volume = _read(expected.images[label])
+        require_same_grid(reference, volume, f"{expected.case.key}: reference and {label}")
+        maps[label] = volume.data
+        if label != "PDmap":
+            maps[label], in_ms = times_of(volume.data, expected.images[label], label[:2])
+            guessed += [label] if in_ms else []
     sequence, words = target_sequence(read_sidecar(expected.images[target]), target)
-    return bloch_signal(maps, sequence), words
+    units = f" on maps without Units ({', '.join(guessed)} taken as ms for their size)" if guessed else ""
+    return bloch_signal(maps, sequence), words + units
 
 
 def _read(path: Path) -> Volume:

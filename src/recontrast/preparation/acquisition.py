@@ -14,7 +14,7 @@ from typing import Any
 PARAMETERS = ("RepetitionTime", "EchoTime", "InversionTime", "FlipAngle")
 """Names of BIDS; seconds and degrees."""
 
-_TEXTS, _MORE_NUMBERS = ("ScanningSequence",), ("SaturationDelay", "SaturationAngle")
+_TEXTS, _MORE_NUMBERS = ("ScanningSequence", "Units"), ("SaturationDelay", "SaturationAngle")
 
 NOT_TOLD = (*_TEXTS, *_MORE_NUMBERS)
 """What is kept beside them and no network is told: with it a signal can be computed (control `bloch`)."""

@@ -237,6 +237,41 @@ def kinds_of(sidecar: Mapping[str, Any]) -> set[str]:
     return set(re.findall("[A-Z]+", " ".join(texts).upper()))
 
 
+def times_of(data: NDArray[Any], path: Path, name: str) -> tuple[NDArray[np.float64], bool]:
+    """Relaxation times in s from a map of times or rates in the unit its sidecar says.
+
+    Args:
+        data: Values of the map.
+        path: Where it is; its name says whether it holds times (`_T1map`) or rates (`_R1map`).
+        name: "T1" or "T2" (T2*, too).
+
+    Returns:
+        The times, and whether they were taken as ms for their size, for the sidecar says no unit.
+
+    Raises:
+        FormatError: The sidecar says a unit that is none.
+        IntensityError: A time is longer than matter relaxes.
+    """
+    is_rate = BidsName.parse(path.name).suffix.startswith("R")
+    unit = str(read_sidecar(path).get("Units", "")).lower()
+    values, guessed = data.astype(np.float64), False
+    if unit not in _UNITS:
+        if unit:
+            raise FormatError(f"{path}: unit '{unit}' is not one of s, ms, 1/s; correct Units in its sidecar")
+        unit = "1/s" if is_rate else "s"
+        inside = values[values > 0]
+        if not is_rate and inside.size and np.median(inside) > LONGEST_S[name]:
+            unit, guessed = "ms", True
+    times = values * _UNITS[unit] if not is_rate else np.divide(1, values, out=np.zeros_like(values), where=values > 0)
+    longest = float(times.max())
+    if longest > LONGEST_S[name]:
+        raise IntensityError(
+            f"{path}: {name} reaches {longest:.4g} s, no tissue relaxes so slowly; is the unit in its sidecar right "
+            f"('{unit}')? Set voxels that were not fitted to 0"
+        )
+    return times, guessed
+
+
 def _series(case: Case, images: list[BidsImage]) -> RawSeries:
     phases = {_without_phase(i.name): i.path for i in images if i.name.entities.get("part") == "phase"}
     magnitudes = [i for i in images if i.name.entities.get("part", "mag") == "mag"]
@@ -284,28 +319,13 @@ def _images_in(root: Path) -> list[BidsImage]:
 
 
 def _rate(data: NDArray[Any], path: Path, name: str) -> NDArray[np.float64]:
-    """Rates in 1/s from a map of times or rates in the unit its sidecar says."""
-    is_rate = BidsName.parse(path.name).suffix.startswith("R")
-    unit = str(read_sidecar(path).get("Units", "")).lower()
-    values = data.astype(np.float64)
-    if unit not in _UNITS:
-        if unit:
-            raise FormatError(f"{path}: unit '{unit}' is not one of s, ms, 1/s; correct Units in its sidecar")
-        unit = "1/s" if is_rate else "s"
-        inside = values[values > 0]
-        if not is_rate and inside.size and np.median(inside) > LONGEST_S[name]:
-            unit = "ms"
-            warnings.warn(
-                f"{path}: its sidecar has no Units; taken as ms, for the median is {np.median(inside):g}",
-                RecontrastWarning,
-                stacklevel=4,
-            )
-    times = values * _UNITS[unit] if not is_rate else np.divide(1, values, out=np.zeros_like(values), where=values > 0)
-    longest = float(times.max())
-    if longest > LONGEST_S[name]:
-        raise IntensityError(
-            f"{path}: {name} reaches {longest:.4g} s, no tissue relaxes so slowly; is the unit in its sidecar right "
-            f"('{unit}')? Set voxels that were not fitted to 0"
+    """Rates in 1/s; a warning where the unit was not said."""
+    times, guessed = times_of(data, path, name)
+    if guessed:
+        warnings.warn(
+            f"{path}: its sidecar has no Units; taken as ms, for the median is {np.median(data[data > 0]):g}",
+            RecontrastWarning,
+            stacklevel=4,
         )
     return np.divide(1.0, times, out=np.zeros_like(times), where=times > 0)
 
