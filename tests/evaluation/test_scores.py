@@ -271,3 +271,12 @@ def test_a_control_that_a_case_lacks_is_undefined_there() -> None:
     (record,) = complete["sub-02"]["bloch"]
     assert (record.region, record.metric, record.status) == ("brain", "mae", NOT_SCORED)
     assert math.isnan(record.value)
+
+
+@pytest.mark.parametrize("protocol", ["bottani2024", "bottani2024-code"])
+def test_an_empty_brain_mask_is_no_perfect_score(protocol: str, rng: np.random.Generator) -> None:
+    reference, estimate = rng.random((2, 14, 13, 12)).astype(np.float32)
+    regions = {"head": np.ones(reference.shape, bool), "brain": np.zeros(reference.shape, bool)}
+    records = score_volume(PROTOCOLS.get(protocol), reference, estimate, regions)
+    assert len(records) == 3
+    assert all("empty" in record.status and np.isnan(record.value) for record in records)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,6 +69,13 @@ def test_arithmetic_by_hand(pair: Pair) -> None:
     assert (kept.estimate[~pair.masks["head"]] == -7).all()
     with pytest.raises(ConfigError, match="'lesion'"):
         KeepRegion(region="lesion").apply(pair)
+
+
+def test_a_mask_without_a_voxel_leaves_nothing_to_compare(pair: Pair) -> None:
+    empty = replace(pair, masks={**pair.masks, "brain": np.zeros(SHAPE, bool)})
+    done = CentreCrop(size=(4, 8, 0)).apply(KeepRegion().apply(empty))
+    assert done.undefined == "region 'brain', outside of which the protocol removes everything, is empty"
+    assert KeepRegion(region="head").apply(empty).undefined == ""
 
 
 def test_crop_and_pad_keep_the_middle(pair: Pair) -> None:

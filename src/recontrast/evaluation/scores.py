@@ -188,7 +188,7 @@ class CaseScorer:
         form = METRICS.get(use.metric).form
         try:
             if not maps.stage.usable.any():
-                raise Undefined("the reference cannot be normalised as the protocol asks")
+                raise Undefined(maps.stage.undefined or "the reference cannot be normalised as the protocol asks")
             if form is None:
                 return self._score_directly(use, region, maps)
             sums, counts = maps.slice_sums(form, use, region)

@@ -42,6 +42,7 @@ class Stage:
         self.reference = np.ascontiguousarray(pair.reference[self.box])
         self.regions = {n: Region(n, None if mask is None else mask[self.box]) for n, mask in regions.items()}
         self.usable = pair.usable[self.box[AXIAL]]
+        self.undefined = pair.undefined
         rules = {(PLANES[use.plane], use.slices or protocol.slices) for use in uses if use.unit == "slice"}
         self.wanted = {(axis, rule): _chosen_slices(pair, rule, axis)[self.box[axis]] for axis, rule in rules}
 

@@ -44,12 +44,14 @@ class Pair:
         estimate: Same shape.
         masks: Region name to boolean array of that shape.
         usable: Axial slices that a step could not do (a divisor of zero) are False, shape (K,).
+        undefined: Why nothing can be measured at all; "" when something can.
     """
 
     reference: Array
     estimate: Array
     masks: Mapping[str, Array]
     usable: Array
+    undefined: str = ""
 
     def images(self, of: Iterable[Which]) -> dict[str, Array]:
         """The named images."""
@@ -141,10 +143,13 @@ class KeepRegion(Step):
     step: str = field(default="keep_region", init=False)
 
     def apply(self, pair: Pair) -> Pair:
-        """Both images masked."""
+        """Both images masked; two images of nothing but `fill` are alike and say nothing, so they are undefined."""
         name, inside = find_region(self.region, pair.masks, pair.reference.shape)
         if inside is None:
             raise ConfigError(f"the protocol masks with region '{self.region}', but the case has no '{name}'")
+        if not inside.any():
+            why = f"region '{name}', outside of which the protocol removes everything, is empty"
+            pair = replace(pair, usable=np.zeros_like(pair.usable), undefined=why)
         return pair.with_images({n: np.where(inside, i, self.fill) for n, i in pair.images(_BOTH).items()})
 
 
@@ -166,6 +171,7 @@ class CentreCrop(Step):
             self._cut(pair.estimate),
             {name: self._cut(mask) for name, mask in pair.masks.items()},
             usable,
+            pair.undefined,
         )
 
     def _cut(self, values: Array, keep: tuple[int, int, int] = (0, 0, 0)) -> Array:

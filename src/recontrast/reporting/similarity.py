@@ -85,7 +85,7 @@ def similarity_map(
         if pair.reference.shape != reference.shape:
             return nothing, "the protocol crops the images before it compares them"
         if not pair.usable.any():
-            return nothing, "the reference cannot be normalised as the protocol asks"
+            return nothing, pair.undefined or "the reference cannot be normalised as the protocol asks"
         found = ssim_map(pair.reference, pair.estimate, data_range=settings.data_range, **settings.options)
     except (Undefined, ConfigError) as reason:
         return nothing, str(reason)
