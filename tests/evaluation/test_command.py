@@ -176,6 +176,22 @@ def test_training_voxels_that_cannot_be_read_are_named(settings: EvaluateSetting
     assert described(settings)["controls"]["ridge"]["training_cases"] == ["sub-02"]
 
 
+def test_a_case_without_a_brain_mask_is_not_held_against_the_brains_model(settings: EvaluateSettings) -> None:
+    evaluate(settings)
+    assert list(described(settings)["controls"]["ridge"]["fit"]) == ["brain", "rest of the head"]
+    apart = tables(settings)["scores"].query("estimator == 'ridge' and region == 'head'")
+    for path in (settings.reference / "sub-05" / "anat").glob("*desc-brain_mask*"):
+        path.unlink()
+    again = dataclasses.replace(settings, out=settings.out.with_name("again"))
+    evaluate(again)
+    assert list(described(again)["controls"]["ridge"]["fit"]) == ["brain", "rest of the head", "head"]
+    found = tables(again)["scores"].query("estimator == 'ridge' and region == 'head'")
+    values = [table[table["metric"] == "mae"].set_index("subject")["value"] for table in (apart, found)]
+    assert values[0]["sub-04"] == values[1]["sub-04"]
+    # Two tissues of the T1w are one in the T2w of this head: one model of the whole head is a little worse.
+    assert values[0]["sub-05"] < values[1]["sub-05"] < 1.5 * values[0]["sub-05"]
+
+
 def test_images_of_another_tool_against_a_plain_folder(settings: EvaluateSettings, tmp_path: Path, rng) -> None:
     bids, made = tmp_path / "bids", tmp_path / "made"
     for subject in ("1", "2"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recontrast.errors import UnknownNameError
+from recontrast.errors import DataError, UnknownNameError
 from recontrast.evaluation.fitting import BRAIN, HEAD, REST, compartments, fingerprint, fit_controls, sample_case
 
 SHAPE = (14, 12, 10)
@@ -56,6 +56,24 @@ def test_cases_with_and_without_a_brain_are_pooled_over_the_head(case) -> None:
     fitted, _ = fit_controls(["affine"], samples, 0)
     assert set(fitted["affine"].models) == {HEAD}
     assert "whole head" in fitted["affine"].facts["note"]
+
+
+def test_a_case_without_a_brain_mask_gets_the_model_of_the_whole_head(case) -> None:
+    source, target, masks = case
+    whole = {HEAD: masks[BRAIN] | masks[REST]}
+    samples = {"sub-01": sample_case([source], target, masks, 10_000, (0, 0))}
+    apart = fit_controls(["affine", "identity", "lut-oracle"], samples, 0)[0]
+    with pytest.raises(DataError, match="control 'affine' was fitted for brain and rest of the head apart"):
+        apart["affine"].predict([source], whole)
+    apart["identity"].predict([source], whole)
+    apart["lut-oracle"].predict([source], whole, target)
+    fitted = fit_controls(["affine"], samples, 0, whole_head=True)[0]["affine"]
+    assert set(fitted.facts["fit"]) == {BRAIN, REST, HEAD}
+    assert fitted.predict([source], masks) == pytest.approx(target, abs=1e-5)
+    merged = {"sub-01": sample_case([source], target, whole, 10_000, (0, 0))}
+    alone = fit_controls(["affine"], merged, 0, whole_head=True)[0]["affine"]
+    assert set(alone.models) == {HEAD}
+    assert fitted.predict([source], whole) == pytest.approx(alone.predict([source], whole), abs=1e-5)
 
 
 def test_voxels_are_drawn_repeatably_without_replacement(case) -> None:

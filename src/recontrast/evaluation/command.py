@@ -111,7 +111,7 @@ def evaluate(settings: EvaluateSettings) -> Summary:
     leak = check_leaks(ready, settings.synthetic, allow=settings.allow_training_subjects)
     make_folder(settings.out)
     work = _Work(settings, protocol, reference, synthetic, sources, leak)
-    controls, not_fitted, voxels = _controls(work)
+    controls, not_fitted, voxels = _controls(work, ready)
     Thread(target=import_module, args=("scipy.stats",)).start()  # takes half a second: while the cases are scored
     outcomes = run_cases(
         evaluate_case,
@@ -184,7 +184,7 @@ def _matched(reference: Reference, synthetic: Synthetic) -> tuple[dict[Case, Pat
     return ready, problems
 
 
-def _controls(work: _Work) -> tuple[dict[str, FittedControl], dict[str, str], str]:
+def _controls(work: _Work, ready: Mapping[Case, Path]) -> tuple[dict[str, FittedControl], dict[str, str], str]:
     """Fitted controls, reasons for those that are not, and the fingerprint of the training voxels."""
     settings, training = work.settings, work.reference.training
     if not work.sources:
@@ -214,7 +214,9 @@ def _controls(work: _Work) -> tuple[dict[str, FittedControl], dict[str, str], st
             warnings.warn(f"{key}: not used to fit the controls: {reason}", RecontrastWarning, stacklevel=3)
             why = f"no training subject could be used: {reason}"
         samples = {outcome.case: outcome.value for outcome in outcomes if outcome.error is None}
-    fitted, absent = fit_controls(settings.controls, samples, settings.seed)
+    scored = [item for item in work.reference.expected if item.case in ready]
+    without_brain = any(all(region.name != "brain" for region in item.regions) for item in scored)
+    fitted, absent = fit_controls(settings.controls, samples, settings.seed, whole_head=without_brain)
     # Without any training voxels the reason lies before the fit; with some, in the control.
     return fitted, absent if samples else dict.fromkeys(absent, why), fingerprint(samples)
 

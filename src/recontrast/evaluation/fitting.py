@@ -1,7 +1,8 @@
 """Fit controls on training subjects and apply them to a case.
 
-Brain and what surrounds it are fitted apart where brain masks are known, each with all its voxels' worth. That gives
-the controls more than a translator gets, on purpose: they are there to be hard to beat.
+Brain and what surrounds it are fitted apart where brain masks are known, each with all its voxels' worth; a test case
+without a mask gets a model of the whole head. That gives the controls more than a translator gets, on purpose: they are
+there to be hard to beat.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recontrast.errors import DataError
 from recontrast.evaluation.controls import CONTROLS, Control
 
 Array = NDArray[Any]
@@ -76,6 +78,9 @@ class FittedControl:
 
         Returns:
             Scaled target, shape (I, J, K); 0 outside the head.
+
+        Raises:
+            DataError: The control was fitted with brain masks only, and the case has none.
         """
         any_model = next(iter(self.models.values()))
         if any_model.anywhere:
@@ -84,6 +89,11 @@ class FittedControl:
         flat = [np.asarray(source, dtype=np.float32).reshape(-1) for source in sources]
         for name, mask in masks.items():
             model = self.models.get(name, any_model)
+            if name == HEAD and model.learns and HEAD not in self.models:
+                raise DataError(
+                    f"control '{self.name}' was fitted for brain and rest of the head apart, and the case has no brain "
+                    "mask; give it one"
+                )
             index = np.flatnonzero(mask)
             if model.oracle and index.size:
                 if target is None:
@@ -144,7 +154,7 @@ def sample_case(
 
 
 def fit_controls(
-    names: Sequence[str], samples: Mapping[str, Mapping[str, Sample]], seed: int
+    names: Sequence[str], samples: Mapping[str, Mapping[str, Sample]], seed: int, *, whole_head: bool = False
 ) -> tuple[dict[str, FittedControl], dict[str, str]]:
     """Fit the named controls.
 
@@ -152,6 +162,7 @@ def fit_controls(
         names: Names of controls.
         samples: Training case key to its compartments' samples; empty when there are no training subjects.
         seed: Seed of those that draw random numbers.
+        whole_head: Fit a model of the whole head beside those of its parts: some test case has no brain mask.
 
     Returns:
         Fitted controls, and for those that could not be fitted the reason.
@@ -159,7 +170,7 @@ def fit_controls(
     Raises:
         UnknownNameError: There is no such control.
     """
-    pooled, merged = _pool(samples)
+    pooled, merged = _pool(samples, whole_head)
     fitted: dict[str, FittedControl] = {}
     absent: dict[str, str] = {}
     for name in names:
@@ -233,7 +244,7 @@ def _fit(
     return FittedControl(name, models, {"title": member.title, "fit": words, **facts})
 
 
-def _pool(samples: Mapping[str, Mapping[str, Sample]]) -> tuple[dict[str, Sample], str]:
+def _pool(samples: Mapping[str, Mapping[str, Sample]], whole_head: bool) -> tuple[dict[str, Sample], str]:
     """All cases' voxels together by compartment; a compartment too small to be fitted is left to the other's model."""
     if not samples:
         return {}, ""
@@ -246,6 +257,8 @@ def _pool(samples: Mapping[str, Mapping[str, Sample]]) -> tuple[dict[str, Sample
         note = ""
     names = list(next(iter(samples.values())))
     pooled = {name: _join([parts[name] for parts in samples.values()]) for name in names}
+    if whole_head and HEAD not in pooled:
+        pooled[HEAD] = _join(list(pooled.values()))
     usable = {name: sample for name, sample in pooled.items() if sample.target.size >= _FEWEST}
     if not usable:
         return {}, note
