@@ -50,7 +50,7 @@ class CompareSettings:
     post_hoc: PostHoc = "wilcoxon"
     """Test of pairs among three or more: wilcoxon (by Holm), nemenyi or conover."""
     test: PairedTest = "wilcoxon"
-    """Test of two translators: wilcoxon (signed-rank, exact), t, or auto."""
+    """Test of two translators: wilcoxon (signed-rank, exact up to 300 subjects), t, or auto."""
     seed: int = 0
     """Seed of permutations and bootstrap."""
 

@@ -51,7 +51,7 @@ class EvaluateSettings:
     keep_labels: Path | None = None
     """Folder that keeps segmentations of the references: evaluations of other images against them take them up."""
     test: PairedTest = "wilcoxon"
-    """Paired test over subjects: wilcoxon (signed-rank, exact) or t."""
+    """Paired test over subjects: wilcoxon (signed-rank, exact up to 300 subjects) or t."""
     margins: tuple[str, ...] = ()
     """Margins of non-inferiority and equivalence, fixed beforehand: `metric=value:reason`, in the metric's unit."""
     allow_training_subjects: bool = False

@@ -110,8 +110,8 @@ def check_orderings(
 ) -> pd.DataFrame:
     """One row a claim: difference of better - worse in the paper's favour, its interval, and what that says.
 
-    Beside it, as papers print it: change of the mean in per cent, Wilcoxon's signed-rank p (two-sided, exact, not
-    corrected for the number of claims) and Shapiro-Wilk's p of the differences.
+    Beside it, as papers print it: change of the mean in per cent, Wilcoxon's signed-rank p (two-sided, not corrected
+    for the number of claims) and Shapiro-Wilk's p of the differences.
 
     AVD and VD are brought to the mean head of the compared subjects, whatever failed in each evaluation.
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from recontrast.errors import ConfigError
 from recontrast.evaluation.scores import Blocks
-from recontrast.evaluation.statistics import bootstrap_interval, within_subject_interval
+from recontrast.evaluation.statistics import bootstrap_interval, intervals, within_subject_interval
 
 IDENTITY = staticmethod(lambda mean, constant: mean).__func__
 
@@ -67,6 +69,31 @@ def test_studentised_bootstrap_equals_the_definition(rng: np.random.Generator) -
     low = values.mean() - ratios[round(0.975 * 998 + 0.5)] * stats.sem(values)
     high = values.mean() - ratios[int(0.025 * 998)] * stats.sem(values)
     assert (found.low, found.high) == pytest.approx((low, high))
+
+
+@pytest.mark.parametrize("method", ["studentised", "bca"])
+def test_parts_that_fit_memory_hold_the_same_draws(method, monkeypatch: pytest.MonkeyPatch, rng) -> None:
+    values = rng.lognormal(0, 0.7, 12)
+    whole = bootstrap_interval(values, method=method, resamples=999, seed=3)
+    for at_once, kept in ((120, 10**6), (12 * 998, 0), (1, 0)):
+        monkeypatch.setattr(intervals, "_AT_ONCE", at_once)
+        monkeypatch.setattr(intervals, "_MOST_KEPT", kept)
+        intervals._interval_of.cache_clear()
+        intervals._kept.cache_clear()
+        found = bootstrap_interval(values, method=method, resamples=999, seed=3)
+        assert (found.low, found.high) == pytest.approx((whole.low, whole.high), rel=1e-12)
+    intervals._interval_of.cache_clear()
+    intervals._kept.cache_clear()
+
+
+def test_memory_does_not_grow_with_the_cohort(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> None:
+    monkeypatch.setattr(intervals, "_AT_ONCE", 10**6, raising=False)
+    values = rng.standard_normal(2000)
+    tracemalloc.start()
+    bootstrap_interval(values, resamples=1999)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 4.5e7  # 2,000 x 1,999 numbers are 3.2e7 bytes, and three such arrays were held at once
 
 
 def test_bca_equals_scipys(rng: np.random.Generator) -> None:

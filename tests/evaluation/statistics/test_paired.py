@@ -10,7 +10,7 @@ from scipy import stats
 
 from recontrast.errors import ConfigError
 from recontrast.evaluation.statistics import mcnemar, paired_test, shapiro_wilk, smallest_wilcoxon_p
-from recontrast.evaluation.statistics.paired import signed_rank_chances
+from recontrast.evaluation.statistics.paired import MOST_FOR_EXACT, signed_rank_chances
 
 
 @pytest.mark.parametrize("n", [6, 9, 20, 40])
@@ -96,6 +96,25 @@ def test_the_smallest_p_is_reached_when_all_agree() -> None:
     for n in (2, 3, 5, 6, 10):
         assert paired_test(np.arange(1.0, n + 1)).p == pytest.approx(smallest_wilcoxon_p(n))
     assert smallest_wilcoxon_p(5) > 0.05 > smallest_wilcoxon_p(6)
+
+
+@pytest.mark.parametrize("alternative", ["two-sided", "greater", "less"])
+def test_many_differences_are_tested_by_the_normal_approximation_and_it_is_named(
+    alternative, rng: np.random.Generator
+) -> None:
+    few, more = (np.round(rng.standard_normal(n) + 0.13, 1) for n in (MOST_FOR_EXACT, 2 * MOST_FOR_EXACT))
+    few[few == 0], more[more == 0] = 0.5, 0.5  # ties, no zeros
+    assert paired_test(few, alternative=alternative).test == "Wilcoxon signed-rank, exact"
+    found = paired_test(more, alternative=alternative)
+    expected = stats.wilcoxon(more, method="asymptotic", correction=True, alternative=alternative)
+    assert found.p == pytest.approx(expected.pvalue, rel=1e-12)
+    assert found.test == "Wilcoxon signed-rank, normal approximation corrected for ties and continuity"
+    zeros = np.concatenate([few, np.zeros(MOST_FOR_EXACT)])  # differences of zero are left out, so they do not count
+    assert paired_test(zeros, alternative=alternative) == paired_test(few, alternative=alternative)
+
+
+def test_a_cohort_of_thousands_is_tested_at_once(rng: np.random.Generator) -> None:
+    assert paired_test(rng.standard_normal(20_000) + 0.01).p < 0.9
 
 
 def test_chances_of_rank_sums_by_hand() -> None:

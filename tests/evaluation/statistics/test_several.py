@@ -11,6 +11,7 @@ from scipy import stats
 from recontrast.errors import ConfigError, StatisticsError
 from recontrast.evaluation.statistics import critical_difference, friedman, paired_test, post_hoc, rank_biserial
 from recontrast.evaluation.statistics.adjustment import holm
+from recontrast.evaluation.statistics.paired import MOST_FOR_EXACT
 
 
 def table(rng: np.random.Generator, n: int = 12, k: int = 4) -> np.ndarray:
@@ -118,3 +119,13 @@ def test_too_little_is_refused(values) -> None:
 def test_post_hoc_tests_that_do_not_exist_are_refused(rng: np.random.Generator) -> None:
     with pytest.raises(ConfigError, match="nemenyi, conover, wilcoxon"):
         post_hoc(table(rng), "tukey")  # type: ignore[arg-type]
+
+
+def test_post_hoc_of_many_subjects_names_the_approximation(rng: np.random.Generator) -> None:
+    table = rng.standard_normal((MOST_FOR_EXACT + 1, 3))
+    table[:2, 0] = table[:2, 1]  # of this pair two differences are zero
+    (pair, *_) = post_hoc(table)
+    assert pair.test == (
+        "Wilcoxon signed-rank, exact or normal approximation corrected for ties and continuity, by Holm over 3 pairs"
+    )
+    assert {each.test for each in post_hoc(table[:50])} == {"Wilcoxon signed-rank, exact, by Holm over 3 pairs"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, get_args
@@ -29,6 +29,12 @@ FEWEST_FOR_BOOTSTRAP = 6
 
 FEWEST_BLOCKS = 5
 """Below this many slabs no interval within a subject is given."""
+
+_AT_ONCE = 10_000_000
+"""At most so many numbers of a bootstrap are held at once (80 MB): all samples of 1,000 subjects."""
+
+_MOST_KEPT = 1 << 26
+"""Draws of at most so many numbers (128 MB) are kept for the next row of a table; larger ones are drawn again."""
 
 _ROUNDING = 1e-13
 """A bootstrap sample whose variance is below this share of the sample's holds one value only."""
@@ -229,7 +235,7 @@ def _studentised(sample: Array, confidence: float, resamples: int, seed: int) ->
     n, mean = sample.size, float(sample.mean())
     spread = float(sample.std(ddof=1))
     centred = (sample - mean) / spread
-    moments = _draws(n, resamples, seed) @ np.stack([centred, centred**2], axis=1) / n
+    moments = _resampled_means(np.stack([centred, centred**2], axis=1), resamples, seed)
     shifts = moments[:, 0] * spread
     variances = np.maximum(moments[:, 1] - moments[:, 0] ** 2, 0) * n / (n - 1)
     flat = variances <= _ROUNDING
@@ -242,17 +248,32 @@ def _studentised(sample: Array, confidence: float, resamples: int, seed: int) ->
     return float(mean - upper * error), float(mean - lower * error)
 
 
-@lru_cache(maxsize=2)
-def _draws(n: int, resamples: int, seed: int) -> Array:
-    """How often each subject is in each bootstrap sample, shape (resamples, n): the same for every table of one size.
+def _resampled_means(columns: Array, resamples: int, seed: int) -> Array:
+    """Mean of each column over each bootstrap sample, shape (resamples, columns): the same samples for each table.
 
-    Means and variances of all samples are then products with this matrix: a table of 200 subjects has many rows.
+    Means and variances of all samples are products with how often each subject is in each: a table of 200 subjects has
+    many rows.
     """
-    picks = np.random.default_rng(seed).integers(0, n, (resamples, n))
-    picks += np.arange(resamples)[:, None] * n
-    counts = np.bincount(picks.reshape(-1), minlength=resamples * n).reshape(resamples, n).astype(np.float64)
-    counts.flags.writeable = False
-    return counts
+    n = len(columns)
+    parts = _kept(n, resamples, seed) if n * resamples <= _MOST_KEPT else _draws(n, resamples, seed)
+    return np.asarray(np.concatenate([counts.astype(np.float64) @ columns for counts in parts]) / n)
+
+
+@lru_cache(maxsize=2)
+def _kept(n: int, resamples: int, seed: int) -> tuple[NDArray[np.uint16], ...]:
+    return tuple(_draws(n, resamples, seed))
+
+
+def _draws(n: int, resamples: int, seed: int) -> Iterator[NDArray[np.uint16]]:
+    """How often each of n subjects is in each bootstrap sample, some samples after the other, shape (samples, n)."""
+    rng = np.random.default_rng(seed)
+    rows = max(1, _AT_ONCE // n)
+    for start in range(0, resamples, rows):
+        picks = rng.integers(0, n, (min(rows, resamples - start), n))
+        picks += np.arange(len(picks))[:, None] * n
+        counts = np.bincount(picks.reshape(-1), minlength=picks.size).reshape(picks.shape).astype(np.uint16)
+        counts.flags.writeable = False
+        yield counts
 
 
 def _accelerated(sample: Array, level: float, resamples: int, seed: int) -> Interval:
@@ -261,7 +282,7 @@ def _accelerated(sample: Array, level: float, resamples: int, seed: int) -> Inte
             warnings.simplefilter("ignore", scipy.stats.DegenerateDataWarning)
             found = scipy.stats.bootstrap(
                 (sample,), np.mean, n_resamples=resamples, confidence_level=level, method=method,
-                rng=np.random.default_rng(seed), batch=resamples,
+                rng=np.random.default_rng(seed), batch=min(resamples, max(1, _AT_ONCE // sample.size)),
             ).confidence_interval  # fmt: skip
         if np.isfinite(found.low) and np.isfinite(found.high):
             return Interval(float(found.low), float(found.high), f"{method} bootstrap over {sample.size} subjects")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from recontrast.errors import ConfigError, StatisticsError
 from recontrast.evaluation.statistics.adjustment import holm
 from recontrast.evaluation.statistics.effects import rank_biserial
-from recontrast.evaluation.statistics.paired import paired_test
+from recontrast.evaluation.statistics.paired import names_of_wilcoxon, paired_test
 
 Array = NDArray[np.float64]
 PostHoc = Literal["nemenyi", "conover", "wilcoxon"]
@@ -113,7 +113,7 @@ def post_hoc(values: Sequence[Sequence[float]] | Array, method: PostHoc = "wilco
 
     Args:
         values: As for `friedman`.
-        method: `wilcoxon`, the default: the exact signed-rank test of each pair, by Holm; a pair's result does not
+        method: `wilcoxon`, the default: the signed-rank test of each pair, by Holm; a pair's result does not
             depend on which other models were compared (Benavoli 2016, J Mach Learn Res 17:5). `nemenyi`: differences of
             mean ranks against the studentised range (Nemenyi 1963; Demsar 2006, J Mach Learn Res 7:1); weakest.
             `conover`: t of rank sums with the spread Friedman's test leaves (Conover 1999, section 5.8), by Holm; where
@@ -139,8 +139,9 @@ def post_hoc(values: Sequence[Sequence[float]] | Array, method: PostHoc = "wilco
     elif method == "conover" and _spread_left(ranks) > _NO_SPREAD:
         p, test = holm([_conover(ranks, gap) for gap in gaps]), f"Conover, by Holm over {len(pairs)} pairs"
     else:
-        p = holm([paired_test(table[:, j] - table[:, i]).p for i, j in pairs])
-        test = f"Wilcoxon signed-rank, exact, by Holm over {len(pairs)} pairs"
+        found = [paired_test(table[:, j] - table[:, i]) for i, j in pairs]
+        p = holm([result.p for result in found])
+        test = f"{names_of_wilcoxon(found)}, by Holm over {len(pairs)} pairs"
         test += ", for Conover's t has no spread: all subjects rank alike" if method == "conover" else ""
         own = [rank_biserial(table[:, j] - table[:, i]) for i, j in pairs]
     return [Pair(*pair, gap, value, test, sign) for pair, gap, value, sign in zip(pairs, gaps, p, own, strict=True)]
