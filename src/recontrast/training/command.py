@@ -19,7 +19,7 @@ from recontrast.execution.runtime import choose_precision
 from recontrast.execution.workers import Summary
 from recontrast.preparation.acquisition import usual_of
 from recontrast.preparation.bank import Bank
-from recontrast.preparation.cohort import PreparedCohort, read_cohort
+from recontrast.preparation.cohort import PreparedCase, PreparedCohort, read_cohort
 from recontrast.preparation.normalize import Scale
 from recontrast.provenance import FILE_NAME, write_provenance
 from recontrast.training.automatic import AUTO
@@ -232,14 +232,8 @@ def _job(
         context_steep=plan.data.context_steep,
         source_levels=levels,
         clip_output=plan.data.clip_target,
-        training_subjects=tuple(
-            sorted(
-                {subject_hash(case.case.subject) for case in learn_from}
-                | set(before.training_subjects if before else ())
-            )
-        ),
-        validation_subjects=tuple(sorted({subject_hash(case.case.subject) for case in validation})),
-        training_images=before.training_images if before else (),
+        training_subjects=_hashes(learn_from),
+        validation_subjects=_hashes(validation),
         begun_with=before.weights_sha256 if before else "",
         bank=bank if several else None,
     )
@@ -269,7 +263,7 @@ def _checked(job: Job) -> tuple[Job, dict[str, list[str]]]:
 
     from recontrast.evaluation.protocols import PROTOCOLS
     from recontrast.losses.perceptual import weights_of_perceptual
-    from recontrast.losses.segmentation import subjects_of_segmenters, weights_of_segmenters
+    from recontrast.losses.segmentation import weights_of_segmenters
     from recontrast.losses.terms import weigh_lesions
     from recontrast.models import MODELS
     from recontrast.recipes import build_recipe
@@ -328,19 +322,29 @@ def _checked(job: Job) -> tuple[Job, dict[str, list[str]]]:
             f"recipe {plan.recipe.name} learns from {'paired' if recipe.paired else 'unpaired'} slices: "
             f"set data.paired={wanted}"
         )
-    about, planes = job.description, plan.data.learned_planes if plan.data.spatial_dims == 2 else (plan.data.plane,)
-    before = former_of_recipe(recipe)
-    former = [one for one in (before, job.beginning.description if job.beginning else None) if one is not None]
-    chosen = {*about.validation_subjects, *(subject for one in former for subject in one.validation_subjects)}
-    seen = {*about.training_subjects, *subjects_of_segmenters(recipe, about.target, planes)}
-    about = dataclasses.replace(
-        about,
-        training_subjects=tuple(sorted(seen.union(before.training_subjects if before else ()))),
-        validation_subjects=tuple(sorted(chosen)),
-        training_images=tuple(sorted({*about.training_images, *(before.training_images if before else ())})),
-    )
     weights = {SEGMENTERS: weights_of_segmenters(recipe), PERCEPTUAL_WEIGHTS: weights_of_perceptual(recipe)}
-    return dataclasses.replace(job, description=about), weights
+    return dataclasses.replace(job, description=_knowing(job, recipe)), weights
+
+
+def _knowing(job: Job, recipe: torch.nn.Module) -> TranslatorDescription:
+    """The description, with whom the segmenters of the losses learned from, and the runs that were begun with."""
+    from recontrast.losses.segmentation import subjects_of_segmenters
+
+    about, data = job.description, job.plan.data
+    planes = data.learned_planes if data.spatial_dims == 2 else (data.plane,)
+    started_from = former_of_recipe(recipe)
+    former = [one for one in (started_from, job.beginning.description if job.beginning else None) if one is not None]
+    segmented = subjects_of_segmenters(recipe, about.target, planes)
+
+    def united(name: str, *more: str) -> tuple[str, ...]:
+        return tuple(sorted({subject for one in (about, *former) for subject in getattr(one, name)}.union(more)))
+
+    return dataclasses.replace(
+        about,
+        training_subjects=united("training_subjects", *segmented),
+        validation_subjects=united("validation_subjects"),
+        training_images=united("training_images"),
+    )
 
 
 def _warn_without_anchor(recipe: torch.nn.Module, network: torch.nn.Module) -> None:
@@ -355,6 +359,10 @@ def _warn_without_anchor(recipe: torch.nn.Module, network: torch.nn.Module) -> N
             RecontrastWarning,
             stacklevel=4,
         )
+
+
+def _hashes(cases: Sequence[PreparedCase]) -> tuple[str, ...]:
+    return tuple(sorted({subject_hash(case.case.subject) for case in cases}))
 
 
 def _median_scale(scales: Sequence[Scale]) -> Scale:
