@@ -138,6 +138,30 @@ def test_a_link_out_of_the_data_set_is_left_out_by_name(tmp_path):
     assert [image.path.name for image in images] == ["sub-01_T1w.nii.gz", "sub-02_ses-1_T1w.nii.gz"]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sub-01/anat/sub-02_FLAIR.nii.gz",
+        "sub-01/ses-2/anat/sub-01_ses-1_T1w.nii.gz",
+        "sub-01/ses-2/anat/sub-01_T1w.nii.gz",
+        "sub-1/anat/sub-01_T1w.nii.gz",
+    ],
+)
+def test_an_image_in_the_folder_of_another_is_given_to_nobody(tmp_path, name):
+    fill(tmp_path)
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_bytes(b"")
+    with pytest.warns(RecontrastWarning, match=rf"1 images are left out, .* another subject or session.*{name}"):
+        images = find_images(tmp_path)
+    assert [image.path.name for image in images] == ["sub-01_T1w.nii.gz", "sub-02_ses-1_T1w.nii.gz"]
+
+
+def test_a_session_may_be_named_without_a_folder_of_its_own(tmp_path):
+    fill(tmp_path)
+    (tmp_path / "sub-01" / "anat" / "sub-01_ses-1_T1w.nii.gz").write_bytes(b"")
+    assert Case("01", "1") in by_case(find_images(tmp_path))
+
+
 def test_links_of_datalad_belong_to_the_data_set_even_before_they_are_fetched(tmp_path):
     root = tmp_path / "repository" / "bids"
     fill(root)

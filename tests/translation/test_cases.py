@@ -121,6 +121,15 @@ def test_a_data_set_gives_cases_by_subject_and_session(describe: Describe, data_
     assert [path.name for path in case.sources.values()] == ["sub-03_ses-2_T1w.nii.gz", "sub-03_ses-2_PDw.nii.gz"]
 
 
+def test_sources_of_two_persons_are_no_pair(describe: Describe, data_set: Path) -> None:
+    anat = data_set / "sub-02" / "anat"
+    (anat / "sub-02_PDw.nii.gz").rename(data_set / "sub-01" / "anat" / "sub-02_PDw.nii.gz")
+    with pytest.warns(RecontrastWarning, match=r"left out.*sub-01/anat/sub-02_PDw\.nii\.gz"):
+        cases = {case.key: case for case in find_cases(data_set, describe(sources=("T1w", "PDw")), Selection())}
+    assert "has no PDw" in cases["sub-02"].problem
+    assert not cases["sub-01"].problem
+
+
 def test_a_data_set_without_an_image_of_a_bids_name_says_what_is_there(
     describe: Describe, tmp_path: Path, make_volume: Callable[..., Volume]
 ) -> None:

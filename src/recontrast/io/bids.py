@@ -6,7 +6,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -29,6 +29,9 @@ MASK_SUFFIXES = ("mask", "brainmask", "dseg", "probseg")
 """Suffixes of files that are regions, not contrasts."""
 
 _LARGEST_SIDECAR = 2**26
+
+_NAMED = 5
+"""Most files that a warning lists."""
 
 _LABEL = "[A-Za-z0-9.+]+"
 _ENTITY = re.compile(f"([A-Za-z]+)-({_LABEL})")
@@ -166,7 +169,8 @@ def find_images(root: Path) -> list[BidsImage]:
 
     Folders `derivatives` and `sourcedata` are not entered. Names that are not BIDS are left out; see `stray_images`.
     Links that lead out of the data set are left out with a warning: what is outside was not handed over. A link whose
-    file is not there (DataLad before `datalad get`) is kept, so that its case fails by name.
+    file is not there (DataLad before `datalad get`) is kept, so that its case fails by name. An image in the folder of
+    another subject or session than its name says is left out with a warning, for nobody knows whose it is.
 
     Raises:
         LayoutError: The folder is absent or has no subject folder, or a folder in it cannot be read.
@@ -176,24 +180,32 @@ def find_images(root: Path) -> list[BidsImage]:
     subjects = sorted(path for path in root.glob("sub-*") if path.is_dir())
     if not subjects:
         raise LayoutError(f"{root}: no sub-* folder in it; a BIDS data set is needed (`recontrast simulate` makes one)")
-    found = []
-    paths = _images_below(subjects)
-    outside = [path for path in paths if _leads_outside(path, root)]
-    if outside:
-        warnings.warn(
-            f"{root}: {len(outside)} images are left out, they are links to files outside the data set "
-            f"({outside[0].relative_to(root)} leads to {outside[0].resolve()}{', …' if len(outside) > 1 else ''}); "
-            "copy them in",
-            RecontrastWarning,
-            stacklevel=2,
-        )
-    for path in paths:
-        if path in outside:
+    found, outside, misplaced = list[BidsImage](), list[Path](), list[Path]()
+    for path in _images_below(subjects):
+        if _leads_outside(path, root):
+            outside.append(path)
             continue
         try:
-            found.append(BidsImage(path, BidsName.parse(path.name)))
+            name = BidsName.parse(path.name)
         except LayoutError:
             continue
+        if _is_in_place(path.relative_to(root), name.case):
+            found.append(BidsImage(path, name))
+        else:
+            misplaced.append(path)
+    if outside:
+        _warn_of_left_out(
+            root,
+            outside,
+            f"they are links to files outside the data set ({outside[0].name} leads to {outside[0].resolve()}); copy "
+            "them in",
+        )
+    if misplaced:
+        _warn_of_left_out(
+            root,
+            misplaced,
+            "their names say another subject or session than the folder they lie in; rename or move them",
+        )
     return found
 
 
@@ -293,6 +305,19 @@ def _cannot_list(error: OSError) -> None:
         f"{error.filename}: this folder of the data set cannot be read ({error.strerror}); change its permissions, "
         "or leave the subject out"
     ) from error
+
+
+def _warn_of_left_out(root: Path, paths: Sequence[Path], why: str) -> None:
+    names = ", ".join(path.relative_to(root).as_posix() for path in paths[:_NAMED])
+    more = ", …" if len(paths) > _NAMED else ""
+    message = f"{root}: {len(paths)} images are left out, {why}: {names}{more}"
+    warnings.warn(message, RecontrastWarning, stacklevel=3)
+
+
+def _is_in_place(path: Path, case: Case) -> bool:
+    """Whether the folders of a subject and a session that an image lies in are those of its case."""
+    folders = [folder for folder in path.parts[:-1] if folder.startswith(("sub-", "ses-"))]
+    return set(folders) <= set(case.folder.parts)
 
 
 def _leads_outside(path: Path, root: Path) -> bool:
