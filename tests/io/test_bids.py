@@ -19,6 +19,8 @@ from recontrast.io.bids import (
     read_sidecar,
     sidecar_path,
     stray_images,
+    subjects_without_image,
+    warn_of_strays,
     write_description,
     write_sidecar,
 )
@@ -160,6 +162,37 @@ def test_a_session_may_be_named_without_a_folder_of_its_own(tmp_path):
     fill(tmp_path)
     (tmp_path / "sub-01" / "anat" / "sub-01_ses-1_T1w.nii.gz").write_bytes(b"")
     assert Case("01", "1") in by_case(find_images(tmp_path))
+
+
+def test_a_link_to_a_folder_is_not_entered_and_named(tmp_path):
+    fill(tmp_path)
+    (tmp_path / "sub-10").mkdir()
+    (tmp_path / "sub-10" / "ses-1").symlink_to(tmp_path / "sub-02" / "ses-1")
+    (tmp_path / "sub-10" / ".git").symlink_to(tmp_path / "other")  # as DataLad leaves it in a data set of its own
+    with pytest.warns(RecontrastWarning, match=r"1 links to folders are not entered.*: sub-10/ses-1$"):
+        assert len(find_images(tmp_path)) == 2
+    assert not holds_images(tmp_path / "sub-10")
+
+
+def test_what_is_hidden_is_no_image_of_the_data_set(tmp_path):
+    fill(tmp_path)
+    key = tmp_path / "sub-01" / ".git" / "annex" / "objects" / "MD5E-s9--0123.nii.gz"
+    key.parent.mkdir(parents=True)
+    key.write_bytes(b"")
+    assert [path.name for path in stray_images(tmp_path)] == ["stray name.nii.gz"]
+
+
+def test_strays_are_named_of_those_who_are_meant(tmp_path):
+    fill(tmp_path)
+    (tmp_path / "sub-09").mkdir()
+    (tmp_path / "sub-09" / "sub-09_T1w.NII.GZ").write_bytes(b"")
+    both = r"2 files are left out, their names are not BIDS names: sub-01/anat/stray name.nii.gz, sub-09/sub-09_T1w.NII"
+    with pytest.warns(RecontrastWarning, match=both):
+        warn_of_strays(tmp_path)
+    with pytest.warns(RecontrastWarning, match=r"1 files .*: sub-09/sub-09_T1w\.NII\.GZ$"):
+        warn_of_strays(tmp_path, ["02", "09"])
+    warn_of_strays(tmp_path, ["02"])
+    assert subjects_without_image(tmp_path, by_case(find_images(tmp_path))) == ["09"]
 
 
 def test_links_of_datalad_belong_to_the_data_set_even_before_they_are_fetched(tmp_path):

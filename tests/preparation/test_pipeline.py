@@ -206,6 +206,19 @@ def test_stray_names_give_a_warning(settings):
         assert not prepare(settings).failed
 
 
+def test_a_subject_without_an_image_of_a_bids_name_is_named(settings):
+    stray = settings.bids / "sub-07" / "anat" / "sub-07_T1w (1).nii.gz"
+    stray.parent.mkdir(parents=True)
+    stray.write_bytes(b"")
+    (settings.bids / "sub-08").mkdir()
+    with pytest.warns(RecontrastWarning) as told:
+        prepare(settings)
+    words = [str(one.message) for one in told]
+    assert any("1 files are left out" in word and "sub-07_T1w (1).nii.gz" in word for word in words)
+    assert any("2 subjects are left out, they have no image: sub-07, sub-08" in word for word in words)
+    prepare(replace(settings, out=settings.out.with_name("some"), subjects=("01", "02", "03")))
+
+
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [

@@ -130,6 +130,21 @@ def test_sources_of_two_persons_are_no_pair(describe: Describe, data_set: Path) 
     assert not cases["sub-01"].problem
 
 
+def test_a_subject_without_an_image_of_a_bids_name_is_not_dropped(describe: Describe, data_set: Path) -> None:
+    for name in ("sub-07/anat/sub-07_T1w (1).nii.gz", "sub-09/anat/sub-09_T1w.NII.GZ"):
+        (data_set / name).parent.mkdir(parents=True)
+        shutil.copy(data_set / "sub-01" / "anat" / "sub-01_T1w.nii.gz", data_set / name)
+    (data_set / "sub-10").mkdir()
+    with pytest.warns(RecontrastWarning, match=r"2 files are left out.*sub-07_T1w \(1\)\.nii\.gz.*sub-09_T1w\.NII\.GZ"):
+        cases = {case.key: case for case in find_cases(data_set, describe(), Selection())}
+    for key in ("sub-07", "sub-09", "sub-10"):
+        assert cases[key].problem == "has no T1w without a space entity; there is: no image"
+    find_cases(data_set, describe(), Selection(subjects=("01",)))  # nothing is said of those who are not meant
+    about = describe(sources=("T1w", "PDw"), target="", bank=BANK).making("T2w")
+    (case,) = find_cases(data_set, about, Selection(subjects=("10",)))
+    assert case.problem == "has none of T1w, PDw, of which T2w is made; there is: no image"
+
+
 def test_a_data_set_without_an_image_of_a_bids_name_says_what_is_there(
     describe: Describe, tmp_path: Path, make_volume: Callable[..., Volume]
 ) -> None:

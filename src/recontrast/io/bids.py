@@ -6,7 +6,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -161,7 +161,7 @@ def holds_images(root: Path) -> bool:
     Raises:
         LayoutError: A folder in it cannot be read.
     """
-    return next(_walk(subject for subject in root.glob("sub-*") if subject.is_dir()), None) is not None
+    return any(is_nifti(path) for path in _walk(_subject_folders(root)))
 
 
 def find_images(root: Path) -> list[BidsImage]:
@@ -170,18 +170,22 @@ def find_images(root: Path) -> list[BidsImage]:
     Folders `derivatives` and `sourcedata` are not entered. Names that are not BIDS are left out; see `stray_images`.
     Links that lead out of the data set are left out with a warning: what is outside was not handed over. A link whose
     file is not there (DataLad before `datalad get`) is kept, so that its case fails by name. An image in the folder of
-    another subject or session than its name says is left out with a warning, for nobody knows whose it is.
+    another subject or session than its name says is left out with a warning, for nobody knows whose it is. A link to a
+    folder of a subject's is not entered, with a warning.
 
     Raises:
         LayoutError: The folder is absent or has no subject folder, or a folder in it cannot be read.
     """
     if not root.is_dir():
         raise LayoutError(f"{root}: no such folder")
-    subjects = sorted(path for path in root.glob("sub-*") if path.is_dir())
+    subjects = _subject_folders(root)
     if not subjects:
         raise LayoutError(f"{root}: no sub-* folder in it; a BIDS data set is needed (`recontrast simulate` makes one)")
-    found, outside, misplaced = list[BidsImage](), list[Path](), list[Path]()
-    for path in _images_below(subjects):
+    found, links, outside, misplaced = list[BidsImage](), list[Path](), list[Path](), list[Path]()
+    for path in sorted(_walk(subjects)):
+        if not is_nifti(path):
+            links.append(path)
+            continue
         if _leads_outside(path, root):
             outside.append(path)
             continue
@@ -193,31 +197,43 @@ def find_images(root: Path) -> list[BidsImage]:
             found.append(BidsImage(path, name))
         else:
             misplaced.append(path)
-    if outside:
-        _warn_of_left_out(
-            root,
-            outside,
-            f"they are links to files outside the data set ({outside[0].name} leads to {outside[0].resolve()}); copy "
-            "them in",
-        )
-    if misplaced:
-        _warn_of_left_out(
-            root,
-            misplaced,
-            "their names say another subject or session than the folder they lie in; rename or move them",
-        )
+    where = f"{outside[0].name} leads to {outside[0].resolve()}" if outside else ""
+    _warn_of(links, root, "links to folders are not entered; put the folders themselves there")
+    _warn_of(outside, root, f"images are left out, they are links out of the data set ({where}); copy them in")
+    _warn_of(
+        misplaced, root,
+        "images are left out, their names say another subject or session than their folder; rename or move them",
+    )  # fmt: skip
     return found
 
 
 def stray_images(root: Path) -> list[Path]:
     """Images in subject folders whose names are not BIDS names."""
     stray = []
-    for path in _images_below(sorted(path for path in root.glob("sub-*") if path.is_dir())):
+    for path in sorted(_walk(_subject_folders(root))):
         try:
-            BidsName.parse(path.name)
+            if is_nifti(path):
+                BidsName.parse(path.name)
         except LayoutError:
             stray.append(path)
     return stray
+
+
+def warn_of_strays(root: Path, subjects: Collection[str] = ()) -> None:
+    """Warn of the `stray_images` of a data set.
+
+    Args:
+        root: The data set.
+        subjects: Labels of those whose images are meant; empty: all.
+    """
+    stray = [path for path in stray_images(root) if not subjects or _subject_of(path, root) in subjects]
+    _warn_of(stray, root, "files are left out, their names are not BIDS names")
+
+
+def subjects_without_image(root: Path, cases: Iterable[Case]) -> list[str]:
+    """Labels of the subject folders of a data set of which there is no case."""
+    there = {case.subject for case in cases}
+    return [label for label in (_subject_of(path, root) for path in _subject_folders(root)) if label not in there]
 
 
 def by_case(images: Iterable[BidsImage]) -> dict[Case, list[BidsImage]]:
@@ -287,15 +303,24 @@ def write_description(
         write_text(root / "README.md", f"# {name}\n\nMade by Recontrast {version}. See `provenance.json`.\n")
 
 
-def _images_below(folders: Iterable[Path]) -> list[Path]:
-    """Images in folders and below, sorted."""
-    return sorted(_walk(folders))
+def _subject_folders(root: Path) -> list[Path]:
+    return sorted(path for path in root.glob("sub-*") if path.is_dir())
+
+
+def _subject_of(path: Path, root: Path) -> str:
+    """Label of the subject whose folder a path is or lies in."""
+    return path.relative_to(root).parts[0].removeprefix("sub-")
 
 
 def _walk(folders: Iterable[Path]) -> Iterator[Path]:
-    """Images in folders and below, as they come; unlike `rglob` this says which folder cannot be read."""
+    """Images in folders and below, and links to folders, which are not entered, as they come; nothing hidden.
+
+    Unlike `rglob` this says which folder cannot be read.
+    """
     for folder in folders:
-        for parent, _, names in os.walk(folder, onerror=_cannot_list):
+        for parent, below, names in os.walk(folder, onerror=_cannot_list):
+            below[:] = [name for name in below if not name.startswith(".")]  # those of git hold images of any name
+            yield from (path for name in below if (path := Path(parent) / name).is_symlink())
             paths = [Path(parent) / name for name in names if is_nifti(Path(name))]
             yield from (path for path in paths if not path.name.startswith((PARTIAL, ".")))
 
@@ -307,11 +332,12 @@ def _cannot_list(error: OSError) -> None:
     ) from error
 
 
-def _warn_of_left_out(root: Path, paths: Sequence[Path], why: str) -> None:
-    names = ", ".join(path.relative_to(root).as_posix() for path in paths[:_NAMED])
-    more = ", …" if len(paths) > _NAMED else ""
-    message = f"{root}: {len(paths)} images are left out, {why}: {names}{more}"
-    warnings.warn(message, RecontrastWarning, stacklevel=3)
+def _warn_of(paths: Sequence[Path], root: Path, what: str) -> None:
+    """Warn of paths in a data set, where there are any; `what` follows their number."""
+    if paths:
+        names = ", ".join(path.relative_to(root).as_posix() for path in paths[:_NAMED])
+        message = f"{root}: {len(paths)} {what}: {names}{' …' if len(paths) > _NAMED else ''}"
+        warnings.warn(message, RecontrastWarning, stacklevel=3)
 
 
 def _is_in_place(path: Path, case: Case) -> bool:

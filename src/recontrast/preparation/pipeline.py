@@ -18,7 +18,15 @@ from recontrast.config import to_plain
 from recontrast.errors import ConfigError, DataError, MissingContrastError, RecontrastWarning, UnknownNameError
 from recontrast.execution.attempts import without_case
 from recontrast.execution.workers import Outcome, Summary, failures, run_cases
-from recontrast.io.bids import BidsImage, Case, by_case, find_images, stray_images, write_description
+from recontrast.io.bids import (
+    BidsImage,
+    Case,
+    by_case,
+    find_images,
+    subjects_without_image,
+    warn_of_strays,
+    write_description,
+)
 from recontrast.io.tables import write_table
 from recontrast.preparation.brain import TOOLS
 from recontrast.preparation.by_hand import (
@@ -34,7 +42,7 @@ from recontrast.preparation.normalize import SCALES, ScaleSettings
 from recontrast.preparation.quality import QUALITY_COLUMNS, duplicates
 from recontrast.preparation.recipes import PREPARATIONS, traits_of
 from recontrast.preparation.selection import candidates, common_contrasts, parse_contrasts
-from recontrast.preparation.splits import choose_splits, known_subjects, read_splits, write_splits
+from recontrast.preparation.splits import bare, choose_splits, known_subjects, read_splits, write_splits
 
 log = logging.getLogger(__name__)
 
@@ -263,20 +271,18 @@ def _with_cohort_scale(
 
 
 def _chosen(settings: PrepareSettings, cases: dict[Case, list[BidsImage]]) -> dict[Case, list[BidsImage]]:
-    if settings.subjects:
-        wanted = known_subjects(settings.subjects, {case.subject for case in cases}, "subjects")
-        cases = {case: images for case, images in cases.items() if case.subject in wanted}
-    folders = {f"sub-{case.subject}" for case in cases}
-    stray = [path.relative_to(settings.bids) for path in stray_images(settings.bids)]
-    names = [str(path) for path in stray if path.parts[0] in folders]
-    if names:
+    asked = {bare(subject) for subject in settings.subjects}
+    warn_of_strays(settings.bids, asked)
+    without = [label for label in subjects_without_image(settings.bids, cases) if not asked or label in asked]
+    if without:
+        names = ", ".join(f"sub-{label}" for label in without[:5]) + (" …" if len(without) > 5 else "")
         warnings.warn(
-            f"{settings.bids}: {len(names)} files are left out, their names are not BIDS names: {', '.join(names[:5])}"
-            + (" …" if len(names) > 5 else ""),
+            f"{settings.bids}: {len(without)} subjects are left out, they have no image: {names}",
             RecontrastWarning,
             stacklevel=3,
         )
-    return cases
+    wanted = known_subjects(settings.subjects, {case.subject for case in cases}, "subjects")
+    return {case: images for case, images in cases.items() if not wanted or case.subject in wanted}
 
 
 def _contrasts(settings: PrepareSettings, cases: Mapping[Case, Sequence[BidsImage]]) -> list[str]:

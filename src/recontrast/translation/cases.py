@@ -10,7 +10,18 @@ from pathlib import Path
 
 from recontrast.contrasts import Contrast
 from recontrast.errors import ConfigError, DataError, FormatError, LayoutError, MissingContrastError, RecontrastWarning
-from recontrast.io.bids import BidsImage, BidsName, Case, by_case, find_images, is_bids, read_sidecar, stray_images
+from recontrast.io.bids import (
+    BidsImage,
+    BidsName,
+    Case,
+    by_case,
+    find_images,
+    is_bids,
+    read_sidecar,
+    stray_images,
+    subjects_without_image,
+    warn_of_strays,
+)
 from recontrast.io.nifti import EXTENSIONS, is_nifti
 from recontrast.preparation.cohort import PreparedCohort, read_cohort
 from recontrast.preparation.normalize import Scale, ScaleSettings
@@ -224,12 +235,14 @@ def _bids_cases(root: Path, about: TranslatorDescription, selection: Selection) 
         stray = [path.relative_to(root).as_posix() for path in stray_images(root)]
         there = f"; there is: {', '.join(stray[:3])}{', …' if len(stray) > 3 else ''}" if stray else ""
         raise LayoutError(f"{root}: no image with a BIDS name (sub-01/anat/sub-01_T1w.nii.gz) in it{there}")
+    groups |= {Case(label): [] for label in subjects_without_image(root, groups)}
     splits: dict[str, str] = {}
     if selection.split:
         if not (root / "splits.tsv").is_file():
             raise ConfigError(f"--split {selection.split}: {root} has no splits.tsv; choose with --subjects")
         splits = read_splits(root / "splits.tsv")
     chosen = _chosen(groups, selection, splits, root)
+    warn_of_strays(root, {case.subject for case in chosen})
     return [
         _bids_case(case, groups[case], about, selection, harmonised)
         for case in chosen
@@ -268,7 +281,8 @@ def _ways(there: Collection[str], about: TranslatorDescription, selection: Selec
 
 def _no_source(about: TranslatorDescription, there: Iterable[str]) -> str:
     """Why a translator that takes whatever there is cannot make its target."""
-    return f"has none of {', '.join(about.sources)}, of which {about.target} is made; there is: {', '.join(there)}"
+    found = ", ".join(there) or "no image"
+    return f"has none of {', '.join(about.sources)}, of which {about.target} is made; there is: {found}"
 
 
 def _empty_case(case: Case, target: str, harmonised: str = "") -> TranslationCase:
