@@ -16,6 +16,7 @@ from recontrast.errors import (
 )
 from recontrast.io.nifti import write_volume
 from recontrast.preparation.bank import Bank
+from recontrast.preparation.cohort import Preparation
 from recontrast.preparation.normalize import Scale
 from recontrast.preparation.pipeline import PrepareSettings, prepare
 from recontrast.translation.cases import Selection, find_cases, output_name, stem
@@ -188,6 +189,19 @@ def test_a_subject_that_a_person_rejected_is_not_called_unknown(
     assert list(told()) == ["sub-02", "sub-03_ses-1"]
     with pytest.raises(UnknownNameError, match="unknown subject in --subjects: '09'"):
         told("09")
+
+
+def test_a_folder_prepared_by_another_recipe_is_refused(describe: Describe, data_set: Path, tmp_path: Path) -> None:
+    """Its images were given to the network as if they were of the kind that it learned from."""
+    prepared = tmp_path / "prepared"
+    prepare(PrepareSettings(
+        bids=data_set, out=prepared, contrasts=("T1w",), test=("02",), subjects=("01", "02"), workers=1,
+    ))  # fmt: skip
+    for learned in (None, Preparation(grid="T1w")):
+        assert not any(case.problem for case in find_cases(prepared, describe(preparation=learned), Selection()))
+    about = describe(preparation=Preparation(recipe="t1-linear", grid="T1w"))
+    with pytest.raises(ConfigError, match=r"prepared: recipe is native, was t1-linear"):
+        find_cases(prepared, about, Selection())
 
 
 def test_several_files_of_one_contrast_are_not_guessed(describe: Describe, data_set: Path) -> None:

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import warnings
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from recontrast.errors import GeometryError, IntensityError, RecontrastWarning
-from recontrast.translation.checks import fit_source, require_finite_images, require_one_grid, warn_of_spacing
+from recontrast.errors import ConfigError, GeometryError, IntensityError, RecontrastWarning
+from recontrast.preparation.cohort import Preparation, PreparedCohort
+from recontrast.preparation.normalize import ScaleSettings
+from recontrast.translation.checks import (
+    fit_source,
+    require_finite_images,
+    require_one_grid,
+    require_same_preparation,
+    warn_of_spacing,
+)
 from recontrast.translation.description import TranslatorDescription
 from recontrast.volume import Volume
 
@@ -49,3 +61,58 @@ def test_voxels_of_another_size_than_in_training_are_warned_of(
         warn_of_spacing(image(1.0, 1.5, slices), about, "sub-01")
     assert [str(warning.message).startswith("sub-01: voxels of 1x1.5x") for warning in given] == [True] * warned
     assert all(warning.category is RecontrastWarning for warning in given)
+
+
+@pytest.fixture
+def cohort(tmp_path: Path) -> Callable[..., PreparedCohort]:
+    """A prepared folder without cases, made with these settings."""
+
+    def make(**settings: Any) -> PreparedCohort:
+        (tmp_path / "provenance.json").write_text(json.dumps({"stage": "prepare", "settings": settings}))
+        return PreparedCohort(tmp_path, ScaleSettings(), (), {}, Preparation(**settings))
+
+    return make
+
+
+LEARNED = Preparation(recipe="t1-linear", grid="T1w", size=(128, 128, 128))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"recipe": "native", "size": ()},
+            r"recipe is native, was t1-linear .*size is the recipe.s own, was 128",
+        ),
+        (
+            {"size": (96, 96, 96)},
+            r": size is 96 96 96, was 128 128 128 for the images that the translator",
+        ),
+    ],
+)
+def test_a_folder_of_another_preparation_is_refused(
+    describe: Callable[..., TranslatorDescription],
+    cohort: Callable[..., PreparedCohort],
+    change: dict[str, Any],
+    words: str,
+) -> None:
+    made = {**dataclasses.asdict(LEARNED), **change}
+    with pytest.raises(ConfigError, match=words):
+        require_same_preparation(cohort(**made), describe(preparation=LEARNED))
+
+
+def test_a_folder_on_the_grid_of_another_contrast_is_doubtful(
+    describe: Callable[..., TranslatorDescription], cohort: Callable[..., PreparedCohort]
+) -> None:
+    with pytest.warns(RecontrastWarning, match=r"lie on the grid of FLAIR, .* learned from on that of T1w"):
+        require_same_preparation(
+            cohort(**{**dataclasses.asdict(LEARNED), "grid": "FLAIR"}), describe(preparation=LEARNED)
+        )
+
+
+def test_who_does_not_say_how_images_were_prepared_is_believed(
+    describe: Callable[..., TranslatorDescription], cohort: Callable[..., PreparedCohort]
+) -> None:
+    require_same_preparation(cohort(**dataclasses.asdict(LEARNED)), describe(preparation=LEARNED))
+    require_same_preparation(cohort(recipe="brats", size=(32, 32)), describe())  # an older translator
+    require_same_preparation(cohort(), describe(preparation=LEARNED))  # an older folder

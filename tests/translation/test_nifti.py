@@ -13,18 +13,21 @@ import pytest
 from tests.translation.conftest import TORCH
 
 from recontrast.errors import OutputError
-from recontrast.io.bids import read_sidecar
+from recontrast.io.bids import read_sidecar, write_sidecar
 from recontrast.io.nifti import read_header, read_volume, write_volume
 from recontrast.io.tables import read_table
+from recontrast.preparation.cohort import Preparation
 from recontrast.preparation.normalize import fit_scale
 from recontrast.provenance import sha256_of
 from recontrast.relaxometry.coverage import fit_coverage
+from recontrast.translation.cases import TranslationCase
 from recontrast.translation.command import TranslateSettings, translate
 from recontrast.translation.description import read_description
 from recontrast.translation.distance import TrainingDistribution, save_distribution
 from recontrast.translation.maps import rarity_path
-from recontrast.translation.nifti import windows_asked_for
+from recontrast.translation.nifti import _is_raw, windows_asked_for
 from recontrast.translation.support import save_training_signals
+from recontrast.translation.translator import load_translator
 from recontrast.volume import Volume
 
 
@@ -102,6 +105,25 @@ def test_an_image_without_what_is_wanted_beside_it_is_not_finished(
             assert rarity_path(image).is_file() == settings.rarity
             assert "1 were finished before" in translate(settings).done[0]
         assert (read_sidecar(image)["DistanceFromTraining"] is None) == (number == 1)
+
+
+@pytest.mark.parametrize(
+    ("sidecar", "raw"),
+    [
+        ({}, True),
+        ({"SourceGrid": {}, "Recipe": "fixed-scale"}, False),
+        ({"SourceGrid": {}}, False),  # an older version did not name the recipe
+        ({"SourceGrid": {}, "Recipe": "native"}, True),
+    ],
+)
+def test_an_image_of_another_recipe_is_prepared_again(
+    save: Callable[..., Path], tmp_path: Path, sidecar: dict[str, object], raw: bool
+) -> None:
+    source = tmp_path / "sub-01_desc-prepared_T1w.nii.gz"
+    write_sidecar(source, sidecar)
+    case = TranslationCase(key="sub-01", output=Path("x.nii.gz"), sources={"T1w": source})
+    translator = load_translator(save(preparation=Preparation(recipe="fixed-scale", grid="T1w")))
+    assert _is_raw(case, translator) == raw
 
 
 def test_windows_decide_only_where_they_were_asked_for(tmp_path: Path) -> None:

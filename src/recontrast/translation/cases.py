@@ -28,6 +28,7 @@ from recontrast.preparation.normalize import Scale, ScaleSettings
 from recontrast.preparation.selection import FOLDER, candidates, select_images
 from recontrast.preparation.splits import known_subjects, read_splits
 from recontrast.provenance import FILE_NAME
+from recontrast.translation.checks import require_same_preparation
 from recontrast.translation.description import TranslatorDescription
 
 SYNTHETIC = "synthetic"
@@ -82,7 +83,8 @@ def find_cases(source: Path, about: TranslatorDescription, selection: Selection)
     Raises:
         FormatError: The input does not exist or is no image.
         LayoutError: No image is found.
-        ConfigError: A choice that has no meaning for this kind of input or this translator, or an unknown subject.
+        ConfigError: A choice that has no meaning for this kind of input or this translator, an unknown subject, or a
+            folder that was prepared by another recipe than the images the translator learned from.
         MissingContrastError: A single file is given, and further sources are needed.
     """
     if selection.harmonise:
@@ -294,6 +296,7 @@ def _empty_case(case: Case, target: str, harmonised: str = "") -> TranslationCas
 def _prepared_cases(
     cohort: PreparedCohort, about: TranslatorDescription, selection: Selection
 ) -> list[TranslationCase]:
+    require_same_preparation(cohort, about)
     splits = read_splits(cohort.folder / "splits.tsv")
     ready = {case.case: case for case in cohort.cases}
     failed = {Case.parse(key): reason for key, reason in cohort.failed.items()}

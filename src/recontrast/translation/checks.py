@@ -1,4 +1,4 @@
-"""What is asked of source images before they are translated."""
+"""What is asked of source images, and of folders of them, before they are translated."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from recontrast.errors import IntensityError, RecontrastWarning
+from recontrast.errors import ConfigError, IntensityError, RecontrastWarning
+from recontrast.preparation.cohort import PreparedCohort, prepared_settings
 from recontrast.preparation.normalize import Scale, fit_scale
 from recontrast.translation.description import TranslatorDescription
 from recontrast.translation.slices import ras_spacing
@@ -69,6 +70,42 @@ def warn_of_spacing(grid: Volume, description: TranslatorDescription, where: str
             RecontrastWarning,
             stacklevel=4,
         )
+
+
+def require_same_preparation(cohort: PreparedCohort, description: TranslatorDescription) -> None:
+    """Refuse a prepared folder whose images were placed by another recipe than those the translator learned from.
+
+    The grid of another contrast is doubtful only: raw images are treated the same where that contrast is not there. A
+    folder or a translator of an older version, which does not say how it was prepared, is believed.
+
+    Args:
+        cohort: The folder.
+        description: The translator.
+
+    Raises:
+        ConfigError: Recipe or size differ; the message says which.
+    """
+    here, learned = cohort.preparation, description.preparation
+    if learned is None or "recipe" not in prepared_settings(cohort.folder):
+        return
+    pairs = {"recipe": (here.recipe, learned.recipe), "size": (_size(here.size), _size(learned.size))}
+    different = [f"{name} is {now}, was {then}" for name, (now, then) in pairs.items() if now != then]
+    if different:
+        raise ConfigError(
+            f"{cohort.folder}: {' and '.join(different)} for the images that the translator learned from; translate "
+            "the raw scans, which are prepared as those were, or prepare a folder in the same way"
+        )
+    if here.grid and learned.grid and here.grid != learned.grid:
+        warnings.warn(
+            f"{cohort.folder}: its images lie on the grid of {here.grid}, those that the translator learned from on "
+            f"that of {learned.grid}; the result may be poor: prepare with --grid {learned.grid}, where that is there",
+            RecontrastWarning,
+            stacklevel=3,
+        )
+
+
+def _size(size: Sequence[int]) -> str:
+    return " ".join(map(str, size)) or "the recipe's own"
 
 
 def _mm(values: Sequence[float]) -> str:

@@ -152,10 +152,12 @@ def _hashes(case: TranslationCase, job: Job, facts: Mapping[str, Any]) -> dict[s
 
 
 def _is_raw(case: TranslationCase, translator: Translator) -> bool:
-    """Whether the images of a case must be prepared before the network sees them."""
-    if case.prepared or not needs_preparing(translator.description):
+    """Whether the images of a case must be prepared before the network sees them; by another recipe is not prepared."""
+    learned = translator.description.preparation
+    if case.prepared or learned is None or not needs_preparing(translator.description):
         return False
-    return not all("SourceGrid" in read_sidecar(path) for path in case.sources.values())
+    sidecars = [read_sidecar(path) for path in case.sources.values()]
+    return not all("SourceGrid" in one and one.get("Recipe", learned.recipe) == learned.recipe for one in sidecars)
 
 
 def _declared(case: TranslationCase, label: str) -> bool | None:
