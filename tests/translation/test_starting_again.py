@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +16,10 @@ from recontrast.atomic import PARTIAL
 from recontrast.errors import ConfigError, OutputError
 from recontrast.io.bids import find_images
 from recontrast.io.nifti import write_volume
+from recontrast.translation import command
 from recontrast.translation.command import TranslateSettings, translate
 from recontrast.translation.description import Member
+from recontrast.translation.output import read_cases
 from recontrast.volume import Volume
 
 
@@ -109,6 +113,27 @@ def test_stopped_in_the_middle_nothing_finished_is_lost(
     assert "1 were finished before" in translate(settings).done[0]
     assert images[0].stat().st_mtime_ns == before
     assert len(list(out.rglob("*.nii.gz"))) == 3
+
+
+def test_two_runs_into_one_folder_keep_the_rows_and_hashes_of_each_other(
+    save: Callable[..., Path], data_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a job array with some `--subjects` each: one starts and ends while the other is at work."""
+    settings = TranslateSettings(run=save(), input=data_set, out=tmp_path / "out", subjects=("01",), **TORCH)
+    translate_all = command._translate_all
+
+    def meanwhile(*arguments: Any) -> Any:
+        monkeypatch.setattr(command, "_translate_all", translate_all)
+        translate(dataclasses.replace(settings, subjects=("02", "03")))
+        return translate_all(*arguments)
+
+    monkeypatch.setattr(command, "_translate_all", meanwhile)
+    translate(settings)
+    table = read_cases(settings.out)
+    assert dict(zip(table["case"], table["status"], strict=True)) == {
+        "sub-01": "ok", "sub-02": "ok", "sub-03_ses-1": "failed", "sub-03_ses-2": "ok",
+    }  # fmt: skip
+    assert len(json.loads((settings.out / "provenance.json").read_text())["inputs"]) == 3
 
 
 def test_derivatives_of_the_input_are_a_good_place(save: Callable[..., Path], data_set: Path) -> None:

@@ -24,7 +24,6 @@ from recontrast.translation.maps import UNCERTAINTY, error_bar_words
 from recontrast.translation.nifti import Job, translate_case, windows_asked_for
 from recontrast.translation.output import (
     KEPT,
-    STAGE,
     CaseReport,
     check_leftovers,
     check_place,
@@ -36,6 +35,7 @@ from recontrast.translation.output import (
     relative,
     summary_lines,
     write_cases,
+    write_record,
 )
 from recontrast.translation.settings import DType, TranslateSettings
 
@@ -92,15 +92,15 @@ def translate(settings: TranslateSettings) -> Summary:
         return _translate_file(cases[0], translator, settings)
     job = Job(translator, settings.out, settings)
     deciding = _deciding(settings, translator)
-    inputs = open_folder(settings.out, deciding)
+    open_folder(settings.out, deciding)
     before = read_cases(settings.out)
-    earlier = check_leftovers(settings.out, before, cases, about.weights_sha256)
+    check_leftovers(settings.out, before, cases, about.weights_sha256)
     if settings.input.is_file():
         check_single(settings.out, cases[0])
     for outdated in made_before(settings.out, before, cases):
         forget(outdated)
-    extra = {"deciding": deciding, "translator": job.facts_of(job.translator)["Translator"]}
-    provenance.write_provenance(settings.out, STAGE, settings, extra={**extra, "inputs": inputs})
+    facts = {"deciding": deciding, "translator": job.facts_of(job.translator)["Translator"]}
+    write_record(settings.out, settings, facts)
     write_description(
         settings.out,
         f"Synthetic {about.target} images",
@@ -114,11 +114,9 @@ def translate(settings: TranslateSettings) -> Summary:
         reports, failed = {cases[0].key: report}, dict[str, str]()
     else:
         reports, failed = _translate_all(cases, job)
-    write_cases(settings.out, cases, reports, failed, earlier, about.weights_sha256)
+    write_cases(settings.out, cases, reports, failed, about.weights_sha256)
+    write_record(settings.out, settings, facts, [report.hashes for report in reports.values()])
     lines = summary_lines(cases, reports, failed, settings.out, about, harmonise=settings.harmonise)
-    for report in reports.values():
-        inputs.update(report.hashes)
-    provenance.write_provenance(settings.out, STAGE, settings, extra={**extra, "inputs": inputs})
     made = [about.given(case.sources) for case in cases if case.key in reports] or [about]
     return Summary([*lines, *error_bar_words(made, settings.uncertainty)], failed)
 

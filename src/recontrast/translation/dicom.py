@@ -30,7 +30,6 @@ from recontrast.preparation.mask import require_signal
 from recontrast.translation.cases import TranslationCase
 from recontrast.translation.output import (
     DISTANCE,
-    STAGE,
     CaseReport,
     check_leftovers,
     image_sidecar,
@@ -39,6 +38,7 @@ from recontrast.translation.output import (
     read_cases,
     relative,
     write_cases,
+    write_record,
 )
 from recontrast.translation.raw import translate_raw
 from recontrast.volume import Volume
@@ -111,26 +111,24 @@ def translate_dicom(settings: TranslateSettings, translator: Translator, decidin
     _refuse_ignored(settings, about)
     inventory = find_series(settings.input)
     cases = find_dicom_cases(inventory, about, settings.contrast, settings.input)
-    inputs = open_folder(out, {**deciding, "contrast": list(settings.contrast)})
-    rows = [case.row() for case in cases]
-    before = read_cases(out)
-    earlier = check_leftovers(out, before, rows, about.weights_sha256)
-    for outdated in made_before(out, before, rows):
-        _forget(outdated)
-    extra = {
+    facts = {
         "deciding": {**deciding, "contrast": list(settings.contrast)},
         "translator": {"weights_sha256": about.weights_sha256, "preset": about.preset},
     }
-    provenance.write_provenance(out, STAGE, settings, extra={**extra, "inputs": inputs})
+    open_folder(out, facts["deciding"])
+    rows = [case.row() for case in cases]
+    before = read_cases(out)
+    check_leftovers(out, before, rows, about.weights_sha256)
+    for outdated in made_before(out, before, rows):
+        _forget(outdated)
+    write_record(out, settings, facts)
     failed = {case.key: case.problem for case in cases if case.problem and not case.skipped}
     work = {case.key: (case, translator, settings) for case in cases if not case.problem}
     outcomes = run_cases(_translate, work, workers=settings.workers + 1, description="translate", threads=True)
     failed.update(failures(outcomes))
     reports = {outcome.case: outcome.value for outcome in outcomes if outcome.error is None}
-    write_cases(out, rows, reports, failed, earlier, about.weights_sha256)
-    for report in reports.values():
-        inputs.update(report.hashes)
-    provenance.write_provenance(out, STAGE, settings, extra={**extra, "inputs": inputs})
+    write_cases(out, rows, reports, failed, about.weights_sha256)
+    write_record(out, settings, facts, [report.hashes for report in reports.values()])
     failed.update({str(path): reason for path, reason in inventory.problems.items()})
     skipped = sum(case.skipped for case in cases)
     line = f"{len(reports)} synthetic {about.target} series in {out}"

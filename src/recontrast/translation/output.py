@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,8 +88,8 @@ def check_place(source: Path, out: Path, target: str) -> None:
             )
 
 
-def open_folder(out: Path, deciding: Mapping[str, Any]) -> dict[str, str]:
-    """Make or take over an output folder; return the input hashes of earlier runs.
+def open_folder(out: Path, deciding: Mapping[str, Any]) -> None:
+    """Make or take over an output folder.
 
     Args:
         out: The folder.
@@ -100,18 +100,13 @@ def open_folder(out: Path, deciding: Mapping[str, Any]) -> dict[str, str]:
         OutputError: It cannot be written.
     """
     make_folder(out)
-    path = out / provenance.FILE_NAME
-    if not path.is_file():
+    if not (out / provenance.FILE_NAME).is_file():
         if any(not item.name.startswith(".") for item in out.iterdir()):
             raise ConfigError(
                 f"{out}: holds other files and was not made by `recontrast translate`; name another folder"
             )
-        return {}
-    try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-        earlier, inputs = dict(before["deciding"]), dict(before["inputs"])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise ConfigError(f"{out}: was not made by `recontrast translate`; name another folder") from None
+        return
+    earlier, _ = _recorded(out)
     changed = [
         f"{key} was {_given(earlier, key)}, is now {_given(deciding, key)}"
         for key in {**earlier, **deciding}
@@ -121,7 +116,30 @@ def open_folder(out: Path, deciding: Mapping[str, Any]) -> dict[str, str]:
         raise ConfigError(
             f"{out}: holds images made with other settings ({'; '.join(changed)}); name another folder, or remove it"
         )
-    return inputs
+
+
+def write_record(out: Path, settings: Any, facts: Mapping[str, Any], hashes: Iterable[Mapping[str, str]] = ()) -> None:
+    """Write `provenance.json`, with the hashes of all inputs so far: other runs may write into the folder meanwhile.
+
+    Args:
+        out: The folder.
+        settings: Of the command.
+        facts: What else the file says.
+        hashes: Input file to SHA-256, of each case of this run.
+    """
+    inputs = _recorded(out)[1] if (out / provenance.FILE_NAME).is_file() else {}
+    for own in hashes:
+        inputs.update(own)
+    provenance.write_provenance(out, STAGE, settings, extra={**facts, "inputs": inputs})
+
+
+def _recorded(out: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Settings that decided the images of a folder, and the hashes of their inputs."""
+    try:
+        before = json.loads((out / provenance.FILE_NAME).read_text(encoding="utf-8"))
+        return dict(before["deciding"]), dict(before["inputs"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ConfigError(f"{out}: was not made by `recontrast translate`; name another folder") from None
 
 
 def _given(settings: Mapping[str, Any], key: str) -> str:
@@ -142,10 +160,8 @@ def read_cases(out: Path) -> pd.DataFrame:
     return table
 
 
-def check_leftovers(
-    out: Path, table: pd.DataFrame, cases: Sequence[TranslationCase], weights_sha256: str
-) -> pd.DataFrame:
-    """Rows of an earlier run's cases that are not among `cases`, which stay in the folder and its table.
+def check_leftovers(out: Path, table: pd.DataFrame, cases: Sequence[TranslationCase], weights_sha256: str) -> None:
+    """Refuse a folder that would hold images of two translators.
 
     Args:
         out: The folder.
@@ -154,18 +170,22 @@ def check_leftovers(
         weights_sha256: Of the translator.
 
     Raises:
-        ConfigError: They were made by another translator: the folder would hold images of two.
+        ConfigError: Images that would not be made again were made by another translator.
     """
-    again = table["case"].isin([case.key for case in cases])
-    failed = (table["status"] == "failed") & table["case"].isin([case.case.key for case in cases if case.case])
-    others = table[~(again | failed)]  # a session without a source failed before, and is harmonised now
+    others = _leftovers(table, cases)
     foreign = others[(others["status"] == "ok") & (others["weights_sha256"] != weights_sha256)]
     if len(foreign):
         raise ConfigError(
             f"{out}: holds {len(foreign)} images of another translator that would not be made again "
             f"({', '.join(foreign['case'][:3])}{' …' if len(foreign) > 3 else ''}); name another folder, or remove it"
         )
-    return others[list(COLUMNS)]
+
+
+def _leftovers(table: pd.DataFrame, cases: Sequence[TranslationCase]) -> pd.DataFrame:
+    """Rows of other runs' cases that are not among `cases`, which stay in the folder and its table."""
+    again = table["case"].isin([case.key for case in cases])
+    failed = (table["status"] == "failed") & table["case"].isin([case.case.key for case in cases if case.case])
+    return table[~(again | failed)]  # a session without a source failed before, and is harmonised now
 
 
 def check_single(out: Path, case: TranslationCase) -> None:
@@ -299,10 +319,13 @@ def write_cases(
     cases: Sequence[TranslationCase],
     reports: Mapping[str, CaseReport],
     failed: Mapping[str, str],
-    earlier: pd.DataFrame,
     weights_sha256: str,
 ) -> None:
-    """Write `cases.tsv`: every case that was asked for, and those of earlier runs."""
+    """Write `cases.tsv`: every case that was asked for, and those of other runs, which may have ended meanwhile.
+
+    Raises:
+        FormatError: Another table has taken its place.
+    """
     rows = []
     for case in cases:
         report = reports.get(case.key)
@@ -322,7 +345,8 @@ def write_cases(
             }
         )
     table = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
-    together = pd.concat([earlier.astype(object), table]) if len(earlier) else table
+    others = _leftovers(read_cases(out), cases)[list(COLUMNS)]
+    together = pd.concat([others.astype(object), table]) if len(others) else table
     write_table(out / TABLE, together.sort_values("case", kind="stable"))
 
 
