@@ -77,6 +77,25 @@ def test_the_sidecar_says_how_a_source_was_acquired(save: Callable[..., Path], d
     assert read_volume(made["02"]).data.max() == pytest.approx(1000)
 
 
+def test_a_sidecar_that_is_damaged_now_leaves_no_outdated_image(
+    save: Callable[..., Path], data_set: Path, tmp_path: Path
+) -> None:
+    run = save(
+        sources=("T1w", "PDw"),
+        target="",
+        bank=Bank(sources=("T1w", "PDw"), targets={"T2w": Scale("fixed", 0.0, 1000.0)}),
+        acquisition={"T1w": {"InversionTime": (0.0, 0.5)}},
+    )
+    given = TranslateSettings(run=run, input=data_set, out=tmp_path / "out", target="T2w", **TORCH)
+    assert not translate(given).failed
+    (data_set / "sub-02/anat/sub-02_T1w.json").write_text("{")
+    summary = translate(given)
+    assert "sub-02_T1w.json: not valid JSON" in summary.failed["sub-02"]
+    assert not list((given.out / "sub-02").rglob("*.nii.gz"))
+    assert not list((given.out / "sub-02").rglob("*.json"))
+    assert "3 were finished before" in summary.done[0]
+
+
 def test_error_bars_are_those_of_the_sources_that_a_case_has(
     describe: Callable[..., TranslatorDescription], data_set: Path, tmp_path: Path
 ) -> None:

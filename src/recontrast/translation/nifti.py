@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recontrast import provenance
-from recontrast.errors import FormatError
+from recontrast.errors import DataError, FormatError
 from recontrast.io.bids import read_sidecar, write_sidecar
 from recontrast.io.nifti import read_header, read_volume, write_volume
 from recontrast.preparation.acquisition import acquisition_of
@@ -84,10 +84,8 @@ def translate_case(case: TranslationCase, job: Job) -> CaseReport:
     Raises:
         RecontrastError: Whatever is wrong with the case.
     """
-    image, acquired = job.out / case.output, dict[str, dict[str, float]]()
-    if job.translator.description.acquisition is not None:
-        acquired = {label: acquisition_of(read_sidecar(path)) for label, path in case.sources.items()}
-    translator = job.translator.given(case.sources, acquired)
+    image = job.out / case.output
+    translator = job.translator.given(case.sources, _acquired(case, job))
     hashes = _hashes(case, job, job.facts_of(translator))
     facts = {"Sources": list(hashes), "SourcesSHA256": list(hashes.values()), **job.facts_of(translator)}
     take_back(job.out, case.output)
@@ -123,6 +121,17 @@ def translate_case(case: TranslationCase, job: Job) -> CaseReport:
     write_sidecar(image, {**stated, "SkullStripped": stripped, **facts})
     engine = made.choice.engine
     return CaseReport(hashes, engine.name, engine.precision, kept=False)
+
+
+def _acquired(case: TranslationCase, job: Job) -> dict[str, dict[str, float]]:
+    """How each source was acquired, where the network is told; with a damaged sidecar an earlier image is outdated."""
+    if job.translator.description.acquisition is None:
+        return {}
+    try:
+        return {label: acquisition_of(read_sidecar(path)) for label, path in case.sources.items()}
+    except DataError:
+        forget(job.out / case.output)
+        raise
 
 
 def _has_everything(image: Path, sidecar: Mapping[str, Any], translator: Translator, case: TranslationCase) -> bool:
