@@ -75,6 +75,15 @@ def test_label_maps_with_high_numbers_and_odd_names(store, head, tmp_path):
     np.testing.assert_array_equal(regions["LeftWhiteMatter"].data, head().data > 500)
 
 
+@pytest.mark.parametrize("index", ["", "n/a", "one", "1.5", "inf"])
+def test_a_label_table_whose_index_is_no_whole_number_is_named(store, head, tmp_path, index):
+    images = store("sub-01_dseg.nii.gz")
+    table = tmp_path / "raw" / "sub-01" / "anat" / "sub-01_dseg.tsv"
+    table.write_text(f"index\tname\n1\tCSF\n{index}\tGM\n")
+    with pytest.raises(FormatError, match=r"sub-01_dseg\.tsv: row 2 \(GM\): index '.*' must be a whole number"):
+        read_regions(find_regions(CASE, images, None, [""]), head(), "sub-01")
+
+
 def test_a_label_map_without_names_gives_a_warning(store):
     images = store("sub-01_dseg.nii.gz")
     with pytest.warns(RecontrastWarning, match=r"sub-01_dseg\.tsv"):

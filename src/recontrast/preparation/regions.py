@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import warnings
 from collections.abc import Iterable, Sequence
@@ -105,6 +106,9 @@ def read_regions(
         grid: Grid of the case; its orientation is RAS.
         what: Names the case in warnings.
         transform: World of `grid` to world of the regions (4x4); left out: they are one.
+
+    Raises:
+        FormatError: A table of label names is damaged, or a file cannot be read.
     """
     regions: dict[str, Volume] = {}
     for file in files:
@@ -150,8 +154,17 @@ def _label(text: str) -> str:
 def _label_names(table: Path) -> dict[int, str]:
     content = read_table(table, text_columns=("name",))
     require_columns(table, content, ("index", "name"))
-    rows = zip(content["index"], content["name"], strict=True)
-    return {int(index): _label(str(name)) for index, name in rows if int(index) != 0 and _label(str(name))}
+    names: dict[int, str] = {}
+    for row, (index, name) in enumerate(zip(content["index"], content["name"], strict=True), start=1):
+        try:
+            number = float(index)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not number.is_integer():
+            raise FormatError(f"{table}: row {row} ({name}): index '{index}' must be a whole number; correct it")
+        if number != 0 and _label(str(name)):
+            names[int(number)] = _label(str(name))
+    return names
 
 
 def _below(folder: Path, case: Case) -> list[BidsImage]:
