@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -18,6 +20,15 @@ import pytest
 from recontrast.volume import Volume
 
 REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def nothing_is_left_to_collect() -> Iterator[None]:
+    """For files that use Dask, which leaves sockets to the garbage collector: what it says would fail a later file."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import re
@@ -12,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-import warnings
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,17 +24,8 @@ from recontrast.provenance import version
 
 distributed = pytest.importorskip("distributed", reason="Dask is not installed")
 
-
-@pytest.fixture(scope="module", autouse=True)
-def nothing_is_left_to_collect():
-    """Dask leaves sockets to the garbage collector; in a later file, what it says of them would be an error."""
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        gc.collect()
-
-
 pytestmark = [
+    pytest.mark.usefixtures("nothing_is_left_to_collect"),
     # Dask leaves sockets to the garbage collector.
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),

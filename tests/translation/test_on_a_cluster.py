@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,17 +12,8 @@ from recontrast.translation.command import TranslateSettings, translate
 
 distributed = pytest.importorskip("distributed", reason="Dask is not installed")
 
-
-@pytest.fixture(scope="module", autouse=True)
-def nothing_is_left_to_collect():
-    """Dask leaves sockets to the garbage collector; in a later file, what it says of them would be an error."""
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        gc.collect()
-
-
 pytestmark = [
+    pytest.mark.usefixtures("nothing_is_left_to_collect"),
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
