@@ -96,6 +96,30 @@ def test_a_sidecar_that_is_damaged_now_leaves_no_outdated_image(
     assert "3 were finished before" in summary.done[0]
 
 
+def test_a_scan_that_is_away_with_its_sidecar_costs_no_image(
+    save: Callable[..., Path], data_set: Path, tmp_path: Path
+) -> None:
+    run = save(
+        sources=("T1w", "PDw"),
+        target="",
+        bank=Bank(sources=("T1w", "PDw"), targets={"T2w": Scale("fixed", 0.0, 1000.0)}),
+        acquisition={"T1w": {"InversionTime": (0.0, 0.5)}},
+    )
+    given = TranslateSettings(run=run, input=data_set, out=tmp_path / "out", target="T2w", **TORCH)
+    files = [data_set / f"sub-02/anat/sub-02_T1w{extension}" for extension in (".nii.gz", ".json")]
+    files[1].write_text('{"InversionTime": 0.9}')
+    away = data_set / "drive"
+    away.mkdir()
+    for file in files:  # as DataLad lays them
+        file.rename(away / file.name)
+        file.symlink_to(away / file.name)
+    assert not translate(given).failed
+    away.rename(data_set / "unplugged")
+    assert "waits in .kept" in translate(given).failed["sub-02"]
+    (data_set / "unplugged").rename(away)
+    assert "4 were finished before" in translate(given).done[0]
+
+
 def test_error_bars_are_those_of_the_sources_that_a_case_has(
     describe: Callable[..., TranslatorDescription], data_set: Path, tmp_path: Path
 ) -> None:

@@ -153,11 +153,18 @@ def _hashes(case: TranslationCase, job: Job, facts: Mapping[str, Any]) -> dict[s
     except FormatError as error:
         image = job.out / case.output
         sources = [relative(path, job.out) for path in case.sources.values()]
-        if finished(image, {"Sources": sources, **facts}) is None:
+        before = finished(image, {"Sources": sources, "Translator": facts["Translator"]})
+        if before is None or _settings(before) != _settings(facts):
             forget(image)
         if set_aside(job.out, case.output):
             raise FormatError(f"{error}; the image made from it before waits in {KEPT} until it can be read") from error
         raise
+
+
+def _settings(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without how the sources were acquired: the sidecars that say it are away with their images."""
+    settings = facts.get("Settings")
+    return {name: value for name, value in dict(settings or {}).items() if name != "acquisition"}
 
 
 def _is_raw(case: TranslationCase, translator: Translator) -> bool:
