@@ -68,7 +68,7 @@ def test_a_folder_of_regions_goes_before_masks_beside_the_images(store, tmp_path
 def test_label_maps_with_high_numbers_and_odd_names(store, head, tmp_path):
     images = store("sub-01_desc-tissue_dseg.nii.gz", value=257)
     table = tmp_path / "raw" / "sub-01" / "anat" / "sub-01_desc-tissue_dseg.tsv"
-    table.write_text("index\tname\n0\tBackground\n1\tCSF\n257\tLeft-White Matter\n")
+    table.write_text("index\tname\n0\tBackground\n1\tCSF\n2\tn/a\n257\tLeft-White Matter\n")
     regions = read_regions(find_regions(CASE, images, None, [""]), head(), "sub-01")
     assert sorted(regions) == ["CSF", "LeftWhiteMatter"]
     assert not regions["CSF"].data.any()

@@ -162,8 +162,8 @@ def _label_names(table: Path) -> dict[int, str]:
             number = math.nan
         if not number.is_integer():
             raise FormatError(f"{table}: row {row} ({name}): index '{index}' must be a whole number; correct it")
-        if number != 0 and _label(str(name)):
-            names[int(number)] = _label(str(name))
+        if number != 0 and isinstance(name, str) and _label(name):  # what has no name is no region
+            names[int(number)] = _label(name)
     return names
 
 
