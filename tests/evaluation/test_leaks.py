@@ -57,6 +57,9 @@ def test_validation_subjects_may_be_evaluated_and_stand_in_the_status(
     images = {Case(s): write_synthetic(s, facts=facts(translator)) for s in ("03", "04")}
     check = check_leaks(images, tmp_path / "synthetic", allow=False)
     assert (check.status, check.validated, check.leaked) == ("VALIDATION SUBJECTS INCLUDED: sub-03", ("sub-03",), ())
+    images[Case("05")] = write_synthetic("05", sidecar=False)
+    check = check_leaks(images, tmp_path / "synthetic", allow=False)
+    assert check.status == "VALIDATION SUBJECTS INCLUDED: sub-03; not possible for others"
     images[Case("01")] = write_synthetic("01", facts=facts(translator))
     check = check_leaks(images, tmp_path / "synthetic", allow=True)
     assert check.status == "TRAINING SUBJECTS INCLUDED: sub-01"

@@ -9,7 +9,7 @@ from recontrast.errors import ConfigError, GeometryError, IntensityError, Recont
 from recontrast.phantom.sequences import SpoiledGradientEcho, TurboSpinEcho
 from recontrast.phantom.tissues import Relaxation
 from recontrast.relaxometry.design import synthetic_mri_sequences
-from recontrast.relaxometry.fitting import fit_maps
+from recontrast.relaxometry.fitting import fit_maps, without_stray_signs
 
 SERIES = synthetic_mri_sequences()
 
@@ -39,6 +39,17 @@ def test_small_negative_values_of_interpolation_make_no_signed_images(
     np.testing.assert_allclose(maps.t1_s[: len(images)], expected.t1_s, rtol=1e-5)
     np.testing.assert_allclose(np.median(maps.t1_s[:50]), tissue.t1_s[0], rtol=0.05)
     np.testing.assert_allclose(np.median(maps.t1_s[50:100]), tissue.t1_s[1], rtol=0.05)
+
+
+def test_stray_signs_are_taken_from_magnitudes_alone(raw: np.ndarray) -> None:
+    magnitudes = np.abs(np.repeat(raw, 100, axis=0))
+    stray = magnitudes.copy()
+    stray[:4, 3] = -0.15 * magnitudes[:4].max(axis=1)  # 4 of 600: by chance several of a few that are drawn
+    inside = np.ones(len(stray), bool)
+    np.testing.assert_array_equal(without_stray_signs(stray, inside), np.abs(stray))
+    signed = np.repeat(raw, 100, axis=0)
+    for images in (signed, signed * 1j):
+        assert without_stray_signs(images, inside) is images
 
 
 @pytest.mark.parametrize("place", range(3), ids=["GM", "WM", "CSF"])

@@ -181,6 +181,8 @@ def test_who_the_run_learned_from_that_a_recipe_starts_from_is_not_forgotten(
     assert about.validation_subjects == tuple(sorted(subject_hash(s) for s in ("03", "05")))
     assert set(read_description(one).training_images) < set(about.training_images)
     shutil.rmtree(one / "translator")
+    with pytest.warns(RecontrastWarning, match="nobody knows which subjects it learned from"):  # of an older version
+        learn(prepared, "two", f'recipe.options.start="{one}"')
     with pytest.raises(ConfigError, match=r"must name a run that has ended.*--resume") as error:
         learn(prepared, "three", f'recipe.options.start="{one}"')
     assert "\n" not in str(error.value)

@@ -84,7 +84,7 @@ def check_leaks(images: Mapping[Case, Path], root: Path, *, allow: bool) -> Leak
     if leaked:
         status = f"TRAINING SUBJECTS INCLUDED: {names}"
     elif validated:
-        status = f"{VALIDATED}: {', '.join(sorted(validated))}"
+        status = f"{VALIDATED}: {', '.join(sorted(validated))}" + (f"; {NOT_POSSIBLE} for others" if reasons else "")
     return LeakCheck(
         status, tuple(sorted(leaked)), tuple(sorted(validated)), tuple(sorted(reasons)), tuple(translators.values())
     )

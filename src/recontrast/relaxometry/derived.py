@@ -22,7 +22,7 @@ from recontrast.io.nifti import write_volume
 from recontrast.preparation.mask import head_mask
 from recontrast.relaxometry.channels import check_order
 from recontrast.relaxometry.files import RawSeries, find_series, read_series
-from recontrast.relaxometry.fitting import fit_maps
+from recontrast.relaxometry.fitting import fit_maps, without_stray_signs
 from recontrast.relaxometry.suppression import suppress_csf
 from recontrast.relaxometry.synthesis import spin_echo_sequence, synthesize
 from recontrast.relaxometry.transmit import transmit_field
@@ -82,6 +82,7 @@ def _one_case(series: RawSeries, *, raw: Path, literal: bool, parts: bool) -> No
     if parts and not np.iscomplexobj(images):
         raise IntensityError("real and imaginary parts need phase images, and there are none; leave out --parts")
     head = head_mask(grid.with_data(np.abs(images).max(axis=-1))).data
+    images = without_stray_signs(images, head)
     check_order(images, series.sequences, mask=head)
     b1 = transmit_field(images, series.sequences, head, grid.spacing)
     maps = fit_maps(images, series.sequences, mask=head, b1=b1)

@@ -273,6 +273,22 @@ def _kind_of(images: NDArray[Any], kind: Kind, inside: NDArray[np.bool_]) -> str
     return ("signed" if _is_signed(images[inside]) else "magnitude") if kind == "auto" else kind
 
 
+def without_stray_signs(images: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
+    """Magnitudes without the negative values that interpolation left; complex and signed images stay as they are.
+
+    Asked of the whole head once, it cannot be answered in another way for some of its voxels.
+
+    Args:
+        images: Signals, (..., N).
+        mask: The head, (...).
+
+    Example:
+        >>> without_stray_signs(np.array([[3.0, -0.1], [2.0, 1.0]]), np.ones(2, bool)).min()
+        np.float64(0.1)
+    """
+    return images if np.iscomplexobj(images) or _is_signed(images[mask]) else np.abs(images)
+
+
 def _is_signed(signals: NDArray[Any]) -> bool:
     """Whether the sign of real signals (V, N) is true: an inversion turns the signal of whole tissues."""
     largest = np.abs(signals).max(axis=-1)

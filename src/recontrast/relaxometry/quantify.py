@@ -22,7 +22,7 @@ from recontrast.relaxometry.channels import check_order
 from recontrast.relaxometry.command import require_place
 from recontrast.relaxometry.derived import add_synthetic
 from recontrast.relaxometry.files import RawSeries, find_series, read_series
-from recontrast.relaxometry.fitting import fit_maps
+from recontrast.relaxometry.fitting import fit_maps, without_stray_signs
 from recontrast.relaxometry.maps import Array, ParameterMaps
 from recontrast.relaxometry.results import forget, write_cases
 from recontrast.relaxometry.transmit import transmit_field
@@ -110,6 +110,7 @@ def _one_case(series: RawSeries, *, settings: QuantifySettings) -> list[str]:
     )
     images, grid = read_series(series)
     head = head_mask(grid.with_data(np.abs(images).max(axis=-1))).data
+    images = without_stray_signs(images, head)
     if settings.check:
         check_order(images, series.sequences, mask=head)
     if settings.fit_b1:

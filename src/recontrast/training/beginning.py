@@ -30,14 +30,16 @@ _OF_THE_DATA = (
 """Options of a network that follow from sources and slices, or from what was learned."""
 
 
-def former_of_recipe(recipe: nn.Module) -> TranslatorDescription | None:
+def former_of_recipe(recipe: nn.Module, *, begun: bool = False) -> TranslatorDescription | None:
     """The translator of the run that a recipe starts from (`recipe.options.start`): who it learned from, this one did.
 
     Args:
         recipe: The recipe, built.
+        begun: The training that starts from it has begun already (an older version did not ask): it may go on, with a
+            warning.
 
     Returns:
-        None where it starts from no run.
+        None where it starts from no run, or nothing is known of it.
 
     Raises:
         ConfigError: The run has no translator, which alone says who it learned from.
@@ -48,6 +50,14 @@ def former_of_recipe(recipe: nn.Module) -> TranslatorDescription | None:
     try:
         return read_description(run)
     except CheckpointError as error:
+        if begun:
+            warnings.warn(
+                f"{run}: recipe.options.start names a run without a translator, so that nobody knows which subjects it "
+                "learned from: the leak check of `evaluate` will not name them",
+                RecontrastWarning,
+                stacklevel=4,
+            )
+            return None
         raise ConfigError(
             f"{run}: recipe.options.start must name a run that has ended, whose translator says which subjects it "
             f"learned from ({error}); let it end with `recontrast train … --resume`"

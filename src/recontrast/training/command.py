@@ -30,6 +30,7 @@ from recontrast.training.former import (
     PREPARED_IMAGES,
     RECIPE_START,
     SEGMENTERS,
+    has_begun,
     is_finished,
     last_weights,
 )
@@ -332,7 +333,7 @@ def _knowing(job: Job, recipe: torch.nn.Module) -> TranslatorDescription:
 
     about, data = job.description, job.plan.data
     planes = data.learned_planes if data.spatial_dims == 2 else (data.plane,)
-    started_from = former_of_recipe(recipe)
+    started_from = former_of_recipe(recipe, begun=has_begun(job.run))
     former = [one for one in (started_from, job.beginning.description if job.beginning else None) if one is not None]
     segmented = subjects_of_segmenters(recipe, about.target, planes)
 
